@@ -1,0 +1,236 @@
+"""Data maps: the confidence and variability of every training point for every task.
+
+`DataMapRecorder` fills them during training; `DataMapSummary` is what remains of them for grouping
+and for pictures. Reading summaries needs no torch, so the app stays light.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stg_core.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+
+FEATURES = ("confidence", "variability")
+MAX_VARIABILITY = float(np.sqrt(0.5))  # of two epochs, one at confidence 0 and one at 1
+BINS = 64
+BLOCKS = 10
+SAMPLE_POINTS = 2_000
+SAMPLING_SEED = 13
+
+
+class DataMapRecorder:
+    """Running mean and variance of confidence, one row per training point, on the model's device.
+
+    Usable in any training loop, with the logits (B, T) of the forward pass the loss is made of,
+    targets `y` (B, T) in {0, 1} or NaN where the label is missing, and the points' `indices` (B,):
+
+    >>> import torch
+    >>> recorder = DataMapRecorder(n_points=4, n_tasks=1)
+    >>> for epoch in range(2):
+    ...     indices = torch.tensor([0, 1, 2, 3])
+    ...     logits, y = torch.zeros(4, 1), torch.ones(4, 1)
+    ...     recorder.update(indices, confidence(logits, y))
+    >>> recorder.snapshot()[0]
+    tensor([[0.5000, 0.5000, 0.5000, 0.5000]], dtype=torch.float16)
+
+    Welford's algorithm in float32 (Sherif et al. 2023, section 3, with the sample variance).
+    """
+
+    def __init__(self, n_points: int, n_tasks: int, device: torch.device | str = "cpu") -> None:
+        import torch
+
+        # count, mean and sum of squared deviations lie side by side: one gather, one scatter a batch
+        self.state = torch.zeros(n_points, 3, n_tasks, device=device)
+
+    def update(self, indices: torch.Tensor, confidence: torch.Tensor) -> None:
+        """Adds one confidence per (point, task), shape (B, T) in [0, 1]; NaN adds nothing.
+
+        `indices` (B,) must not repeat within a call.
+        """
+        seen = ~confidence.isnan()
+        count, mean, m2 = self.state[indices].unbind(1)
+        count = count + seen
+        delta = (confidence - mean).where(seen, 0.0)
+        mean = mean + delta / count.clamp(min=1)
+        m2 = m2 + delta * (confidence - mean).where(seen, 0.0)
+        self.state[indices] = self._stack(count, mean, m2)
+
+    def snapshot(self) -> torch.Tensor:
+        """Confidence and variability so far, (2, T, N) float16; NaN where undefined.
+
+        Confidence is defined from the first update on, variability from the second.
+        """
+        import torch
+
+        count, mean, m2 = self.state.unbind(1)
+        confidence = mean.where(count > 0, torch.nan)
+        variability = (m2 / (count - 1)).sqrt().where(count > 1, torch.nan)
+        return torch.stack([confidence.T, variability.T]).half()
+
+    def merge(self, other: DataMapRecorder) -> None:
+        """Adds what another recorder saw, as after data-parallel training (Chan et al. 1979)."""
+        count, mean, m2 = self.state.unbind(1)
+        count_b, mean_b, m2_b = other.state.to(self.state.device).unbind(1)
+        total = count + count_b
+        share = count_b / total.clamp(min=1)
+        delta = mean_b - mean
+        self.state = self._stack(
+            total, mean + delta * share, m2 + m2_b + delta.square() * count * share
+        )
+
+    @staticmethod
+    def _stack(*parts: torch.Tensor) -> torch.Tensor:
+        import torch
+
+        return torch.stack(parts, dim=1)
+
+
+def confidence(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Probability of the true class, 1 − |y − sigmoid(o)|, shape (B, T); NaN where y is NaN."""
+    return 1 - (targets - logits.detach().float().sigmoid()).abs()
+
+
+@dataclass(frozen=True)
+class DataMapSummary:
+    """What the app and the grouping read of the data maps: no array grows with the number of points.
+
+    Of T tasks, E recorded epochs, N points, S sampled points, and 10 seeded blocks of points:
+
+    tasks              names, (T,)
+    epochs             recorded epochs, (E,)
+    gram               exact Gram matrices per epoch and feature, (E, 2, T, T) float64
+    block_gram         the same per block, upper triangles, (E, 2, 10, T(T+1)/2) float32
+    histogram          points per cell, (E, T, 2, 64, 64): negatives and positives, confidence in
+                       [0, 1] down, variability in [0, √½] across
+    task_means         mean confidence and variability, (E, 2, T) float32
+    sample_indices     dataset indices of each task's sample, (T, S) int32, ascending
+    sample_positive    whether those points are positives of the task, (T, S) bool
+    sample             their data maps, (E, 2, T, S) float16
+    n_points           N
+    """
+
+    tasks: NDArray[np.str_]
+    epochs: NDArray[np.int64]
+    gram: NDArray[np.float64]
+    block_gram: NDArray[np.float32]
+    histogram: NDArray[np.uint16] | NDArray[np.uint32]
+    task_means: NDArray[np.float32]
+    sample_indices: NDArray[np.int32]
+    sample_positive: NDArray[np.bool_]
+    sample: NDArray[np.float16]
+    n_points: NDArray[np.int64]
+
+    def save(self, file: BinaryIO) -> None:
+        np.savez_compressed(file, **{f.name: getattr(self, f.name) for f in fields(self)})
+
+    @classmethod
+    def load(cls, data: bytes) -> DataMapSummary:
+        """The inverse of `save`; raises UserError for anything that is not a whole summary."""
+        try:
+            with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+                return cls(**{f.name: arrays[f.name] for f in fields(cls)})
+        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+            raise UserError(f"This is not a summary of data maps, or it is damaged ({error}).") from error
+
+
+def summarise(
+    maps: NDArray[np.float16],
+    labels: NDArray[np.float32],
+    tasks: Sequence[str],
+    epochs: Sequence[int],
+) -> DataMapSummary:
+    """Summary of data maps (E, 2, T, N) with labels (N, T).
+
+    A missing value (NaN) is in no histogram, sample or mean; in the Gram matrices it takes the
+    mean of the other tasks' values of that point, so that it moves no task away from the others.
+    """
+    n_points = len(labels)
+    indices = _sampled_points(labels)
+    grams, histograms = zip(*(_gram_and_histogram(maps[e], labels) for e in range(len(epochs))))
+    block_gram = np.stack(grams)
+    upper = np.triu_indices(len(tasks))
+    return DataMapSummary(
+        tasks=np.array(tasks),
+        epochs=np.array(epochs, dtype=np.int64),
+        gram=block_gram.sum(axis=2),
+        block_gram=block_gram[..., upper[0], upper[1]].astype(np.float32),
+        histogram=np.stack(histograms).astype(np.uint16 if n_points < 2**16 else np.uint32),
+        task_means=_nanmean(maps),
+        sample_indices=indices.astype(np.int32),
+        sample_positive=np.take_along_axis(labels.T, indices, axis=1) == 1,
+        sample=np.take_along_axis(maps, indices[None, None], axis=-1),
+        n_points=np.array(n_points),
+    )
+
+
+def _nanmean(maps: NDArray[np.float16]) -> NDArray[np.float32]:
+    known = ~np.isnan(maps)
+    total = np.where(known, maps, 0).sum(axis=-1, dtype=np.float64)
+    return (total / np.maximum(known.sum(axis=-1), 1)).astype(np.float32)
+
+
+def _sampled_points(labels: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Points per task, (T, S): as many positives as negatives where there are enough of both.
+
+    Points whose label is missing come last, and only where a task has fewer labels than S.
+    """
+    n_points, n_tasks = labels.shape
+    size = min(SAMPLE_POINTS, n_points)
+    order = np.random.default_rng(SAMPLING_SEED).permutation(n_points)
+    chosen = np.empty((n_tasks, size), dtype=np.int64)
+    for t in range(n_tasks):
+        shuffled = labels[order, t]
+        positive, negative = order[shuffled == 1], order[shuffled == 0]
+        n_positive = min(len(positive), max(size // 2, size - len(negative)))
+        known = np.concatenate([positive[:n_positive], negative[: size - n_positive]])
+        missing = order[np.isnan(shuffled)][: size - len(known)]
+        chosen[t] = np.sort(np.concatenate([known, missing]))
+    return chosen
+
+
+def _gram_and_histogram(
+    maps: NDArray[np.float16], labels: NDArray[np.float32]
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Gram matrices (2, 10, T, T) of the blocks, and histogram (T, 2, 64, 64), of one epoch."""
+    n_tasks, n_points = maps.shape[1:]
+    blocks = np.array_split(np.random.default_rng(SAMPLING_SEED).permutation(n_points), BLOCKS)
+    gram = np.empty((2, BLOCKS, n_tasks, n_tasks))
+    histogram = np.zeros((n_tasks, 2, BINS, BINS), dtype=np.int64)
+    for b, block in enumerate(blocks):
+        values = maps[:, :, np.sort(block)].astype(np.float64)
+        histogram += _histogram(values, labels[np.sort(block)])
+        for feature, vectors in enumerate(_filled(values)):
+            gram[feature, b] = vectors @ vectors.T
+    return gram, histogram
+
+
+def _filled(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    missing = np.isnan(values)
+    if not missing.any():
+        return values
+    known = np.maximum((~missing).sum(axis=1, keepdims=True), 1)
+    return np.where(missing, np.nansum(values, axis=1, keepdims=True) / known, values)
+
+
+def _histogram(values: NDArray[np.float64], labels: NDArray[np.float32]) -> NDArray[np.int64]:
+    n_tasks = values.shape[1]
+    known = ~np.isnan(values).any(axis=0) & ~np.isnan(labels.T)
+    cell = []
+    for feature, top in zip(values, (1.0, MAX_VARIABILITY), strict=True):
+        scaled = np.nan_to_num(feature) * (BINS / top)
+        cell.append(np.clip(scaled.astype(np.int64), 0, BINS - 1))
+    positive = (labels.T == 1).astype(np.int64)
+    task = np.arange(n_tasks)[:, None]
+    flat = ((task * 2 + positive) * BINS + cell[0]) * BINS + cell[1]
+    counts = np.bincount(flat[known], minlength=n_tasks * 2 * BINS * BINS)
+    return counts.reshape(n_tasks, 2, BINS, BINS)
