@@ -1,0 +1,49 @@
+.DEFAULT_GOAL := help
+.PHONY: help app test bench clean
+
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+app: $(VENV)/.installed-app ## Start the app on this machine and print its address
+	exec $(PYTHON) -m streamlit run app/main.py
+
+test: $(VENV)/.installed-test ## Run all checks and tests
+	sh tests/install_browser.sh $(PYTHON)
+	$(PYTHON) -m ruff check
+	$(PYTHON) -m ruff format --check
+	$(PYTHON) -m mypy
+	$(PYTHON) -m pytest
+
+bench: $(VENV)/.installed-test ## Measure what the design promises; takes about ten minutes
+	sh tests/install_browser.sh $(PYTHON)
+	$(PYTHON) -m tests.benchmarks.bench
+
+clean: ## Remove the environment and all caches
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The stamps are the last thing a recipe writes, so an interrupted installation starts again.
+
+$(VENV)/.installed-test: requirements.txt requirements-test.txt | $(VENV)/.made
+	$(PYTHON) -m pip install -r requirements-test.txt
+	touch $@ $(VENV)/.installed-app
+
+$(VENV)/.installed-app: requirements.txt | $(VENV)/.made
+	$(PYTHON) -m pip install -r requirements.txt
+	touch $@
+
+# A command of that name may be a shim that fails when run, or lack what makes an environment.
+$(VENV)/.made:
+	@for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	    if $$python -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' \
+	        >/dev/null 2>&1; then \
+	        echo "Making $(VENV) with $$($$python --version)"; \
+	        $$python -m venv $(VENV) && touch $@ && exit 0 || exit 1; \
+	    fi; \
+	done; \
+	echo "Python 3.11 or newer with its venv module is needed; on Debian and Ubuntu:" \
+	    "apt-get install python3 python3-venv" >&2; \
+	exit 1
