@@ -1,0 +1,34 @@
+"""STG Explorer: `streamlit run app/main.py`, from any folder."""
+
+import os
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+if str(ROOT) not in sys.path:
+    # Streamlit puts only the entry's folder on the path; the variable is for the jobs' processes.
+    sys.path.insert(0, str(ROOT))
+    inherited = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), inherited]))
+
+import streamlit as st  # noqa: E402
+
+from app import state, widgets  # noqa: E402
+
+st.set_page_config(
+    page_title="STG Explorer", page_icon=str(ROOT / "assets" / "icon.svg"), layout="wide"
+)
+st.logo(
+    str(ROOT / "assets" / "logo.svg"), icon_image=str(ROOT / "assets" / "icon.svg"), size="large"
+)
+
+page = st.navigation(
+    [
+        st.Page(state.START, title="Start", icon=":material/play_circle:", default=True),
+        st.Page(state.DATA_MAPS, title="Data maps", icon=":material/scatter_plot:"),
+        st.Page(state.GROUPING, title="Grouping", icon=":material/workspaces:"),
+    ]
+)
+with widgets.user_errors():
+    page.run()
+state.shared().warm_up()

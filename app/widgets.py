@@ -1,0 +1,181 @@
+"""Parts that several pages show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+
+import streamlit as st
+
+from app import charts, state
+from stg_core.errors import UserError
+from stg_core.jobs import Job
+from stg_core.store import Run
+
+POLL = 0.5  # seconds between two looks at a running job
+
+
+@contextmanager
+def user_errors() -> Iterator[None]:
+    """Shows what the user can mend as its sentence; what follows the block is still shown."""
+    try:
+        yield
+    except UserError as error:
+        st.error(str(error), icon=":material/error:")
+
+
+def duration(seconds: float) -> str:
+    """Such as "45 s", "3 min 20 s", "1 h 5 min"."""
+    whole = max(round(seconds), 1)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s" if whole < 600 else f"{round(whole / 60)} min"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+# ------------------------------------------------------------------------------------------ runs
+
+
+def choose_run() -> Run | None:
+    """The run chooser; None, and what to do, where there is no run to choose."""
+    runs = state.shared().store.runs()
+    if not runs:
+        with st.container(border=True):
+            st.markdown("**There are no runs yet.** Train a model on the Start page first.")
+            st.page_link(state.START, label="Go to Start", icon=":material/play_circle:")
+        return None
+    chosen = None
+    with user_errors():
+        chosen = state.chosen_run(runs)
+    titles = {run.id: run.title for run in runs}
+    st.session_state["run_choice"] = chosen.id if chosen else None
+    st.selectbox(
+        "Run",
+        list(titles),
+        format_func=lambda run_id: titles.get(run_id, run_id),
+        key="run_choice",
+        placeholder="Choose a run",
+        on_change=lambda: state.choose_run(st.session_state["run_choice"]),
+        help="A finished training: which tasks, which model, how many epochs, which seed.",
+    )
+    return chosen
+
+
+def open_run(run_id: str) -> None:
+    """Links that open a run on the pages that show one."""
+    with st.container(horizontal=True):
+        for page, label, icon in (
+            (state.DATA_MAPS, "Data maps", ":material/scatter_plot:"),
+            (state.GROUPING, "Grouping", ":material/workspaces:"),
+        ):
+            st.page_link(page, label=label, icon=icon, query_params={"run": run_id})
+
+
+def when(run: Run) -> datetime | None:
+    created = run.provenance.get("created")
+    return datetime.fromisoformat(created) if created else None
+
+
+# ------------------------------------------------------------------------------------------ jobs
+
+
+def progress_panel() -> None:
+    """All jobs of this machine, looked at again and again only while one is going on."""
+    polling = bool(_going_on())
+    st.session_state["jobs_going_on"] = _going_on()
+    st.fragment(_progress, run_every=POLL if polling else None)()
+
+
+def _going_on() -> list[str]:
+    jobs = state.shared().engine.jobs()
+    return [job.key for job in jobs if job.active]
+
+
+def _progress() -> None:
+    if _going_on() != st.session_state.get("jobs_going_on"):
+        st.rerun()  # of the whole page: what ended is a run now, and the polling may stop
+    engine = state.shared().engine
+    if engine.problem:
+        st.warning(engine.problem, icon=":material/warning:")
+    jobs = engine.jobs()
+    if not jobs:
+        st.caption("What you train appears here, with its progress.")
+    ended = 0
+    for job in jobs:
+        ended += not job.active
+        if ended <= 3:
+            with st.container(border=True), user_errors():
+                _job(job)
+
+
+def _job(job: Job) -> None:
+    st.markdown(f"**{job.spec.title}**")
+    {
+        "queued": _queued,
+        "running": _running,
+        "done": _done,
+        "failed": _failed,
+        "cancelled": _cancelled,
+    }[job.state](job)
+
+
+def _queued(job: Job) -> None:
+    before = f"{job.place} before it" if job.place else "it is next"
+    st.caption(f"Waiting in the queue: {before}. {job.message}")
+    _cancel_button(job)
+
+
+def _running(job: Job) -> None:
+    current = min(job.epoch + 1, job.spec.epochs)
+    st.progress(min(max(job.fraction, 0.0), 1.0), text=job.message or "Training")
+    epoch, speed, left = st.columns(3)
+    epoch.metric("Epoch", f"{current} of {job.spec.epochs}")
+    speed.metric("Images/s", f"{job.images_per_second:,.0f}" if job.images_per_second else "–")
+    left.metric("Time left", "–" if job.seconds_left is None else duration(job.seconds_left))
+    _curves(job)
+    _cancel_button(job)
+
+
+def _done(job: Job) -> None:
+    st.success("Finished. Open it on:", icon=":material/check_circle:")
+    open_run(job.key)
+    _curves(job)
+
+
+def _failed(job: Job) -> None:
+    st.error(job.message or "This training failed.", icon=":material/error:")
+    _resume_button(job)
+
+
+def _cancelled(job: Job) -> None:
+    st.info(job.message or "This training was cancelled.", icon=":material/cancel:")
+    _resume_button(job)
+
+
+def _curves(job: Job) -> None:
+    loss, mean_f1 = job.metrics.get("loss") or [], job.metrics.get("mean_f1") or []
+    if loss or mean_f1:
+        left, right = st.columns(2)
+        with left:
+            charts.learning_curve(loss, "Loss", key=f"loss {job.key}")
+        with right:
+            charts.learning_curve(mean_f1, "Mean F1", share=True, key=f"f1 {job.key}")
+
+
+def _cancel_button(job: Job) -> None:
+    if st.button("Cancel", key=f"cancel {job.key}", icon=":material/cancel:"):
+        state.shared().engine.cancel(job.key)
+        st.rerun()
+
+
+def _resume_button(job: Job) -> None:
+    if st.button(
+        "Resume",
+        key=f"resume {job.key}",
+        icon=":material/resume:",
+        help="Goes on after the last whole epoch.",
+    ):
+        state.shared().engine.submit(job.spec)
+        st.rerun()
