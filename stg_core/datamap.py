@@ -49,7 +49,7 @@ class DataMapRecorder:
     def __init__(self, n_points: int, n_tasks: int, device: torch.device | str = "cpu") -> None:
         import torch
 
-        # count, mean and sum of squared deviations lie side by side: one gather, one scatter a batch
+        # count, mean, sum of squared deviations side by side: one gather and one scatter a batch
         self.state = torch.zeros(n_points, 3, n_tasks, device=device)
 
     def update(self, indices: torch.Tensor, confidence: torch.Tensor) -> None:
@@ -102,7 +102,7 @@ def confidence(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class DataMapSummary:
-    """What the app and the grouping read of the data maps: no array grows with the number of points.
+    """What the app and the grouping read of the data maps; it does not grow with the points.
 
     Of T tasks, E recorded epochs, N points, S sampled points, and 10 seeded blocks of points:
 
@@ -140,7 +140,9 @@ class DataMapSummary:
             with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
                 return cls(**{f.name: arrays[f.name] for f in fields(cls)})
         except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-            raise UserError(f"This is not a summary of data maps, or it is damaged ({error}).") from error
+            raise UserError(
+                f"This is not a summary of data maps, or it is damaged ({error})."
+            ) from error
 
 
 def summarise(
@@ -156,15 +158,16 @@ def summarise(
     """
     n_points = len(labels)
     indices = _sampled_points(labels)
-    grams, histograms = zip(*(_gram_and_histogram(maps[e], labels) for e in range(len(epochs))))
-    block_gram = np.stack(grams)
+    per_epoch = [_gram_and_histogram(maps[e], labels) for e in range(len(epochs))]
+    block_gram = np.stack([gram for gram, _ in per_epoch])
+    counts = np.stack([histogram for _, histogram in per_epoch])
     upper = np.triu_indices(len(tasks))
     return DataMapSummary(
         tasks=np.array(tasks),
         epochs=np.array(epochs, dtype=np.int64),
         gram=block_gram.sum(axis=2),
         block_gram=block_gram[..., upper[0], upper[1]].astype(np.float32),
-        histogram=np.stack(histograms).astype(np.uint16 if n_points < 2**16 else np.uint32),
+        histogram=counts.astype(np.uint16) if n_points < 2**16 else counts.astype(np.uint32),
         task_means=_nanmean(maps),
         sample_indices=indices.astype(np.int32),
         sample_positive=np.take_along_axis(labels.T, indices, axis=1) == 1,
@@ -176,7 +179,8 @@ def summarise(
 def _nanmean(maps: NDArray[np.float16]) -> NDArray[np.float32]:
     known = ~np.isnan(maps)
     total = np.where(known, maps, 0).sum(axis=-1, dtype=np.float64)
-    return (total / np.maximum(known.sum(axis=-1), 1)).astype(np.float32)
+    means: NDArray[np.float32] = (total / np.maximum(known.sum(axis=-1), 1)).astype(np.float32)
+    return means
 
 
 def _sampled_points(labels: NDArray[np.float32]) -> NDArray[np.int64]:

@@ -46,6 +46,13 @@ CLASS_NAMES: Mapping[str, tuple[str, ...]] = {
     ),
 }
 
+# training images, test images, height, width, channels
+IMAGE_COUNTS_AND_SHAPES: Mapping[str, tuple[int, int, int, int, int]] = {
+    "digits": (1_437, 360, 8, 8, 1),
+    "cifar10": (50_000, 10_000, SIDE, SIDE, 3),
+    "cifar100": (50_000, 10_000, SIDE, SIDE, 3),
+}
+
 
 @dataclass(frozen=True)
 class ImageSet:
@@ -181,7 +188,9 @@ def _read_tree(tree: Path, classes: tuple[str, ...], report: Progress) -> dict[s
 
 def _listed_files(folder: Path, classes: tuple[str, ...]) -> tuple[list[Path], NDArray[np.uint8]]:
     if not folder.is_dir():
-        raise UserError(f"The folder {folder} is missing: copy the data set again, with both splits.")
+        raise UserError(
+            f"The folder {folder} is missing: copy the data set again, with both splits."
+        )
     files = {}
     for entry in sorted(folder.iterdir()):
         if entry.is_dir() and not entry.name.startswith("."):
@@ -209,7 +218,9 @@ def _read_image(path: Path) -> NDArray[np.uint8]:
         raise UserError(f"{path} cannot be read as an image ({error}). Replace it.") from error
     if pixels.shape != (SIDE, SIDE, 3):
         height, width = pixels.shape[:2]
-        raise UserError(f"{path} is {width}×{height} pixels and should be {SIDE}×{SIDE}. Replace it.")
+        raise UserError(
+            f"{path} is {width}×{height} pixels and should be {SIDE}×{SIDE}. Replace it."
+        )
     return pixels
 
 
@@ -249,9 +260,9 @@ def _read_torchvision(dataset: str, report: Progress) -> dict[str, Arrays]:
 def _how_to_get(dataset: str, error: OSError) -> str:
     root = data_folder()
     return (
-        f"The images of {dataset} are not in {root}, and there is no Internet connection to download"
-        f" them ({error}). Either put a folder tree there, {root / dataset}/train/<class>/*.png and"
-        f" …/test/<class>/*.png, or unpack torchvision's archive there, so that"
+        f"The images of {dataset} are not in {root}, and there is no Internet connection to"
+        f" download them ({error}). Either put a folder tree there,"
+        f" {root / dataset}/train/<class>/*.png and …/test/<class>/*.png, or unpack torchvision's archive there, so that"
         f" {root / _TORCHVISION_FOLDERS[dataset]} exists. STG_DATA names another folder."
     )
 

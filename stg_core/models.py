@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from typing import Any
 
-import torch
 import torchvision
 from torch import nn
 
@@ -27,6 +27,7 @@ def register(name: str) -> Callable[[Backbone], Backbone]:
     ... def linear(image_shape, n_tasks):
     ...     channels, height, width = image_shape
     ...     return nn.Sequential(nn.Flatten(), nn.Linear(channels * height * width, n_tasks))
+    >>> import torch
     >>> build("linear", (1, 8, 8), 3)(torch.zeros(2, 1, 8, 8)).shape
     torch.Size([2, 3])
     """
@@ -46,22 +47,21 @@ def build(name: str, image_shape: ImageShape, n_tasks: int) -> nn.Module:
             importlib.import_module(module)
         except ImportError as error:
             raise UserError(
-                f"The model {name!r} asks for the Python module {module!r}, which cannot be imported"
-                f" ({error}). Put it on PYTHONPATH."
+                f"The model {name!r} asks for the Python module {module!r}, which cannot be"
+                f" imported ({error}). Put it on PYTHONPATH."
             ) from error
     if short not in _BACKBONES:
         raise UserError(f"There is no model {short!r}; choose one of {', '.join(_BACKBONES)}.")
     return _BACKBONES[short](image_shape, n_tasks)
 
 
-def _resnet(net: nn.Module, image_shape: ImageShape, n_tasks: int) -> nn.Module:
+def _resnet(net: Any, image_shape: ImageShape, n_tasks: int) -> nn.Module:
     channels = image_shape[0]
     if channels != 3:
         net.conv1 = nn.Conv2d(channels, 64, kernel_size=7, stride=2, padding=3, bias=False)
-    features = net.fc.in_features
-    assert isinstance(features, int)
-    net.fc = nn.Linear(features, n_tasks, bias=False)
-    return net
+    net.fc = nn.Linear(net.fc.in_features, n_tasks, bias=False)
+    network: nn.Module = net
+    return network
 
 
 @register("resnet18")
@@ -76,9 +76,7 @@ def resnet34(image_shape: ImageShape, n_tasks: int) -> nn.Module:
     return _resnet(torchvision.models.resnet34(weights=None), image_shape, n_tasks)
 
 
-def _cnn(
-    image_shape: ImageShape, widths: tuple[int, ...], hidden: int, n_tasks: int
-) -> nn.Module:
+def _cnn(image_shape: ImageShape, widths: tuple[int, ...], hidden: int, n_tasks: int) -> nn.Module:
     """Convolutions, each halving the image, then two dense layers; batch norm and dropout."""
     channels, height, width = image_shape
     layers: list[nn.Module] = []

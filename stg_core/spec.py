@@ -71,7 +71,8 @@ class TrainingSpec:
         if unknown := [t for t in self.tasks if t not in self.group.task_names]:
             known = ", ".join(self.group.task_names)
             raise UserError(
-                f"The group {self.group.name} has no task {', '.join(unknown)}; choose from {known}."
+                f"The group {self.group.name} has no task {', '.join(unknown)};"
+                f" choose from {known}."
             )
         if len(set(self.tasks)) < len(self.tasks):
             raise UserError("Each task can be trained once only; name every task a single time.")
@@ -141,7 +142,9 @@ class TrainingSpec:
                 Task(t["name"], tuple(t["classes"]), t.get("rule", "classes"))
                 for t in group["tasks"]
             )
-            rest = {k: tuple(v) if isinstance(v, list) else v for k, v in plain.items()}
+            rest: dict[str, Any] = {
+                k: tuple(v) if isinstance(v, list) else v for k, v in plain.items()
+            }
             rest["group"] = TaskGroup(group["name"], group["dataset"], tuple(tasks))
             return cls(**rest)
         except (KeyError, TypeError, AttributeError) as error:
@@ -151,7 +154,11 @@ class TrainingSpec:
         """The command line that trains this spec; empty where no command can say it."""
         if GROUPS.get(self.group.name) != self.group or self.tasks != self.group.task_names:
             return ""
-        words = ["python -m stg_core extract", f"--group {self.group.name}", f"--model {self.model}"]
+        words = [
+            "python -m stg_core extract",
+            f"--group {self.group.name}",
+            f"--model {self.model}",
+        ]
         words += [f"--epochs {self.epochs}", f"--seed {self.seed}"]
         if self.recorded != default_recorded_epochs(self.epochs):
             words.append(f"--recorded-epochs {_listed(self.recorded)}")

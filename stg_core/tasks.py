@@ -99,7 +99,7 @@ class TaskGroup:
 
 
 def superclass_of_tasks(group: TaskGroup) -> tuple[str, ...] | None:
-    """CIFAR-100 superclass of each task, shape (T,); None where a task is not one of its classes."""
+    """CIFAR-100 superclass of each task, shape (T,); None unless every task is a class of it."""
     if group.dataset != "cifar100" or any(len(task.classes) != 1 for task in group.tasks):
         return None
     superclass = {c: name for name, members in CIFAR100_SUPERCLASSES.items() for c in members}
@@ -154,7 +154,9 @@ def named_group(name: str) -> TaskGroup:
     try:
         return GROUPS[name.lower()]
     except KeyError:
-        raise UserError(f"There is no task group {name!r}; choose one of {', '.join(GROUPS)}.") from None
+        raise UserError(
+            f"There is no task group {name!r}; choose one of {', '.join(GROUPS)}."
+        ) from None
 
 
 def upside_down(n_points: int, split: Split) -> NDArray[np.bool_]:
@@ -188,7 +190,7 @@ class TaskData:
     """The images and labels of a task group, ready to train on.
 
     Images are uint8, shape (N, H, W, C); labels float32, shape (N, T), with NaN where a label is
-    missing. `digest` names the images: two data sets with the same digest are pixel for pixel equal.
+    missing. Data sets with the same `digest` are equal pixel for pixel.
     """
 
     tasks: tuple[str, ...]

@@ -7,9 +7,11 @@ run resumed from its checkpoint is bit-identical to one that was never interrupt
 
 from __future__ import annotations
 
+import dataclasses
+import io
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from stg_core.callbacks import Callback
 from stg_core.datamap import DataMapRecorder, DataMapSummary, confidence, summarise
+from stg_core.datasets import IMAGE_COUNTS_AND_SHAPES
 from stg_core.errors import Cancelled, UserError
 from stg_core.files import SlabWriter, atomic
 from stg_core.models import build
@@ -31,20 +35,6 @@ CHECKPOINT = "checkpoint.pt"
 EVALUATION_BATCH = 1_000
 MEASURED_TRAINING_POINTS = 10_000
 CHECK_EVERY = 25  # steps between looks at the loss: each look makes a GPU wait
-
-
-class Callback:
-    """What watches a training, or takes part in it; override what you need."""
-
-    def on_batch_end(self, training: Training) -> None:
-        """After every optimiser step."""
-
-    def on_epoch_end(self, training: Training) -> None:
-        """After every epoch, when its metrics are in `training.metrics` and its checkpoint is written."""
-
-    def cancelled(self) -> bool:
-        """Asked after every batch; True ends the training with `Cancelled`."""
-        return False
 
 
 @dataclass(frozen=True)
@@ -113,9 +103,9 @@ def train(
         return _train_single_task_models(spec, data, folder, callbacks, device)
     if folder is None:
         with tempfile.TemporaryDirectory(prefix="stg-") as temporary:
-            return train(
-                spec, data, folder=Path(temporary), callbacks=callbacks, device=device
-            )
+            result = train(spec, data, folder=Path(temporary), callbacks=callbacks, device=device)
+            maps = None if result.datamaps is None else np.array(result.datamaps)
+            return dataclasses.replace(result, datamaps=maps)
     folder.mkdir(parents=True, exist_ok=True)
     data = (data or load_task_data(spec.group)).select(spec.tasks)
     with torch.random.fork_rng():
@@ -138,7 +128,7 @@ class _Run:
         torch.manual_seed(_derived_seed(spec.seed, 0))
         height, width, channels = data.train_images.shape[1:]
         model = build(spec.model, (channels, height, width), len(spec.tasks))
-        model = model.to(chosen, memory_format=torch.channels_last)
+        model = model.to(chosen).to(memory_format=torch.channels_last)
         n_points, n_tasks = data.train_labels.shape
         self.training = Training(
             spec=spec,
@@ -170,7 +160,8 @@ class _Run:
         training = self.training
         self.resume()
         started = time.perf_counter() - training.seconds
-        for training.epoch in range(training.epoch + 1, self.spec.epochs + 1):
+        while training.epoch < self.spec.epochs:
+            training.epoch += 1
             self.run_epoch()
             test_logits = self.evaluate()
             self.keep(test_logits)
@@ -214,7 +205,7 @@ class _Run:
         logits = logits.float()
         loss = task_losses(logits, targets, self.pos_weight) @ self.task_weights
         training.optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         training.optimizer.step()
         if training.recorder:
             training.recorder.update(indices, confidence(logits, targets))
@@ -251,7 +242,7 @@ class _Run:
         training = self.training
         training.model.eval()
         parts = []
-        for batch in images.split(EVALUATION_BATCH):
+        for batch in torch.split(images, EVALUATION_BATCH):
             with autocast(training.device, training.precision):
                 parts.append(training.model(self.normalise(batch)).float())
         return torch.cat(parts)
@@ -276,8 +267,10 @@ class _Run:
             "optimizer": training.optimizer.state_dict(),
             "recorder": training.recorder.state if training.recorder else None,
         }
+        buffer = io.BytesIO()  # torch reports a full disk in its own way, a plain write as OSError
+        torch.save(state, buffer)
         with atomic(self.folder / CHECKPOINT) as file:
-            torch.save(state, file)
+            file.write(buffer.getbuffer())
 
     def resume(self) -> None:
         path, training = self.folder / CHECKPOINT, self.training
@@ -302,7 +295,7 @@ class _Run:
         return TrainingResult(
             spec=spec,
             metrics=training.metrics,
-            test_logits=_loaded(self.logits.read()),
+            test_logits=np.array(self.logits.read()),
             logit_epochs=self.logit_epochs,
             datamaps=maps,
             summary=None if maps is None else summarise(maps, labels, spec.tasks, spec.recorded),
@@ -483,5 +476,17 @@ def _derived_seed(seed: int, epoch: int) -> int:
     return int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
 
 
-def _loaded(array: NDArray[np.float16]) -> NDArray[np.float16]:
-    return np.array(array)
+def measure_seconds_per_epoch(spec: TrainingSpec) -> float:
+    """How long an epoch takes on this machine, in seconds, from a few steps on synthetic images."""
+    n_train, n_test, *shape = IMAGE_COUNTS_AND_SHAPES[spec.group.dataset]
+    images = np.random.default_rng(0).integers(0, 256, (3 * spec.batch_size, *shape), np.uint8)
+    labels = np.tile([0, 1], (len(images), len(spec.tasks)))[:, : len(spec.tasks)]
+    labels = labels.astype(np.float32)
+    data = TaskData(spec.tasks, images, labels, images[:8], labels[:8])
+    short = dataclasses.replace(spec, epochs=2, recorded_epochs=(2,), single_task_models=False)
+    metrics = train(short, data).metrics
+    training_rate = metrics["images_per_second"][-1]
+    evaluation_rate = len(images) / metrics["evaluation_seconds"][-1]
+    measured = min(n_train, MEASURED_TRAINING_POINTS) + n_test
+    seconds: float = n_train / training_rate + measured / evaluation_rate
+    return seconds * len(spec.tasks) if spec.single_task_models else seconds

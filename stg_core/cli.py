@@ -1,0 +1,234 @@
+"""`python -m stg_core …`: all the app can do, for scripts.
+
+With `--json` the last line printed is one JSON object. Errors go to stderr; exit code 2 means that
+the message says what to mend.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from stg_core.datamap import FEATURES
+from stg_core.errors import Cancelled, UserError
+from stg_core.jobs import run_anywhere
+from stg_core.spec import AUGMENTATIONS, BUILT_IN_MODELS, TrainingSpec
+from stg_core.store import Run, Store, without_nan
+from stg_core.tasks import GROUPS, TaskGroup, custom_group, named_group
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; returns 0, 2 for what the user can mend, or 130 if cancelled."""
+    options = _parser().parse_args(arguments)
+    try:
+        answer, text = options.command(options)
+    except UserError as error:
+        print(f"stg_core: {error}", file=sys.stderr)
+        return 2
+    except (KeyboardInterrupt, Cancelled):
+        print("Cancelled. The same command goes on after the last whole epoch.", file=sys.stderr)
+        return 130
+    print(json.dumps(without_nan(answer)) if options.json else text)
+    return 0
+
+
+# -------------------------------------------------------------------------------------- commands
+
+
+def _groups(_: argparse.Namespace) -> tuple[dict[str, Any], str]:
+    groups = [
+        {"name": g.name, "dataset": g.dataset, "tasks": list(g.task_names)} for g in GROUPS.values()
+    ]
+    lines = [f"{g['name']}: {', '.join(g['tasks'])} ({g['dataset']})" for g in groups]
+    return {"groups": groups}, "\n".join(lines)
+
+
+def _extract(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
+    spec = TrainingSpec(
+        group=_group_from(options),
+        model=options.model or "",
+        epochs=options.epochs,
+        recorded_epochs=options.recorded_epochs,
+        seed=options.seed,
+        batch_size=options.batch_size,
+        learning_rate=options.learning_rate,
+        augmentation=options.augmentation,
+        single_task_models=options.single_task_models,
+    )
+    if not spec.recorded:
+        raise UserError("Data maps need at least 2 epochs: variability is not defined for one.")
+    store = Store()
+    print(f"{spec.title}: run {spec.key}", file=sys.stderr)
+    run = run_anywhere(store, spec, _tell_on_terminal())
+    return _described(run), f"{_line(run)}\nNext: python -m stg_core group {run.id} --k 3"
+
+
+def _runs(_: argparse.Namespace) -> tuple[dict[str, Any], str]:
+    store = Store()
+    runs = store.runs()
+    for sentence in store.damaged:
+        print(sentence, file=sys.stderr)
+    lines = [_line(run) for run in runs] or [
+        "No runs yet: python -m stg_core extract --group digits"
+    ]
+    return {"runs": [_described(run) for run in runs], "damaged": store.damaged}, "\n".join(lines)
+
+
+def _group(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
+    from stg_core.grouping import TaskSpace, group_tasks
+
+    run = Store().run(options.run)
+    space = TaskSpace(run.summary, options.recorded_epochs, options.features)
+    grouping = group_tasks(space, options.k, options.fuzzifier, options.method)
+    answer = {
+        "run": run.id,
+        "k": grouping.k,
+        "fuzzifier": grouping.fuzzifier,
+        "method": grouping.method,
+        "recorded_epochs": space.epochs,
+        "features": space.features,
+        "tasks": grouping.tasks,
+        "memberships": grouping.memberships,
+        "labels": grouping.labels,
+        "quality": grouping.quality,
+    }
+    width = max(map(len, grouping.tasks))
+    header = " " * width + "".join(f"{j + 1:>8}" for j in range(grouping.k))
+    rows = [
+        f"{task:<{width}}" + "".join(f"{share:8.3f}" for share in row)
+        for task, row in zip(grouping.tasks, grouping.memberships, strict=True)
+    ]
+    quality = ", ".join(
+        f"{name.replace('_', ' ')} {'not defined' if value is None else f'{value:.4g}'}"
+        for name, value in grouping.quality.items()
+    )
+    return answer, "\n".join([header, *rows, quality])
+
+
+def _bundle(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
+    store = Store()
+    folder = store.bundle(store.run(options.run), options.name)
+    return {"bundled": f"bundled:{options.name}"}, f"Bundled as {folder.parent.name}/{folder.name}."
+
+
+# --------------------------------------------------------------------------------------- answers
+
+
+def _described(run: Run) -> dict[str, Any]:
+    return {
+        "run": run.id,
+        "title": run.title,
+        "key": run.spec.key,
+        "mean_f1": run.mean_f1,
+        "bytes": run.size,
+        "provenance": run.provenance,
+        "spec": run.spec.to_json(),
+    }
+
+
+def _line(run: Run) -> str:
+    seconds = run.provenance["seconds"]
+    return f"{run.id}  {run.title}  mean F1 {run.mean_f1:.3f}  {seconds:.0f} s"
+
+
+def _tell_on_terminal() -> Callable[[dict[str, Any]], None]:
+    """One line that is written over on a terminal; elsewhere one line per finished epoch."""
+    epochs_told = 0
+
+    def tell(record: dict[str, Any]) -> None:
+        nonlocal epochs_told
+        parts = [record["message"].removesuffix(".")]
+        if record.get("seconds_left") is not None:
+            rate, left = record["images_per_second"], record["seconds_left"]
+            parts.append(f"{rate:,.0f} images/s, {left:,.0f} s left")
+        if record.get("loss"):
+            parts.append(f"loss {record['loss'][-1]:.3f}, mean F1 {record['mean_f1'][-1]:.3f}")
+        line = ", ".join(parts)
+        if sys.stderr.isatty():
+            print(f"\r\033[K{line}", end="", file=sys.stderr, flush=True)
+        elif record.get("epoch", 0) != epochs_told:
+            epochs_told = record["epoch"]
+            print(line, file=sys.stderr, flush=True)
+
+    return tell
+
+
+# --------------------------------------------------------------------------------------- options
+
+
+def _group_from(options: argparse.Namespace) -> TaskGroup:
+    if options.group != "custom":
+        if options.classes or options.union or options.dataset:
+            raise UserError("--dataset, --classes and --union belong to --group custom.")
+        return named_group(options.group)
+    unions = {}
+    for union in options.union:
+        name, equals, members = union.partition("=")
+        if not (name and equals and members):
+            raise UserError(f"Write a union as NAME=class,class and not as {union!r}.")
+        unions[name] = members.split(",")
+    return custom_group(options.dataset or "cifar10", options.classes, unions)
+
+
+def _whole_numbers(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list such as 2,4,6") from None
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split(","))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m stg_core",
+        description="Which tasks of a multi-task model belong together.",
+        epilog="STG_HOME names the folder of results, STG_DATA the folder of data sets.",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, run: Any, text: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=text, description=text)
+        added.add_argument("--json", action="store_true", help="print one JSON object")
+        added.set_defaults(command=run)
+        return added
+
+    command("groups", _groups, "List the built-in task groups.")
+
+    extract = command("extract", _extract, "Train on a task group and keep its data maps.")
+    extract.add_argument("--group", required=True, help=f"{', '.join(GROUPS)} or custom")
+    extract.add_argument("--dataset", help="custom: the data set (default cifar10)")
+    extract.add_argument("--classes", type=_words, default=(), help="custom: class,class,…")
+    extract.add_argument(
+        "--union", action="append", default=[], metavar="NAME=CLASS,CLASS", help="custom: one task"
+    )
+    extract.add_argument("--model", help=f"{', '.join(BUILT_IN_MODELS)} or your_module:name")
+    extract.add_argument("--epochs", type=int, default=10)
+    extract.add_argument("--recorded-epochs", type=_whole_numbers, metavar="2,4,…")
+    extract.add_argument("--seed", type=int, default=0)
+    extract.add_argument("--batch-size", type=int, default=256)
+    extract.add_argument("--learning-rate", type=float, default=1e-3)
+    extract.add_argument("--augmentation", choices=AUGMENTATIONS, default="none")
+    extract.add_argument(
+        "--single-task-models", action="store_true", help="one model per task, merged"
+    )
+
+    command("runs", _runs, "List the runs of this machine, bundled ones first.")
+
+    group = command("group", _group, "Group the tasks of a run.")
+    group.add_argument("run", metavar="RUN", help="bundled:g2, a key, or the beginning of one")
+    group.add_argument("--k", type=int, required=True, help="number of clusters")
+    group.add_argument("--fuzzifier", type=float, default=2.0, help="above 1; larger is softer")
+    group.add_argument("--method", default="soft", help="soft, hard, fcm or points")
+    group.add_argument("--recorded-epochs", type=_whole_numbers, metavar="2,4,…")
+    group.add_argument("--features", type=_words, metavar=",".join(FEATURES))
+
+    bundle = command("bundle", _bundle, "Copy a run into the bundles that come with the project.")
+    bundle.add_argument("run", metavar="RUN")
+    bundle.add_argument("name", metavar="NAME")
+    return parser

@@ -1,0 +1,289 @@
+"""Memberships of tasks in clusters, for any k and fuzzifier, and how good they are.
+
+Everything follows from the T×T Gram matrix of the task vectors: its eigendecomposition gives
+coordinates in which all distances are those of the raw vectors, however many points those have.
+"""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+from sklearn.cluster import KMeans
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import silhouette_score
+
+from stg_core.datamap import BINS, FEATURES, MAX_VARIABILITY, DataMapSummary
+from stg_core.errors import UserError
+
+Floats = NDArray[np.float64]
+Labels = NDArray[np.int64]
+
+METHODS = ("soft", "hard", "fcm", "points")
+STARTS, SEED = 10, 0
+FCM_MAX_ITERATIONS, FCM_TOLERANCE = 1_000, 1e-14
+
+_ahead = ThreadPoolExecutor(1, thread_name_prefix="k-means-ahead")
+
+
+@dataclass(frozen=True)
+class KMeansResult:
+    """Best of ten seeded starts: `labels` (T,), `centroids` (k, ≤T), `inertia`."""
+
+    labels: Labels
+    centroids: Floats
+    inertia: float
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """Tasks and their shares in the clusters.
+
+    memberships (T, k), rows sum to 1; labels (T,), the cluster of each task, from 0, the largest
+    cluster first. quality: "inertia" (squared distances to the own centroid, lower is tighter),
+    "silhouette" (-1 to 1), "partition_coefficient" (1/k to 1, 1 is hard), "xie_beni" (lower is
+    better); None where a measure is not defined.
+    """
+
+    tasks: tuple[str, ...]
+    k: int
+    fuzzifier: float
+    method: str
+    memberships: Floats
+    labels: Labels
+    quality: dict[str, float | None]
+
+
+class TaskSpace:
+    """The tasks as points whose distances are those of their task vectors.
+
+    tasks (T,); gram (T, T); coordinates (T, ≤T), centred; distances (T, T). `epochs` and `features`
+    default to all that are recorded. Raises UserError for ones that are not.
+    """
+
+    def __init__(
+        self,
+        summary: DataMapSummary,
+        epochs: Sequence[int] | None = None,
+        features: Sequence[str] | None = None,
+    ) -> None:
+        recorded = summary.epochs.tolist()
+        self.epochs = tuple(recorded if epochs is None else epochs)
+        self.features = tuple(FEATURES if features is None else features)
+        if not self.epochs or not set(self.epochs) <= set(recorded):
+            raise UserError(
+                f"Choose recorded epochs among {', '.join(map(str, recorded))}, at least one."
+            )
+        if not self.features or not set(self.features) <= set(FEATURES):
+            raise UserError(f"Choose features among {', '.join(FEATURES)}, at least one.")
+        self.tasks = tuple(summary.tasks.tolist())
+        self._epoch_rows = [recorded.index(e) for e in self.epochs]
+        chosen_features = [FEATURES.index(f) for f in self.features]
+        self.gram: Floats = summary.gram[np.ix_(self._epoch_rows, chosen_features)].sum(axis=(0, 1))
+        self._order = order = _canonical_order(self.gram)
+        self.coordinates = _coordinates(self.gram[np.ix_(order, order)])[np.argsort(order)]
+        self.distances = _distances(self.coordinates, self.coordinates)
+        self._histogram = summary.histogram
+        self._kmeans: dict[int, KMeansResult] = {}
+        self._voted: dict[int, Floats] = {}
+        self._lock = threading.Lock()
+
+    def kmeans(self, k: int) -> KMeansResult:
+        """k-means of the task vectors, computed once per k."""
+        with self._lock:
+            if k not in self._kmeans:
+                self._kmeans[k] = self._run_kmeans(k)
+            return self._kmeans[k]
+
+    def compute_ahead(self, k: int) -> None:
+        """Starts computing the neighbours of k in the background, so that a slider finds them."""
+        for neighbour in (k + 1, k - 1):
+            if 1 <= neighbour <= len(self.tasks) and neighbour not in self._kmeans:
+                _ahead.submit(self.kmeans, neighbour)
+
+    def votes(self, k: int) -> Floats:
+        """Share of each task's points in each cluster of points, (T, k): k-means on data-map cells.
+
+        Stands in for k-means on all points (Sherif et al. 2023, point-based grouping): a cell of
+        the 64×64 histogram weighs as much as the points in it.
+        """
+        with self._lock:
+            if k not in self._voted:
+                self._voted[k] = self._run_votes(k)
+            return self._voted[k]
+
+    def _run_kmeans(self, k: int) -> KMeansResult:
+        # k-means++ draws by position: a canonical order makes the result independent of task order
+        model = KMeans(k, n_init=STARTS, random_state=SEED, tol=0)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # identical tasks: fewer clusters
+            model.fit(self.coordinates[self._order])
+        labels = np.empty(len(self.tasks), dtype=np.int64)
+        labels[self._order] = model.labels_
+        rename = self.numbering(labels, k)
+        centroids = np.empty_like(model.cluster_centers_)
+        centroids[rename] = model.cluster_centers_
+        return KMeansResult(rename[labels], centroids, float(model.inertia_))
+
+    def _run_votes(self, k: int) -> Floats:
+        counts = self._histogram[self._epoch_rows].sum(axis=(0, 2)).astype(np.float64)
+        centres = (np.arange(BINS) + 0.5) / BINS
+        axes = {"confidence": centres[:, None], "variability": centres * MAX_VARIABILITY}
+        grid = [np.broadcast_to(axes[f], (BINS, BINS)) for f in self.features]
+        cells = np.stack(grid, axis=-1).reshape(BINS * BINS, -1)
+        shares = counts.reshape(len(self.tasks), -1)
+        filled = shares.sum(axis=0) > 0
+        if k > filled.sum():
+            raise UserError(f"The points fill only {filled.sum()} cells: choose a smaller k.")
+        model = KMeans(k, n_init=STARTS, random_state=SEED)
+        labels = model.fit_predict(cells[filled], sample_weight=shares[:, filled].sum(axis=0))
+        votes = np.stack([shares[:, filled][:, labels == j].sum(axis=1) for j in range(k)], axis=1)
+        votes /= votes.sum(axis=1, keepdims=True)
+        return votes[:, np.lexsort(model.cluster_centers_.T[::-1])]
+
+    def numbering(self, labels: Labels, k: int) -> Labels:
+        """New number of each cluster: the largest first, ties by first task in canonical order."""
+        rank = np.empty(len(labels), dtype=np.int64)
+        rank[self._order] = np.arange(len(labels))
+        sizes = np.bincount(labels, minlength=k)
+        first = [rank[labels == j].min(initial=len(labels)) for j in range(k)]
+        numbers = np.empty(k, dtype=np.int64)
+        numbers[np.lexsort((first, -sizes))] = np.arange(k)
+        return numbers
+
+
+def group_tasks(space: TaskSpace, k: int, fuzzifier: float = 2.0, method: str = "soft") -> Grouping:
+    """Memberships of every task in k clusters.
+
+    Methods (Sherif et al. 2023, section 3): "soft", k-means and one fuzzification; "hard", k-means
+    alone; "fcm", fuzzy c-means, iterated; "points", votes of the points. Raises UserError for a k
+    outside 1..T, a fuzzifier not above 1, or another method.
+    """
+    n_tasks = len(space.tasks)
+    if method not in METHODS:
+        raise UserError(f"There is no method {method!r}; choose one of {', '.join(METHODS)}.")
+    if not 1 <= k <= n_tasks:
+        raise UserError(
+            f"{n_tasks} tasks can form 1 to {n_tasks} clusters, not {k}: choose k in that range."
+        )
+    if not (np.isfinite(fuzzifier) and fuzzifier > 1):
+        raise UserError(
+            f"The fuzzifier must be above 1 (1.01 is nearly hard), and {fuzzifier:g} is not."
+        )
+    points = space.coordinates
+    if method == "points":
+        memberships = space.votes(k)
+        labels = _strongest(memberships)
+        centroids = _weighted_means(points, memberships)
+    else:
+        found = space.kmeans(k)
+        labels, centroids = found.labels, found.centroids
+        if method == "hard":
+            memberships = np.eye(k)[labels]
+        elif method == "soft":
+            memberships = memberships_from_distances(_distances(points, centroids), fuzzifier)
+        else:
+            memberships, centroids = _fuzzy_c_means(points, centroids, fuzzifier)
+            labels = _strongest(memberships)
+            order = np.argsort(space.numbering(labels, k))
+            memberships, centroids = memberships[:, order], centroids[order]
+            labels = _strongest(memberships)
+    quality = _quality(space, memberships, labels, centroids, fuzzifier)
+    return Grouping(space.tasks, k, float(fuzzifier), method, memberships, labels, quality)
+
+
+def memberships_from_distances(distances: Floats, fuzzifier: float) -> Floats:
+    """W (T, k) from distances d (T, k): softmax over clusters of −2/(m−1) · log d.
+
+    In the log domain, since d^(−2/(m−1)) overflows for m near 1 (Sherif et al. 2023, eq. 3).
+    """
+    smallest = np.finfo(np.float64).tiny
+    logits = -2 / (fuzzifier - 1) * np.log(np.maximum(distances, smallest))
+    logits -= logits.max(axis=1, keepdims=True)
+    weights = np.exp(logits)
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True))
+
+
+def follow_clusters(before: Labels, after: Labels, k: int) -> Labels:
+    """Colour of each of k new clusters, (k,), given the tasks' colours before and clusters after.
+
+    A cluster takes the colour it overlaps most (Hungarian matching), so that colours do not jump
+    when a slider moves; a new cluster takes the lowest colour that is free.
+    """
+    n_colours = max(int(before.max(initial=-1)) + 1, k)
+    overlap = np.zeros((k, n_colours))
+    np.add.at(overlap, (after, before), 1)
+    _, colours = linear_sum_assignment(overlap - np.arange(n_colours) / n_colours**2, maximize=True)
+    return np.asarray(colours, dtype=np.int64)
+
+
+def _coordinates(gram: Floats) -> Floats:
+    """Points (T, ≤T) around their mean, as far apart as the vectors of this Gram matrix."""
+    centred = gram - gram.mean(axis=0)
+    centred = centred - centred.mean(axis=1, keepdims=True)
+    values, vectors = np.linalg.eigh((centred + centred.T) / 2)
+    kept = values > values.max(initial=0.0) * 1e-14
+    if not kept.any():
+        return np.zeros((len(gram), 1))
+    return np.asarray(vectors[:, kept] * np.sqrt(values[kept]))
+
+
+def _canonical_order(gram: Floats) -> Labels:
+    """An order of the tasks that does not depend on the order in which they are given."""
+    return np.lexsort((np.sort(gram, axis=1).sum(axis=1), np.diag(gram)))
+
+
+def _distances(a: Floats, b: Floats) -> Floats:
+    """Euclidean distances (A, B); exactly 0 between equal points, as a lone task needs."""
+    return np.asarray(np.sqrt(((a[:, None] - b[None]) ** 2).sum(axis=-1)))
+
+
+def _weighted_means(points: Floats, weights: Floats) -> Floats:
+    total = np.maximum(weights.sum(axis=0), np.finfo(np.float64).tiny)
+    return np.asarray(weights.T @ points / total[:, None])
+
+
+def _fuzzy_c_means(points: Floats, centroids: Floats, fuzzifier: float) -> tuple[Floats, Floats]:
+    """Memberships and fuzzy means in turn until the means rest (Bezdek 1981)."""
+    scale = max(float((points**2).sum()), np.finfo(np.float64).tiny)
+    for _ in range(FCM_MAX_ITERATIONS):
+        memberships = memberships_from_distances(_distances(points, centroids), fuzzifier)
+        moved = _weighted_means(points, memberships**fuzzifier)
+        step = ((moved - centroids) ** 2).sum()
+        centroids = moved
+        if step <= FCM_TOLERANCE * scale:
+            break
+    return memberships_from_distances(_distances(points, centroids), fuzzifier), centroids
+
+
+def _strongest(memberships: Floats) -> Labels:
+    # rounded, so that clusters that coincide share their tasks by number and not by rounding error
+    return np.asarray(memberships.round(9).argmax(axis=1))
+
+
+def _quality(
+    space: TaskSpace, memberships: Floats, labels: Labels, centroids: Floats, fuzzifier: float
+) -> dict[str, float | None]:
+    n_tasks, k = memberships.shape
+    squared = _distances(space.coordinates, centroids) ** 2
+    occupied = len(np.unique(labels))
+    silhouette = xie_beni = None
+    if 2 <= occupied < n_tasks:
+        silhouette = float(silhouette_score(space.distances, labels, metric="precomputed"))
+    if k > 1:
+        separation = _distances(centroids, centroids)[~np.eye(k, dtype=bool)].min() ** 2
+        if separation > 1e-12 * squared.max():
+            spread = (memberships**fuzzifier * squared).sum()
+            xie_beni = float(spread / (n_tasks * separation))
+    return {
+        "inertia": float(squared[np.arange(n_tasks), labels].sum()),
+        "silhouette": silhouette,
+        "partition_coefficient": float((memberships**2).sum() / n_tasks),
+        "xie_beni": xie_beni,
+    }
