@@ -1,0 +1,384 @@
+"""What the design promises about speed, measured: `python -m tests.benchmarks.bench [a b c d e]`.
+
+Each benchmark compares two things in one run, in turn, and prints the ratio of their medians, so
+that other work on the machine meets both alike.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tests.conftest import installed_chromium, realistic_maps
+
+ROOT = Path(__file__).resolve().parents[2]
+RECORDED = (2, 4, 6, 8, 10)
+
+
+def seconds(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def told(letter: str, what: str, ratio: float, target: float | None, detail: str) -> None:
+    promise = f" (promised: at most {target:g})" if target else ""
+    print(f"({letter}) {what}: {ratio:.3f}{promise}\n    {detail}", flush=True)
+
+
+def spread(times: Sequence[float]) -> str:
+    unit, scale = ("s", 1) if statistics.median(times) >= 1 else ("ms", 1000)
+    median, low, high = (scale * f(times) for f in (statistics.median, min, max))
+    return f"{median:.3g} {unit} (from {low:.3g} to {high:.3g}, {len(times)} times)"
+
+
+# ------------------------------------------------------------------------------- (a), (b): training
+
+
+def _synthetic(points: int) -> Any:
+    from stg_core.tasks import GROUPS, TaskData, label_matrix
+
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (points, 32, 32, 3), dtype=np.uint8)
+    labels = label_matrix(GROUPS["g1"], rng.integers(0, 10, points).astype(np.uint8), "train")
+    return TaskData(GROUPS["g1"].task_names, images, labels, images[:100], labels[:100])
+
+
+class _Bare:
+    """The same model, batch and precision in the shortest loop that trains."""
+
+    def __init__(self, model: str, n_tasks: int) -> None:
+        import torch
+
+        from stg_core.models import build
+        from stg_core.training import choose_device
+
+        self.device, self.precision = choose_device()
+        self.model = build(model, (3, 32, 32), n_tasks).to(self.device)
+        self.model = self.model.to(memory_format=torch.channels_last).train()
+        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=1e-3, fused=True)
+        self.weight = torch.full((n_tasks,), 9.0, device=self.device)
+
+    def step(self, images: Any, targets: Any) -> Any:
+        import torch.nn.functional as F
+
+        from stg_core.training import autocast
+
+        with autocast(self.device, self.precision):
+            logits = self.model(images)
+        logits = logits.float()
+        loss = F.binary_cross_entropy_with_logits(logits, targets, pos_weight=self.weight)
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        return logits
+
+    def wait(self) -> None:
+        import torch
+
+        if self.device.type != "cpu":
+            torch.accelerator.synchronize()
+
+
+def _epochs_in_turn(
+    options: argparse.Namespace, data: Any, other: Callable[[], None], wait: Callable[[], None]
+) -> tuple[list[float], list[float]]:
+    """Seconds of the epochs of `train`, and of `other` after each of them, without the first."""
+    from stg_core.callbacks import Callback
+    from stg_core.spec import TrainingSpec
+    from stg_core.tasks import GROUPS
+    from stg_core.training import train
+
+    def whole() -> None:
+        other()
+        wait()
+
+    class Between(Callback):
+        def on_epoch_end(self, training: Any) -> None:
+            theirs.append(seconds(whole))
+
+    theirs: list[float] = []
+    spec = TrainingSpec(GROUPS["g1"], model=options.model, epochs=options.repetitions + 1)
+    ours = train(spec, data, callbacks=[Between()]).metrics["seconds"]
+    return ours[1:], theirs[1:]
+
+
+def bench_a(options: argparse.Namespace) -> None:
+    import torch
+
+    data = _synthetic(options.points)
+    bare = _Bare(options.model, 10)
+    images = torch.randn(options.points, 3, 32, 32, device=bare.device)
+    batches = [batch.contiguous(memory_format=torch.channels_last) for batch in images.split(256)]
+    targets = torch.tensor(data.train_labels, device=bare.device).split(256)
+
+    def epoch() -> None:
+        for batch, target in zip(batches, targets, strict=True):
+            bare.step(batch, target)
+
+    ours, theirs = _epochs_in_turn(options, data, epoch, bare.wait)
+    told(
+        "a",
+        f"an epoch of train() over a bare loop, {options.model}",
+        statistics.median(ours) / statistics.median(theirs),
+        1.05,
+        f"train {spread(ours)}, bare {spread(theirs)}",
+    )
+
+
+def bench_b(options: argparse.Namespace) -> None:
+    import torch
+    from PIL import Image
+    from torchvision import transforms
+    from torchvision.datasets import VisionDataset
+
+    data = _synthetic(options.points)
+    bare = _Bare(options.model, 10)
+
+    class Items(VisionDataset):
+        """As torchvision's CIFAR10: a picture, and its labels made item by item."""
+
+        def __len__(self) -> int:
+            return len(data.train_images)
+
+        def __getitem__(self, index: int) -> tuple[Any, Any]:
+            assert self.transform is not None
+            picture = self.transform(Image.fromarray(data.train_images[index]))
+            return picture, torch.tensor([float(label) for label in data.train_labels[index]])
+
+    usual = transforms.Compose(
+        [transforms.ToTensor(), transforms.Normalize((0.5,) * 3, (0.25,) * 3)]
+    )
+    loader: torch.utils.data.DataLoader[Any] = torch.utils.data.DataLoader(
+        Items(None, transform=usual),
+        batch_size=256,
+        shuffle=True,
+        num_workers=os.cpu_count() or 1,
+        persistent_workers=True,
+    )
+
+    def epoch() -> None:
+        for images, targets in loader:
+            on_device = images.to(bare.device, memory_format=torch.channels_last)
+            bare.step(on_device, targets.to(bare.device))
+
+    ours, theirs = _epochs_in_turn(options, data, epoch, bare.wait)
+    told(
+        "b",
+        f"an epoch of train() over one fed by a DataLoader, {options.model}",
+        statistics.median(ours) / statistics.median(theirs),
+        None,
+        f"train {spread(ours)}, DataLoader {spread(theirs)}",
+    )
+
+
+# ------------------------------------------------------------------------------- (c): the recorder
+
+
+def bench_c(options: argparse.Namespace) -> None:
+    import torch
+
+    from stg_core.datamap import DataMapRecorder, confidence
+
+    bare = _Bare(options.model, 100)
+    images = torch.randn(256, 3, 32, 32, device=bare.device)
+    images = images.contiguous(memory_format=torch.channels_last)
+    targets = (torch.rand(256, 100, device=bare.device) < 0.01).float()
+    recorder = DataMapRecorder(50_000, 100, bare.device)
+    order = torch.randperm(50_000, device=bare.device)
+    steps, records = [], []
+    for i in range(10 * options.repetitions + 3):
+        indices = order[(256 * i) % 49_000 :][:256]
+        started = time.perf_counter()
+        logits = bare.step(images, targets)
+        bare.wait()
+        between = time.perf_counter()
+        recorder.update(indices, confidence(logits, targets))
+        bare.wait()
+        steps.append(between - started)
+        records.append(time.perf_counter() - between)
+    steps, records = steps[3:], records[3:]
+    told(
+        "c",
+        f"recording the data maps of 100 tasks over a training step, {options.model}",
+        statistics.median(records) / statistics.median(steps),
+        0.01,
+        f"recording {spread(records)}, step {spread(steps)}",
+    )
+
+
+# -------------------------------------------------------------------------------- (d): the grouping
+
+
+def bench_d(options: argparse.Namespace) -> None:
+    from sklearn.cluster import KMeans
+
+    from stg_core.datamap import summarise
+    from stg_core.grouping import TaskSpace, group_tasks
+
+    n_tasks = 100
+    maps, labels = realistic_maps(n_tasks, options.map_points, RECORDED)
+    summary = summarise(maps, labels, [f"task {t}" for t in range(n_tasks)], RECORDED)
+    vectors = maps.transpose(2, 0, 1, 3).reshape(n_tasks, -1).astype(np.float32)
+    del maps
+    space = TaskSpace(summary)
+    group_tasks(space, 20, 2.0)
+    fuzzy = [
+        seconds(partial(group_tasks, space, 20, float(fuzzifier)))
+        for fuzzifier in np.linspace(1.1, 4, 10 * options.repetitions)
+    ]
+    first, again = [], []
+    for _ in range(options.repetitions):
+        fresh = TaskSpace(summary)
+        first.append(seconds(partial(group_tasks, fresh, 21, 2.0)))
+        again.append(seconds(partial(group_tasks, fresh, 21, 2.0)))
+    # Once: a comparison of a minute is enough to tell a factor of hundreds.
+    raw = [seconds(partial(KMeans(21, n_init=10, random_state=0).fit, vectors))]
+    told(
+        "d",
+        "seconds for a change of the fuzzifier, over 5 ms",
+        statistics.median(fuzzy) / 0.005,
+        1,
+        spread(fuzzy),
+    )
+    told(
+        "d",
+        "seconds for a new number of clusters, over 100 ms",
+        statistics.median(first) / 0.1,
+        1,
+        spread(first),
+    )
+    told(
+        "d",
+        "seconds for a number of clusters seen before, over 20 ms",
+        statistics.median(again) / 0.02,
+        1,
+        spread(again),
+    )
+    told(
+        "d",
+        "ten starts of k-means in scikit-learn on the raw vectors, over ours",
+        statistics.median(raw) / statistics.median(first),
+        None,
+        f"scikit-learn {spread(raw)}, ours {spread(first)}",
+    )
+
+
+# ------------------------------------------------------------------------------------- (e): the app
+
+
+def _free_port() -> int:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        port: int = listening.getsockname()[1]
+        return port
+
+
+def _answers(address: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{address}/_stcore/health", timeout=1):
+            return True
+    except OSError:
+        return False
+
+
+def _torch_is_in(pid: int) -> bool | None:
+    """None on systems that do not tell."""
+    maps = Path(f"/proc/{pid}/maps")
+    return "libtorch" in maps.read_text() if maps.exists() else None
+
+
+def _first_page(browser: Any, folder: Path) -> tuple[float, bool | None]:
+    """Seconds from `streamlit run` to the first page's heading, and whether torch was loaded."""
+    port = _free_port()
+    address = f"http://127.0.0.1:{port}"
+    page = browser.new_page()
+    started = time.perf_counter()
+    command = [sys.executable, "-m", "streamlit", "run", str(ROOT / "app" / "main.py")]
+    process = subprocess.Popen(
+        [*command, f"--server.port={port}", "--server.headless=true"],
+        env={**os.environ, "STG_HOME": str(folder)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        while not _answers(address):
+            if process.poll() is not None:
+                raise SystemExit("The app ended before it answered; start it with `make app`.")
+            time.sleep(0.02)
+        page.goto(address, wait_until="commit")
+        page.get_by_role("heading").first.wait_for(timeout=60_000)
+        taken = time.perf_counter() - started
+        return taken, _torch_is_in(process.pid)
+    finally:
+        page.close()
+        process.terminate()
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def bench_e(options: argparse.Namespace) -> None:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright, tempfile.TemporaryDirectory() as folder:
+        browser = playwright.chromium.launch(
+            executable_path=installed_chromium(),
+            args=["--no-sandbox", "--disable-background-networking"],
+        )
+        # The first start warms the disk cache.
+        starts = [_first_page(browser, Path(folder)) for _ in range(options.repetitions + 1)][1:]
+        browser.close()
+    loaded = {with_torch for _, with_torch in starts}
+    told(
+        "e",
+        "seconds from `streamlit run` to the first rendered page, over 3 s",
+        statistics.median([taken for taken, _ in starts]) / 3,
+        1,
+        f"{spread([taken for taken, _ in starts])}; torch in that process: "
+        + ("not known on this system" if None in loaded else "yes" if True in loaded else "no"),
+    )
+    if True in loaded:
+        raise SystemExit("The app's process has loaded torch, which it must not.")
+
+
+BENCHMARKS: dict[str, Callable[[argparse.Namespace], None]] = {
+    "a": bench_a,
+    "b": bench_b,
+    "c": bench_c,
+    "d": bench_d,
+    "e": bench_e,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.bench", description=__doc__)
+    parser.add_argument("which", nargs="*", help="of a, b, c, d, e; all without any")
+    parser.add_argument("--model", default="resnet18", help="backbone of a, b and c")
+    parser.add_argument("--points", type=int, default=5_120, help="training images of a and b")
+    parser.add_argument("--map-points", type=int, default=50_000, help="training images of d")
+    parser.add_argument("--repetitions", type=int, default=5, help="after one to warm up")
+    options = parser.parse_args()
+    if unknown := set(options.which) - set(BENCHMARKS):
+        parser.error(f"there is no benchmark {', '.join(sorted(unknown))}")
+    for letter in options.which or BENCHMARKS:
+        BENCHMARKS[letter](options)
+
+
+if __name__ == "__main__":
+    main()
