@@ -48,7 +48,11 @@ def _learning_curve(measure: str, share: bool) -> Spec:
         alt.Chart(alt.NamedData("curve"), title=measure)
         .mark_line(point=True)
         .encode(
-            x=alt.X("epoch:Q", title="Epoch", axis=alt.Axis(tickMinStep=1, format="d", grid=False)),
+            x=alt.X(
+                "epoch:Q",
+                title="Epoch",
+                axis=alt.Axis(tickMinStep=1, format="d", grid=False, labelFlush=False),
+            ),
             y=alt.Y("value:Q", title=measure, scale=scale),
             tooltip=[
                 alt.Tooltip("epoch:Q", title="Epoch"),
@@ -110,8 +114,18 @@ def _sample(summary: DataMapSummary, e: int, t: int) -> pd.DataFrame:
 def _data_map(dark: bool) -> Spec:
     ramp = ["#30363F", "#A6ADB7"] if dark else ["#EEF0F2", "#7C8590"]
     colours = ["#E69F00", "#56B4E9"] if dark else ["#D55E00", "#0072B2"]
-    x = alt.X("variability:Q", title="Variability", scale=alt.Scale(domain=[0, 0.71], nice=False))
-    y = alt.Y("confidence:Q", title="Confidence", scale=alt.Scale(domain=[0, 1]))
+    x = alt.X(
+        "variability:Q",
+        title="Variability",
+        scale=alt.Scale(domain=[0, 0.71], nice=False),
+        axis=alt.Axis(tickCount=7, format=".1f", labelFlush=False),
+    )
+    y = alt.Y(
+        "confidence:Q",
+        title="Confidence",
+        scale=alt.Scale(domain=[0, 1]),
+        axis=alt.Axis(tickCount=5, format=".1f", labelFlush=False),
+    )
     density = (
         alt.Chart(alt.NamedData("density"))
         .mark_rect()
@@ -137,14 +151,9 @@ def _data_map(dark: bool) -> Spec:
             y=y,
             fill=alt.Fill(
                 "kind:N",
-                title="Sample, label",
+                title="Label in the sample",
                 scale=alt.Scale(domain=[POSITIVE, NEGATIVE], range=colours),
                 legend=alt.Legend(symbolSize=80, symbolOpacity=1),
-            ),
-            shape=alt.Shape(
-                "kind:N",
-                title="Sample, label",
-                scale=alt.Scale(domain=[POSITIVE, NEGATIVE], range=["triangle-up", "circle"]),
             ),
             tooltip=[
                 alt.Tooltip("point:Q", title="Training point"),
@@ -203,6 +212,7 @@ def _membership_heatmap(dark: bool, n_tasks: int, numbers: bool) -> Spec:
             sort=None,
             axis=alt.Axis(
                 labelOverlap=False,
+                labelFlush=False,
                 labelFontSize=12 if row > 20 else 10,
                 labelLimit=220,
                 domain=False,

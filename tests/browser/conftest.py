@@ -1,0 +1,114 @@
+"""An app on a port of its own, with an empty STG_HOME, and a page of a headless Chromium."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+ROOT = Path(__file__).resolve().parents[2]
+START_SECONDS = 90
+PATIENCE_MS = 30_000  # a training in the background makes everything slow
+INSTALLED = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """Address of an app whose results are in `folder`; it ends with the block."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    options = ["--server.port", str(port), "--server.headless", "true"]
+    options += ["--server.fileWatcherType", "none"]
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("STREAMLIT_")}
+    with open(folder / "app.log", "wb") as log:
+        app = subprocess.Popen(
+            [sys.executable, "-m", "streamlit", "run", str(ROOT / "app" / "main.py"), *options],
+            cwd=folder,  # the app must not depend on the folder it is started in
+            env={**environment, "STG_HOME": str(folder / "results")},
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    address = f"http://localhost:{port}"
+    try:
+        _wait_for(app, f"{address}/_stcore/health", folder / "app.log")
+        yield address
+    finally:
+        for how in (signal.SIGTERM, signal.SIGKILL):
+            with suppress(ProcessLookupError):
+                os.killpg(app.pid, how)
+            with suppress(subprocess.TimeoutExpired):
+                app.wait(20)
+
+
+def _wait_for(app: subprocess.Popen[bytes], url: str, log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and app.poll() is None:
+        with suppress(OSError), urllib.request.urlopen(url, timeout=2) as answer:
+            if answer.status == 200:
+                return
+        time.sleep(0.1)
+    raise AssertionError(f"The app did not start:\n{log.read_text()}")
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with served(tmp_path_factory.mktemp("app")) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    expect.set_options(timeout=PATIENCE_MS)
+    found = next(filter(None, map(shutil.which, INSTALLED)), None)
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(
+            executable_path=found, args=["--no-sandbox", "--disable-background-networking"]
+        )
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
+    """Opens a page in a context of its own; fails if one asked another host for anything."""
+    foreign: list[str] = []
+    opened: list[Page] = []
+
+    def open_at(url: str, colour_scheme: str = "light") -> Page:
+        context = browser.new_context(
+            color_scheme="dark" if colour_scheme == "dark" else "light",
+            viewport={"width": 1280, "height": 1500},
+        )
+        page = context.new_page()
+        page.set_default_timeout(PATIENCE_MS)
+        allowed = url.split("/")[2]
+
+        def note(requested: str) -> None:
+            local = requested.startswith(("data:", "blob:", "about:"))
+            if not local and requested.split("/")[2] != allowed:
+                foreign.append(requested)
+
+        page.on("request", lambda request: note(request.url))
+        page.on("websocket", lambda socket: note(socket.url))
+        page.goto(url)
+        opened.append(page)
+        return page
+
+    yield open_at
+    for page in opened:
+        expect(page.get_by_test_id("stException")).to_have_count(0)
+        page.context.close()
+    assert foreign == []

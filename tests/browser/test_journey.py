@@ -1,0 +1,120 @@
+"""A newcomer's way: explores bundled results, trains digits, moves both sliders."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests.browser.conftest import ROOT
+
+pytestmark = pytest.mark.browser
+
+TRAINING_MS = 240_000
+
+
+def settled(page: Page) -> None:
+    """Waits until the app has answered the last action, and what it sent is drawn."""
+    page.wait_for_timeout(300)  # lets "running" register
+    page.locator('[data-testid="stApp"][data-test-script-state="notRunning"]').wait_for(
+        state="attached"
+    )
+    page.wait_for_timeout(300)
+
+
+def chart(page: Page) -> Locator:
+    drawn = page.get_by_test_id("stVegaLiteChart").locator("canvas.marks, svg.marks").first
+    drawn.wait_for()
+    return drawn
+
+
+def expect_change(page: Page, before: bytes) -> bytes:
+    """Waits until the chart no longer looks as it did; returns what it looks like now."""
+    for _ in range(40):
+        settled(page)
+        now = chart(page).screenshot()
+        if now != before:
+            return now
+    raise AssertionError("the heatmap did not change")
+
+
+def screenshot(page: Page, name: str) -> None:
+    folder = ROOT / "artifacts"
+    folder.mkdir(exist_ok=True)
+    page.screenshot(path=folder / f"{name}.png")
+
+
+def test_a_fresh_machine_opens_on_bundled_results(
+    address: str, open_page: Callable[..., Page]
+) -> None:
+    page = open_page(f"{address}/grouping")
+    expect(page.get_by_role("heading", name="Grouping")).to_be_visible()
+    expect(page.get_by_role("combobox", name="Run")).to_have_value(re.compile("bundled"))
+    expect(page).to_have_url(re.compile("run=bundled%3Ag2|run=bundled:g2"))
+    expect(page.get_by_role("slider", name="Clusters (k)")).to_have_value("3")
+    chart(page)
+
+
+def test_digits_from_the_start_page_to_the_heatmap(
+    address: str, open_page: Callable[..., Page]
+) -> None:
+    page = open_page(address)
+    expect(page.get_by_role("heading", name="Which tasks belong together?")).to_be_visible()
+    expect(page.get_by_text("Expected duration")).to_contain_text(re.compile("about"))
+    page.get_by_test_id("stMain").get_by_role("button", name="Run", exact=True).click()
+    expect(page.get_by_text("digits, tiny_cnn, 10 epochs, seed 0").first).to_be_visible()
+
+    expect(page.get_by_role("button", name="Cancel")).to_be_visible()
+    settled(page)
+    screenshot(page, "start_running")
+    page.get_by_role("link", name="Data maps").first.click()
+    expect(page.get_by_role("heading", name="Data maps")).to_be_visible()
+    page.get_by_role("link", name="Start").first.click()
+    expect(page.get_by_role("heading", name="Progress")).to_be_visible()
+    page.reload()
+    finished = page.get_by_text("Finished. Open it on:")
+    expect(finished).to_be_visible(timeout=TRAINING_MS)
+    settled(page)
+    screenshot(page, "start_finished")
+
+    page.get_by_test_id("stMain").get_by_role("link", name="Grouping").first.click()
+    expect(page.get_by_role("heading", name="Grouping")).to_be_visible()
+    expect(page.get_by_role("combobox", name="Run")).to_have_value(re.compile("^digits"))
+    settled(page)
+    seen = chart(page).screenshot()
+    page.get_by_role("slider", name="Clusters (k)").press("ArrowRight")
+    expect(page).to_have_url(re.compile(r"[?&]k=4"))
+    seen = expect_change(page, seen)
+    page.get_by_role("slider", name="Fuzzifier (m)").press("PageUp")
+    expect(page).to_have_url(re.compile(r"[?&]fuzzifier=2\."))
+    expect_change(page, seen)
+
+    page.reload()
+    expect(page.get_by_role("slider", name="Clusters (k)")).to_have_value("4")
+    expect(page.get_by_role("combobox", name="Run")).to_have_value(re.compile("^digits"))
+
+
+@pytest.mark.parametrize("colour_scheme", ["light", "dark"])
+def test_every_page_is_drawn_in_light_and_dark(
+    address: str, open_page: Callable[..., Page], colour_scheme: str
+) -> None:
+    for path, title in (
+        ("", "Which tasks belong together?"),
+        ("data_maps", "Data maps"),
+        ("grouping", "Grouping"),
+    ):
+        page = open_page(f"{address}/{path}", colour_scheme)
+        expect(page.get_by_role("heading", name=title)).to_be_visible()
+        if path:
+            chart(page)
+        settled(page)
+        screenshot(page, f"{path or 'start'}_{colour_scheme}")
+
+
+def test_a_link_to_a_run_of_another_machine_says_so(
+    address: str, open_page: Callable[..., Page]
+) -> None:
+    page = open_page(f"{address}/data_maps?run=0123456789abcdef")
+    expect(page.get_by_role("alert")).to_contain_text("There is no run '0123456789abcdef'")
