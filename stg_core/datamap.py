@@ -7,7 +7,9 @@ and for pictures. Reading summaries needs no torch, so the app stays light.
 from __future__ import annotations
 
 import io
+import struct
 import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, BinaryIO
@@ -26,6 +28,11 @@ BINS = 64
 BLOCKS = 10
 SAMPLE_POINTS = 2_000
 SAMPLING_SEED = 13
+# what zipfile, zlib and numpy raise for damaged bytes
+_UNREADABLE: tuple[type[Exception], ...] = (
+    *(OSError, ValueError, EOFError, NotImplementedError, SyntaxError),
+    *(zipfile.BadZipFile, zlib.error, struct.error),
+)
 
 
 class DataMapRecorder:
@@ -57,6 +64,7 @@ class DataMapRecorder:
 
         `indices` (B,) must not repeat within a call.
         """
+        confidence = confidence.to(self.state.dtype)
         seen = ~confidence.isnan()
         count, mean, m2 = self.state[indices].unbind(1)
         count = count + seen
@@ -139,7 +147,7 @@ class DataMapSummary:
         try:
             with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
                 return cls(**{f.name: arrays[f.name] for f in fields(cls)})
-        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        except (*_UNREADABLE, KeyError, TypeError) as error:
             raise UserError(
                 f"This is not a summary of data maps, or it is damaged ({error})."
             ) from error

@@ -105,7 +105,8 @@ def _source_of(dataset: str) -> str:
                 stats = sorted((e.name, e.stat()) for e in entries if e.name in set(files))
             stamp.update(repr([(folder, n, s.st_size, s.st_mtime_ns) for n, s in stats]).encode())
         return f"tree {stamp.hexdigest()}"
-    if (data_folder() / _TORCHVISION_FOLDERS[dataset]).is_dir():
+    archive = _TORCHVISION_FOLDERS.get(dataset)
+    if archive and (data_folder() / archive).is_dir():
         return f"torchvision {data_folder()}"
     return "download"
 
@@ -113,9 +114,10 @@ def _source_of(dataset: str) -> str:
 def _prepared(folder: Path, source: str) -> ImageSet | None:
     try:
         made = json.loads((folder / "source.json").read_text())
-    except (OSError, ValueError):
+        whole = {p.name: p.stat().st_size for p in folder.glob("*.npy")} == made["bytes"]
+        return ImageSet(folder, made["digest"]) if whole and made["source"] == source else None
+    except (OSError, ValueError, KeyError, TypeError):
         return None
-    return ImageSet(folder, made["digest"]) if made["source"] == source else None
 
 
 def _read(dataset: str, report: Progress) -> dict[str, Arrays]:
@@ -124,6 +126,10 @@ def _read(dataset: str, report: Progress) -> dict[str, Arrays]:
     tree = data_folder() / dataset
     if tree.is_dir():
         return _read_tree(tree, CLASS_NAMES[dataset], report)
+    if dataset not in _TORCHVISION_FOLDERS:
+        raise UserError(
+            f"Put the images of {dataset} in {tree}/train/<class>/ and …/test/<class>/."
+        )
     return _read_torchvision(dataset, report)
 
 
@@ -140,12 +146,15 @@ def _write_arrays(folder: Path, source: str, splits: dict[str, Arrays]) -> str:
             whole.update(digests[i])
         np.save(temporary / f"{split}_images.npy", images[order])
         np.save(temporary / f"{split}_classes.npy", classes[order])
-    made = {"source": source if source != "download" else _source_of(folder.name)}
-    made["digest"] = whole.hexdigest()
+    made = {
+        "source": source if source != "download" else _source_of(folder.name),
+        "digest": whole.hexdigest(),
+        "bytes": {path.name: path.stat().st_size for path in temporary.glob("*.npy")},
+    }
     (temporary / "source.json").write_text(json.dumps(made))
     shutil.rmtree(folder, ignore_errors=True)
     temporary.rename(folder)
-    return made["digest"]
+    return whole.hexdigest()
 
 
 # --------------------------------------------------------------------------- scikit-learn's digits
@@ -262,7 +271,8 @@ def _how_to_get(dataset: str, error: OSError) -> str:
     return (
         f"The images of {dataset} are not in {root}, and there is no Internet connection to"
         f" download them ({error}). Either put a folder tree there,"
-        f" {root / dataset}/train/<class>/*.png and …/test/<class>/*.png, or unpack torchvision's archive there, so that"
+        f" {root / dataset}/train/<class>/*.png and …/test/<class>/*.png,"
+        f" or unpack torchvision's archive there, so that"
         f" {root / _TORCHVISION_FOLDERS[dataset]} exists. STG_DATA names another folder."
     )
 

@@ -7,6 +7,7 @@ is noted in the store, so that a restarted app goes on with it.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -80,7 +81,7 @@ def run_spec(store: Store, spec: TrainingSpec, callbacks: Sequence[Callback] = (
             result = train(spec, data, folder=store.work_folder(spec.key), callbacks=callbacks)
             return store.save(result)
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
                 raise
             raise UserError(
                 f"The disk that holds {store.folder} is full"
@@ -456,14 +457,15 @@ class Engine:
         self._in_background(self.start)
 
     def _end_processes(self) -> None:
-        for process in reversed(self._processes):
-            process.terminate()
+        """At once: a training loses nothing but the epoch it is in."""
+        import psutil
+
         for process in self._processes:
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            with contextlib.suppress(psutil.NoSuchProcess):
+                for child in psutil.Process(process.pid).children(recursive=True):
+                    child.kill()
+            process.kill()
+            process.wait()
         self._processes.clear()
         if self._folder is not None:
             self._folder.cleanup()
