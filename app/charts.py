@@ -20,6 +20,7 @@ from stg_core.datamap import BINS, MAX_VARIABILITY, DataMapSummary
 Spec = dict[str, Any]
 
 NUMBERS_UP_TO = 400  # cells; beyond, the numbers no longer fit
+AROUND_CELLS = 120  # pixels: the height of a chart includes its title and axes
 POSITIVE, NEGATIVE = "positive", "negative"
 CANVAS = {"embedOptions": {"renderer": "canvas"}}
 
@@ -59,7 +60,7 @@ def _learning_curve(measure: str, share: bool) -> Spec:
                 alt.Tooltip("value:Q", title=measure, format=".3f"),
             ],
         )
-        .properties(height=200)
+        .properties(height=260)
     )
 
 
@@ -226,7 +227,12 @@ def _membership_heatmap(dark: bool, n_tasks: int, numbers: bool) -> Spec:
         ],
     )
     chart = base.mark_rect().encode(
-        color=alt.Color("membership:Q", title="Membership", scale=alt.Scale(domain=[0, 1]))
+        color=alt.Color(
+            "membership:Q",
+            title="Membership",
+            scale=alt.Scale(domain=[0, 1]),
+            legend=alt.Legend(gradientLength=110),
+        )
     )
     layers = [chart]
     if numbers:
@@ -236,7 +242,11 @@ def _membership_heatmap(dark: bool, n_tasks: int, numbers: bool) -> Spec:
             color=alt.condition("datum.membership > 0.5", alt.value(strong), alt.value(weak)),
         )
         layers.append(text)
-    return _finished(alt.layer(*layers, title="Memberships").properties(height=n_tasks * row + 20))
+    return _finished(
+        alt.layer(*layers, title="Memberships").properties(
+            height=max(n_tasks * row + AROUND_CELLS, 260)
+        )
+    )
 
 
 # ------------------------------------------------------------------------------------------ all

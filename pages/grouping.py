@@ -61,7 +61,7 @@ def choose_k(run: Run, n_tasks: int) -> int:
         "Clusters (k)",
         min_value=2,
         max_value=n_tasks,
-        value=min(USUAL_K.get(run.spec.group.name, 3), n_tasks),
+        value=min(USUAL_K.get(run.spec.group.name, 3), n_tasks - 1),
         key="k",
         bind="query-params",
         help="How many clusters of tasks, and so how many specialists.",

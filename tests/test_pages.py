@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -65,6 +66,18 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Run:
     kept = Store(tmp_path_factory.mktemp("results"))
     spec = TrainingSpec(GROUPS["digits"], epochs=2)
     return kept.save(train(spec, folder=kept.work_folder(spec.key)))
+
+
+@pytest.fixture
+def smaller(trained: Run) -> Iterator[Run]:
+    """Another run beside `trained`, with fewer tasks and more recorded epochs."""
+    from stg_core.training import train
+
+    kept = Store(trained.folder.parents[1])
+    spec = TrainingSpec(custom_group("digits", ["0", "1", "8"]), epochs=4)
+    run = kept.save(train(spec, folder=kept.work_folder(spec.key)))
+    yield run
+    shutil.rmtree(run.folder)
 
 
 @pytest.fixture
@@ -182,6 +195,22 @@ def test_a_link_to_a_missing_run_says_so(open_app: OpenApp, trained: Run, page: 
     app.selectbox(key="run_choice").set_value(trained.id).run()
     assert not app.exception and not app.error
     assert app.get("vega_lite_chart")
+
+
+def test_another_run_replaces_choices_it_does_not_have(
+    open_app: OpenApp, trained: Run, smaller: Run
+) -> None:
+    app = open_app("grouping", trained, run=trained.id, k="12", task="Odd", epoch="2")
+    assert app.slider(key="k").value == 12
+    app.selectbox(key="run_choice").set_value(smaller.id).run()
+    assert not app.exception and not app.error
+    assert app.slider(key="k").max == 3
+    app.switch_page(str(ROOT / "pages" / "data_maps.py")).run()
+    assert not app.exception and not app.error
+    assert app.selectbox(key="run_choice").value == smaller.id
+    assert app.selectbox(key="task").value in smaller.spec.tasks
+    app.selectbox(key="run_choice").set_value(trained.id).run()
+    assert not app.exception and not app.error
 
 
 def test_a_damaged_result_is_reported(open_app: OpenApp, trained: Run, tmp_path: Path) -> None:
