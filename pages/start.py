@@ -95,14 +95,17 @@ def read_unions(text: str) -> dict[str, list[str]]:
 
 def expected_duration(spec: TrainingSpec) -> None:
     """In a fragment that looks again only until the measurement is there."""
-    known = state.shared().engine.seconds_per_epoch(spec) is not None
-    st.fragment(show_duration, run_every=None if known else 1.0)(spec)
+    with widgets.user_errors():
+        known = state.shared().engine.seconds_per_epoch(spec) is not None
+        st.fragment(show_duration, run_every=None if known else 1.0)(spec)
 
 
 def show_duration(spec: TrainingSpec) -> None:
-    seconds = state.shared().engine.seconds_per_epoch(spec)
-    shown = "measuring…" if seconds is None else f"about {widgets.duration(seconds * spec.epochs)}"
-    st.caption(f"{len(spec.tasks)} tasks. Expected duration on this machine: {shown}")
+    with widgets.user_errors():
+        seconds = state.shared().engine.seconds_per_epoch(spec)
+        whole = None if seconds is None else widgets.duration(seconds * spec.epochs)
+        shown = f"about {whole}" if whole else "measuring…"
+        st.caption(f"{len(spec.tasks)} tasks. Expected duration on this machine: {shown}")
 
 
 # -------------------------------------------------------------------------------- all runs

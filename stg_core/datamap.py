@@ -28,9 +28,9 @@ BINS = 64
 BLOCKS = 10
 SAMPLE_POINTS = 2_000
 SAMPLING_SEED = 13
-# what zipfile, zlib and numpy raise for damaged bytes
+# what zipfile, zlib and numpy raise for damaged bytes, and what follows of other arrays
 _UNREADABLE: tuple[type[Exception], ...] = (
-    *(OSError, ValueError, EOFError, NotImplementedError, SyntaxError),
+    *(OSError, ValueError, KeyError, TypeError, EOFError, NotImplementedError, SyntaxError),
     *(zipfile.BadZipFile, zlib.error, struct.error),
 )
 
@@ -147,7 +147,7 @@ class DataMapSummary:
         try:
             with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
                 return cls(**{f.name: arrays[f.name] for f in fields(cls)})
-        except (*_UNREADABLE, KeyError, TypeError) as error:
+        except _UNREADABLE as error:
             raise UserError(
                 f"This is not a summary of data maps, or it is damaged ({error})."
             ) from error

@@ -11,6 +11,7 @@ import contextlib
 import errno
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -171,9 +172,17 @@ class Engine:
         self._state = threading.RLock()
         self._stopped = False
         self._measuring: set[str] = set()
+        self._not_measured: dict[str, str] = {}  # question → why there is no answer
         for key, record in self._records():
             spec = TrainingSpec.from_json(record["spec"])
-            self._jobs[key] = Job(key, spec, record["state"], message=record["message"])
+            job = self._jobs[key] = Job(key, spec, record["state"], message=record["message"])
+            if job.state == "done" and (run := store.get(spec)):
+                f1 = run.metrics["test"]["f1"]
+                job.epoch, job.fraction = spec.epochs, 1.0
+                job.metrics = {
+                    "loss": run.metrics["loss"],
+                    "mean_f1": [sum(e) / len(e) for e in f1],
+                }
 
     # -------------------------------------------------------------------------------- what it says
 
@@ -193,11 +202,12 @@ class Engine:
     def seconds_per_epoch(self, spec: TrainingSpec) -> float | None:
         """Seconds of an epoch on this machine; None while it is being measured.
 
-        From finished runs of the same model and data where there are any, else from a short
-        measurement in the worker.
+        From the last run of the same model on the same data where there is one, else from a short
+        measurement in the worker. Raises UserError where the spec cannot be measured.
         """
-        question = f"speed:{spec.model}:{spec.group.dataset}:{len(spec.tasks)}:{spec.batch_size}"
-        question += ":separate" if spec.single_task_models else ""
+        question = _speed_question(spec)
+        if question in self._not_measured:
+            raise UserError(self._not_measured[question])
         known = self.store.cache.get(question)
         if known is None and question not in self._measuring:
             self._measuring.add(question)
@@ -293,6 +303,8 @@ class Engine:
                     _measure_job, spec.to_json(), key=question, resources=DEVICE, priority=10
                 )
                 self.store.cache[question] = float(future.result())
+        except Exception as error:
+            self._not_measured[question] = _for_people(error)
         finally:
             self._measuring.discard(question)
 
@@ -328,6 +340,7 @@ class Engine:
                 return
             del self._futures[key]
         if future.status == "finished":
+            self._remember_speed(self._jobs[key].spec)
             self._settle(key, "done", "Done.")
         elif future.status == "error":
             error = future.exception()
@@ -336,6 +349,12 @@ class Engine:
             else:
                 self._settle(key, "failed", _for_people(error))
         # else the scheduler went away: the job stays, and is sent again when the engine is back
+
+    def _remember_speed(self, spec: TrainingSpec) -> None:
+        if run := self.store.get(spec):
+            seconds = (run.metrics["seconds"], run.metrics["evaluation_seconds"])
+            with contextlib.suppress(Exception):  # a full disk: it will be measured instead
+                self.store.cache[_speed_question(spec)] = sum(statistics.median(s) for s in seconds)
 
     def _settle(self, key: str, state: State, message: str) -> None:
         with self._state:
@@ -470,6 +489,12 @@ class Engine:
         if self._folder is not None:
             self._folder.cleanup()
             self._folder = None
+
+
+def _speed_question(spec: TrainingSpec) -> str:
+    """What the speed of a training depends on, as a key of the cache."""
+    parts = [spec.model, spec.group.dataset, len(spec.tasks), spec.batch_size, spec.augmentation]
+    return ":".join(["speed", *map(str, parts), *(["separate"] * spec.single_task_models)])
 
 
 def _place_among_tasks(job: Job, task: str) -> None:

@@ -152,7 +152,13 @@ class Store:
 
     def runs(self) -> list[Run]:
         """All runs: bundled ones by name, then own ones, newest first."""
-        bundled = [self._bundled(p.name) for p in sorted(BUNDLES.glob("*/")) if p.is_dir()]
+        bundled = []
+        for folder in sorted(p for p in BUNDLES.glob("*") if p.is_dir()):
+            try:
+                bundled.append(self._bundled(folder.name))
+            except UserError as error:
+                if str(error) not in self.damaged:
+                    self.damaged.append(str(error))
         own = [run for p in (self.folder / "runs").iterdir() if (run := self._own(p.name))]
         own.sort(key=lambda run: str(run.provenance["created"]), reverse=True)
         return [*bundled, *own]
