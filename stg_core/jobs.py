@@ -239,15 +239,14 @@ class Engine:
                 return
             job.message = "Cancelling."
             client = self._client
-        if job.state == "queued" and (future is None or client is None):
-            self._settle(key, "cancelled", "Cancelled before it began.")
-        elif client is not None and future is not None:
             if job.state == "queued":
                 self._settle(key, "cancelled", "Cancelled before it began.")
-                self._futures.pop(key)
+                self._futures.pop(key, None)
+        if client is not None and future is not None:
+            # both, since a job may have begun before its first event is here
+            client.run(_cancel_here, key)
+            if job.state == "cancelled":
                 client.cancel([future], force=True)
-            else:
-                client.run(_cancel_here, key)
 
     def start(self) -> None:
         """Starts scheduler and worker, or connects to `STG_SCHEDULER`; sends what is not done."""

@@ -1,0 +1,49 @@
+"""Nobody but this machine reaches the app, and nothing of it stays when it ends."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import psutil
+
+from tests.browser.conftest import served
+
+
+def app_processes(address: str) -> list[psutil.Process]:
+    port = address.rsplit(":", 1)[1]
+    app = next(
+        process
+        for process in psutil.process_iter()
+        if process.status() != psutil.STATUS_ZOMBIE and port in process.cmdline()
+    )
+    return [app, *app.children(recursive=True)]
+
+
+def wait_for_engine(address: str) -> list[psutil.Process]:
+    deadline = time.monotonic() + 90
+    while len(found := app_processes(address)) < 4 or not any(
+        "spawn_main" in " ".join(process.cmdline()) for process in found
+    ):
+        assert time.monotonic() < deadline, "the engine did not start"
+        time.sleep(0.2)
+    return found
+
+
+def test_every_port_is_on_loopback_and_no_process_stays_behind(
+    tmp_path: Path, browser, open_page
+) -> None:
+    with served(tmp_path) as address:
+        open_page(address).get_by_role("heading", name="Which tasks belong together?").wait_for()
+        processes = wait_for_engine(address)
+        time.sleep(2)  # for the worker's ports to open
+        listening = {
+            connection.laddr.ip
+            for process in processes
+            for connection in process.net_connections()
+            if connection.status == psutil.CONN_LISTEN
+        }
+        assert listening and listening <= {"127.0.0.1", "::1"}
+        processes[0].kill()
+        _, alive = psutil.wait_procs(processes, timeout=20)
+        assert not [process for process in alive if process.status() != psutil.STATUS_ZOMBIE]
