@@ -471,7 +471,8 @@ class Engine:
             client, self._client = self._client, None
             self._futures.clear()
             self._end_processes()
-        client.close(timeout=0)
+        with contextlib.suppress(Exception):  # it cannot take leave of a scheduler that is gone
+            client.close(timeout=1)
         self._in_background(self.start)
 
     def _end_processes(self) -> None:

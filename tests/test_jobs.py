@@ -261,10 +261,11 @@ def extract_in_a_process(home: Path, *options: str, limit: int = 0) -> subproces
 
 
 def test_a_quota_stops_a_run_with_a_sentence_and_it_goes_on_afterwards(tmp_path: Path) -> None:
-    short = extract_in_a_process(tmp_path, "--epochs", "10", limit=600_000)
+    settings = ("--epochs", "10", "--recorded-epochs", "2,3,4,5,6,7,8,9,10")
+    short = extract_in_a_process(tmp_path, *settings, limit=600_000)
     assert short.returncode == 2
     assert "Make room" in short.stderr and "Traceback" not in short.stderr
-    whole = extract_in_a_process(tmp_path, "--epochs", "10")
+    whole = extract_in_a_process(tmp_path, *settings)
     assert whole.returncode == 0
     assert "Epoch 1 of" not in whole.stderr
 
