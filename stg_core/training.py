@@ -388,7 +388,7 @@ class Normalisation:
         self.std = torch.stack(std).float().to(images.device)
 
     def __call__(self, images: Tensor) -> Tensor:
-        return ((images.float() - self.mean) / self.std).permute(0, 3, 1, 2)
+        return images.float().sub_(self.mean).div_(self.std).permute(0, 3, 1, 2)
 
 
 def augment(images: Tensor, flip: bool) -> Tensor:
