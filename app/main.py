@@ -27,6 +27,8 @@ page = st.navigation(
         st.Page(state.START, title="Start", icon=":material/play_circle:", default=True),
         st.Page(state.DATA_MAPS, title="Data maps", icon=":material/scatter_plot:"),
         st.Page(state.GROUPING, title="Grouping", icon=":material/workspaces:"),
+        st.Page(state.SUPERCLASSES, title="Superclasses", icon=":material/account_tree:"),
+        st.Page(state.LESSON, title="Lesson", icon=":material/school:"),
     ]
 )
 with widgets.user_errors():

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from stg_core.grouping import TaskSpace
 
 ROOT = Path(__file__).resolve().parents[1]
-START, DATA_MAPS, GROUPING = (
-    ROOT / "pages" / f"{name}.py" for name in ("start", "data_maps", "grouping")
+START, DATA_MAPS, GROUPING, SUPERCLASSES, LESSON = (
+    ROOT / "pages" / f"{name}.py"
+    for name in ("start", "data_maps", "grouping", "superclasses", "lesson")
 )
 FIRST_CHOICE = "bundled:g2"
 
@@ -57,28 +58,38 @@ def dark() -> bool:
     return st.context.theme.type == "dark"
 
 
-# ------------------------------------------------------------------------------- the chosen run
+# ------------------------------------------------------------------- what the URL remembers
+#
+# A widget of Streamlit's keeps its value in the URL by itself (bind="query-params"). These do it
+# for all else: a page that opens finds in the session what the move to it took from the URL.
+
+
+def kept(name: str) -> str | None:
+    """What the URL says, else what this visitor last chose."""
+    return st.query_params.get(name) or st.session_state.get(f"kept {name}")
+
+
+def keep(name: str, value: str | None, default: str | None = None) -> None:
+    """Remembers a choice, for this visitor and in the URL, where a default is left out."""
+    st.session_state[f"kept {name}"] = value
+    if value is None or value == default:
+        st.query_params.pop(name, None)
+    elif st.query_params.get(name) != value:
+        st.query_params[name] = value
 
 
 def chosen_run(runs: list[Run]) -> Run:
     """The run that the URL names, else the last chosen one, else the first choice.
 
-    Keeps it in the URL, from which a move to another page removes it. Raises UserError where the
-    link names a run that is not on this machine.
+    Raises UserError where the link names a run that is not on this machine.
     """
-    wanted = st.query_params.get("run") or st.session_state.get("chosen_run")
+    wanted = kept("run")
     if wanted:
         run = shared().store.run(wanted)
     else:
         run = next((run for run in runs if run.id == FIRST_CHOICE), runs[0])
-    choose_run(run.id)
+    keep("run", run.id)
     return run
-
-
-def choose_run(run_id: str) -> None:
-    st.session_state["chosen_run"] = run_id
-    if st.query_params.get("run") != run_id:
-        st.query_params["run"] = run_id
 
 
 # ----------------------------------------------------------------------------- computed once

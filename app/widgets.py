@@ -4,16 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from app import charts, state
+from app import state
+from app.charts.training import learning_curve
+from app.live_slider import live_slider
+from stg_core.datamap import FEATURES
 from stg_core.errors import UserError
 from stg_core.jobs import Job
 from stg_core.store import Run
 
+if TYPE_CHECKING:
+    from stg_core.grouping import Grouping, TaskSpace
+
 POLL = 0.5  # seconds between two looks at a running job
+USUAL_K = {"g1": 2, "g2": 3, "g3": 20}
+METHODS = ("soft", "hard", "fcm", "points")
+FUZZIFIERS = tuple(round(1.01 + step / 100, 2) for step in range(200))
 
 
 @contextmanager
@@ -57,7 +68,7 @@ def choose_run() -> Run | None:
         format_func=lambda run_id: titles.get(run_id, run_id),
         key="run_choice",
         placeholder="Choose a run",
-        on_change=lambda: state.choose_run(st.session_state["run_choice"]),
+        on_change=lambda: state.keep("run", st.session_state["run_choice"]),
         help="A finished training: which tasks, which model, how many epochs, which seed.",
     )
     return chosen
@@ -76,6 +87,89 @@ def open_run(run_id: str) -> None:
 def when(run: Run) -> datetime | None:
     created = run.provenance.get("created")
     return datetime.fromisoformat(created) if created else None
+
+
+# -------------------------------------------------------------------------------------- grouping
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What the grouping controls say: the tasks as points, their grouping, a colour per cluster."""
+
+    space: TaskSpace
+    grouping: Grouping
+    colours: list[int]  # colour index of each cluster, see charts.base.cluster_colour
+
+
+def choose_grouping(run: Run) -> Chosen | None:
+    """The controls of a grouping, for use within a fragment; None where there is one task only."""
+    from stg_core.grouping import cluster_colours, group_tasks
+
+    n_tasks = len(run.summary.tasks)
+    if n_tasks < 2:
+        st.info("This run has a single task: grouping needs two or more.")
+        return None
+    left, right = st.columns(2, gap="large")
+    with st.expander("Method, epochs and features", icon=":material/tune:"):
+        method, epochs, features = choose_input(run)
+    with left:
+        k = live_slider(
+            "Clusters (k)",
+            range(2, n_tasks + 1),
+            min(USUAL_K.get(run.spec.group.name, 3), n_tasks),
+            key="k",
+            help="How many clusters of tasks, and so how many specialists.",
+        )
+    with right:
+        fuzzifier = live_slider(
+            "Fuzzifier (m)",
+            FUZZIFIERS,
+            2.0,
+            key="fuzzifier",
+            help="Near 1 every task belongs to one cluster; larger shares it out. Of no effect on"
+            " the methods hard and points.",
+            disabled=method in ("hard", "points"),
+            show="{:.2f}".format,
+        )
+    space = state.task_space(run, epochs, features)
+    grouping = group_tasks(space, k, fuzzifier, method)
+    usual = state.task_space(run, tuple(run.summary.epochs.tolist()), FEATURES)
+    colours = cluster_colours(usual, grouping.labels, k)
+    space.compute_ahead(k)
+    return Chosen(space, grouping, colours.tolist())
+
+
+def choose_input(run: Run) -> tuple[str, tuple[int, ...], tuple[str, ...]]:
+    """Method, recorded epochs and features."""
+    recorded = run.summary.epochs.tolist()
+    columns = st.columns(3)
+    method = columns[0].selectbox(
+        "Method",
+        METHODS,
+        key="method",
+        bind="query-params",
+        help="soft: k-means, then shares by distance. hard: k-means alone. fcm: fuzzy c-means,"
+        " iterated. points: each training point votes.",
+    )
+    epochs = columns[1].pills(
+        "Recorded epochs",
+        recorded,
+        selection_mode="multi",
+        default=recorded,
+        key="grouping_epochs",
+        bind="query-params",
+        help="The data maps of these epochs are compared.",
+    )
+    features = columns[2].pills(
+        "Features",
+        FEATURES,
+        selection_mode="multi",
+        default=FEATURES,
+        key="features",
+        bind="query-params",
+        help="What of the data maps is compared.",
+    )
+    return method, tuple(sorted(epochs)), tuple(f for f in FEATURES if f in features)
 
 
 # ------------------------------------------------------------------------------------------ jobs
@@ -159,9 +253,9 @@ def _curves(job: Job) -> None:
     if loss or mean_f1:
         left, right = st.columns(2)
         with left:
-            charts.learning_curve(loss, "Loss", key=f"loss {job.key}")
+            learning_curve(loss, "Loss", key=f"loss {job.key}")
         with right:
-            charts.learning_curve(mean_f1, "Mean F1", share=True, key=f"f1 {job.key}")
+            learning_curve(mean_f1, "Mean F1", share=True, key=f"f1 {job.key}")
 
 
 def _cancel_button(job: Job) -> None:

@@ -2,7 +2,8 @@
 
 import streamlit as st
 
-from app import charts, widgets
+from app import widgets
+from app.charts.data_maps import data_map
 from stg_core.store import Run
 
 ABOUT = (
@@ -53,7 +54,7 @@ def show(run: Run) -> None:
         help=f"All are in the density; {summary.sample.shape[-1]:,} of them are drawn as points,"
         " as many positives as negatives where there are enough.",
     )
-    charts.data_map(summary, task, epoch)
+    data_map(summary, task, epoch)
 
 
 st.title("Data maps")

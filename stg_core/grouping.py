@@ -92,6 +92,7 @@ class TaskSpace:
         self._histogram = summary.histogram
         self._kmeans: dict[int, KMeansResult] = {}
         self._voted: dict[int, Floats] = {}
+        self._colours: dict[int, Labels] = {}
         self._lock = threading.Lock()
 
     def kmeans(self, k: int) -> KMeansResult:
@@ -100,6 +101,20 @@ class TaskSpace:
             if k not in self._kmeans:
                 self._kmeans[k] = self._run_kmeans(k)
             return self._kmeans[k]
+
+    def kmeans_colours(self, k: int) -> Labels:
+        """Colour of each task's k-means cluster, (T,); see `cluster_colours`."""
+        with self._lock:
+            known = max((j for j in self._colours if j <= k), default=None)
+            colours = self._colours.get(known) if known is not None else None
+            for j in range(1 if known is None else known + 1, k + 1):
+                if j not in self._kmeans:
+                    self._kmeans[j] = self._run_kmeans(j)
+                labels = self._kmeans[j].labels
+                before = labels if colours is None else colours
+                colours = self._colours[j] = follow_clusters(before, labels, j)[labels]
+            assert colours is not None
+            return colours
 
     def compute_ahead(self, k: int) -> None:
         """Starts computing the neighbours of k in the background, so that a slider finds them."""
@@ -221,6 +236,15 @@ def follow_clusters(before: Labels, after: Labels, k: int) -> Labels:
     np.add.at(overlap, (after, before), 1)
     _, colours = linear_sum_assignment(overlap - np.arange(n_colours) / n_colours**2, maximize=True)
     return np.asarray(colours, dtype=np.int64)
+
+
+def cluster_colours(space: TaskSpace, labels: Labels, k: int) -> Labels:
+    """Colour of each of k clusters, (k,): a permutation of 0..k−1 that no earlier slide decides.
+
+    The colours of k-means follow from k − 1 to k, from two clusters on, so that they stay when k
+    moves by one; those of any other grouping of the same tasks (`labels`) follow k-means at its k.
+    """
+    return follow_clusters(space.kmeans_colours(k), labels, k)
 
 
 def _coordinates(gram: Floats) -> Floats:

@@ -1,0 +1,37 @@
+"""What all charts share: how one is finished and drawn, and the colours of clusters.
+
+A chart is a constant specification, built once and fed with data only: a specification that changes
+makes the browser build the whole chart anew, while new data is swapped in.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import altair as alt
+import pandas as pd
+import streamlit as st
+
+Spec = dict[str, Any]
+
+CANVAS = {"embedOptions": {"renderer": "canvas"}}
+
+# Okabe and Ito's colours, which colour-blind people can tell apart; a cluster also has its number.
+LIGHT = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#B8A800", "#000000")
+DARK = ("#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#2F8FD0", "#D55E00", "#F0E442", "#DDDDDD")
+
+
+def cluster_colour(index: int, dark: bool) -> str:
+    """Colour of the cluster with this colour index, from 0; beyond eight they come again."""
+    palette = DARK if dark else LIGHT
+    return palette[index % len(palette)]
+
+
+def finished(chart: alt.TopLevelMixin) -> Spec:
+    # per-mark descriptions for screen readers cost more than the chart: each chart has one text
+    return dict(chart.properties(usermeta=CANVAS).configure(aria=False).to_dict())
+
+
+def draw(spec: Spec, description: str, key: str, **data: pd.DataFrame) -> None:
+    """Draws a specification with its named data; the description is read to the blind."""
+    st.vega_lite_chart(None, {**spec, "datasets": data}, width="stretch", key=key, alt=description)

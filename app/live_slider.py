@@ -1,0 +1,136 @@
+"""A slider that answers while it is dragged; Streamlit's own one answers when it is let go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import streamlit as st
+
+from app import state
+
+Value = TypeVar("Value", int, float)
+
+HTML = """
+<div class="head">
+  <label for="range"></label><span class="help" tabindex="0" role="note">?</span>
+</div>
+<div class="row">
+  <button type="button"></button>
+  <input id="range" type="range" min="0" step="1">
+  <output for="range"></output>
+</div>
+"""
+
+CSS = """
+:host, .head, .row { font-family: var(--st-font); color: var(--st-text-color); }
+.head { display: flex; gap: .5rem; align-items: center; font-size: .875rem; }
+.row { display: flex; gap: .75rem; align-items: center; height: 2.25rem; }
+input { flex: 1; min-width: 0; accent-color: var(--st-primary-color); cursor: pointer; }
+input:disabled { cursor: not-allowed; opacity: .4; }
+output { min-width: 3ch; text-align: right; font-variant-numeric: tabular-nums; font-weight: 600; }
+button { width: 2.25rem; height: 2.25rem; cursor: pointer; color: inherit; font-size: 1rem;
+  background: var(--st-secondary-background-color);
+  border: 1px solid var(--st-border-color); border-radius: var(--st-button-radius); }
+.help { width: 1.1rem; height: 1.1rem; line-height: 1.1rem; border-radius: 50%; cursor: help;
+  text-align: center; font-size: .75rem; border: 1px solid var(--st-border-color); opacity: .8; }
+"""
+
+# The thumb belongs to the hand that moves it: an answer that comes late must not pull it back.
+JS = """
+const REST = 600, STEP = 900;
+
+export default function ({ data, parentElement, setStateValue }) {
+  const find = (what) => parentElement.querySelector(what);
+  const range = find("input"), shown = find("output"), play = find("button"), help = find(".help");
+  const tell = () => {
+    shown.textContent = data.texts[range.value];
+    range.setAttribute("aria-valuetext", data.texts[range.value]);
+  };
+  const send = () => { tell(); setStateValue("index", Number(range.value)); };
+  const stop = () => {
+    clearInterval(range.timer);
+    range.timer = null;
+    play.textContent = "\\u25B6";
+    play.setAttribute("aria-label", "Play " + data.label);
+  };
+  const advance = () => {
+    if (Number(range.value) >= data.texts.length - 1) return stop();
+    range.value = Number(range.value) + 1;
+    range.touched = Date.now();
+    send();
+  };
+
+  find("label").textContent = data.label;
+  help.title = data.help;
+  help.setAttribute("aria-label", data.help);
+  range.max = data.texts.length - 1;
+  range.disabled = data.disabled;
+  play.hidden = !data.play;
+  if (Date.now() - (range.touched || 0) > REST) range.value = data.index;
+  tell();
+  if (!range.timer) stop();
+
+  range.oninput = () => { range.touched = Date.now(); stop(); send(); };
+  play.onclick = () => {
+    if (range.timer) return stop();
+    if (Number(range.value) >= data.texts.length - 1) range.value = -1;
+    range.timer = setInterval(advance, STEP);
+    play.textContent = "\\u23F8";
+    play.setAttribute("aria-label", "Pause " + data.label);
+    advance();
+  };
+  return stop;
+}
+"""
+
+_slider = st.components.v2.component("stg_explorer.live_slider", html=HTML, css=CSS, js=JS)
+
+
+def live_slider(
+    label: str,
+    options: Sequence[Value],
+    default: Value,
+    *,
+    key: str,
+    help: str,
+    play: bool = False,
+    disabled: bool = False,
+    show: Callable[[Value], str] = str,
+) -> Value:
+    """One of the ascending `options`, kept in the URL as `key`; `play` adds a button that walks on.
+
+    Inside a fragment, only that fragment runs again while the slider is dragged.
+    """
+    mounted = f"{key} slider"
+
+    def moved() -> None:
+        index = st.session_state[mounted]["index"]
+        if index is not None and 0 <= int(index) < len(options):
+            state.keep(key, str(options[int(index)]), default=str(default))
+
+    value = _nearest(state.kept(key), options, default)
+    state.keep(key, str(value), default=str(default))
+    _slider(
+        key=mounted,
+        data={
+            "label": label,
+            "texts": [show(option) for option in options],
+            "index": list(options).index(value),
+            "help": help,
+            "play": play,
+            "disabled": disabled,
+        },
+        default={"index": None},
+        on_index_change=moved,
+    )
+    return value
+
+
+def _nearest(text: str | None, options: Sequence[Value], default: Value) -> Value:
+    """The option that a link means; the default where it means none."""
+    try:
+        wanted = float(text) if text is not None else float(default)
+        return min(options, key=lambda option: abs(option - wanted))
+    except ValueError:
+        return default

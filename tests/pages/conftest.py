@@ -1,0 +1,132 @@
+"""An app without a browser, on real runs, with an engine that only notes what it is asked for."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from stg_core import jobs, store
+from stg_core.jobs import Job
+from stg_core.spec import TrainingSpec
+from stg_core.store import Run, Store
+from stg_core.tasks import GROUPS, custom_group
+
+ROOT = Path(__file__).resolve().parents[2]
+OpenApp = Callable[..., AppTest]
+
+
+class StandInEngine:
+    """An engine that notes what it is asked for: the real one is driven by the browser tests."""
+
+    known: list[Job]
+    submitted: list[TrainingSpec]
+    cancelled: list[str]
+
+    def __init__(self, store: Store) -> None:
+        self.problem = ""
+
+    def jobs(self) -> list[Job]:
+        return self.known
+
+    def seconds_per_epoch(self, spec: TrainingSpec) -> float:
+        return 12.0
+
+    def submit(self, spec: TrainingSpec) -> str:
+        self.submitted.append(spec)
+        return spec.key
+
+    def cancel(self, key: str) -> None:
+        self.cancelled.append(key)
+
+    def start(self) -> None:
+        pass
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch) -> type[StandInEngine]:
+    StandInEngine.known, StandInEngine.submitted, StandInEngine.cancelled = [], [], []
+    monkeypatch.setattr(jobs, "Engine", StandInEngine)
+    monkeypatch.setattr("app.state.Engine", StandInEngine)
+    return StandInEngine
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Two epochs of digits, in a results folder of their own."""
+    from stg_core.training import train
+
+    kept = Store(tmp_path_factory.mktemp("results"))
+    spec = TrainingSpec(GROUPS["digits"], epochs=2)
+    return kept.save(train(spec, folder=kept.work_folder(spec.key)))
+
+
+@pytest.fixture
+def smaller(trained: Run) -> Iterator[Run]:
+    """Another run beside `trained`, with fewer tasks and more recorded epochs."""
+    from stg_core.training import train
+
+    kept = Store(trained.folder.parents[1])
+    spec = TrainingSpec(custom_group("digits", ["0", "1", "8"]), epochs=4)
+    run = kept.save(train(spec, folder=kept.work_folder(spec.key)))
+    yield run
+    shutil.rmtree(run.folder)
+
+
+@pytest.fixture
+def open_app(
+    engine: type[StandInEngine], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[OpenApp]:
+    """Opens a page, by its name, on the results of a run; without any run where there is none."""
+
+    def at(page: str = "start", run: Run | None = None, /, **url: str) -> AppTest:
+        monkeypatch.setattr(store, "BUNDLES", tmp_path / "no-bundles")
+        monkeypatch.setenv("STG_HOME", str(run.folder.parents[1] if run else tmp_path))
+        app = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=60)
+        for name, value in url.items():
+            app.query_params[name] = value
+        if page == "start":
+            return app.run()
+        return app.switch_page(str(ROOT / "pages" / f"{page}.py")).run()
+
+    st.cache_resource.clear()
+    yield at
+    st.cache_resource.clear()
+
+
+def titles(app: AppTest) -> set[str]:
+    """Titles of the Vega charts on a page."""
+    found = (json.loads(chart.proto.spec)["title"] for chart in app.get("vega_lite_chart"))
+    return {title if isinstance(title, str) else title["text"] for title in found}
+
+
+def texts(app: AppTest) -> str:
+    return "\n".join(element.value for element in (*app.markdown, *app.caption))
+
+
+@dataclass(frozen=True)
+class Slider:
+    """What a live slider shows."""
+
+    values: list[str]
+    value: str
+    disabled: bool
+
+
+def slider(app: AppTest, label: str) -> Slider:
+    """The live slider with this label."""
+    shown = (json.loads(component.proto.json) for component in app.get("bidi_component"))
+    (data,) = (data for data in shown if data.get("label") == label)
+    return Slider(data["texts"], data["texts"][data["index"]], data["disabled"])
+
+
+def move(app: AppTest, key: str, value: str) -> AppTest:
+    """Moves the live slider with this key, as its browser part does through the URL."""
+    app.query_params[key] = value
+    return app.run()

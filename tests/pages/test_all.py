@@ -1,0 +1,83 @@
+"""What every page promises."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from stg_core.store import Run
+from tests.pages.conftest import ROOT, OpenApp, slider, texts
+
+
+@pytest.mark.parametrize("page", ["data_maps", "grouping"])
+def test_without_runs_a_page_says_where_to_begin(open_app: OpenApp, page: str) -> None:
+    app = open_app(page)
+    assert not app.exception and not app.error
+    assert "There are no runs yet" in texts(app)
+
+
+@pytest.mark.parametrize("page", ["data_maps", "grouping"])
+def test_a_link_to_a_missing_run_says_so(open_app: OpenApp, trained: Run, page: str) -> None:
+    app = open_app(page, trained, run="0123456789abcdef")
+    assert not app.exception
+    assert "There is no run '0123456789abcdef'" in app.error[0].value
+    app.selectbox(key="run_choice").set_value(trained.id).run()
+    assert not app.exception and not app.error
+    assert app.get("vega_lite_chart")
+
+
+def test_another_run_replaces_choices_it_does_not_have(
+    open_app: OpenApp, trained: Run, smaller: Run
+) -> None:
+    app = open_app("grouping", trained, run=trained.id, k="12", task="Odd", epoch="2")
+    assert slider(app, "Clusters (k)").value == "12"
+    app.selectbox(key="run_choice").set_value(smaller.id).run()
+    assert not app.exception and not app.error
+    assert slider(app, "Clusters (k)").values[-1] == "3"
+    app.switch_page(str(ROOT / "pages" / "data_maps.py")).run()
+    assert not app.exception and not app.error
+    assert app.selectbox(key="run_choice").value == smaller.id
+    assert app.selectbox(key="task").value in smaller.spec.tasks
+    app.selectbox(key="run_choice").set_value(trained.id).run()
+    assert not app.exception and not app.error
+
+
+def test_the_start_page_needs_neither_torch_nor_scikit_learn() -> None:
+    code = (
+        "import sys; import app.charts.data_maps, app.charts.grouping, app.state, app.widgets;"
+        "print([name for name in ('torch', 'umap', 'sklearn') if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
+
+
+def test_no_page_brings_torch_into_the_app_process(trained: Run) -> None:
+    code = """
+import os, sys
+from streamlit.testing.v1 import AppTest
+app = AppTest.from_file("app/main.py", default_timeout=60).run()
+early = [name for name in ("torch", "umap", "sklearn") if name in sys.modules]
+for page in ("data_maps", "grouping"):
+    app.switch_page(f"../pages/{page}.py").run()
+    assert app.title and not app.exception, page
+print(early, "torch" in sys.modules, flush=True)
+os._exit(0)
+"""
+    quiet = (
+        "import stg_core.jobs as j; j.Engine.start = lambda self: None;"
+        "j.Engine.seconds_per_epoch = lambda self, spec: 1.0\n"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", quiet + code],
+        cwd=ROOT,
+        env={**os.environ, "STG_HOME": str(trained.folder.parents[1])},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.strip() == "[] False", done.stderr
