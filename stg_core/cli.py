@@ -108,6 +108,50 @@ def _group(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
     return answer, "\n".join([header, *rows, quality])
 
 
+def _specialists(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
+    from stg_core.grouping import TaskSpace, group_tasks
+    from stg_core.specialists import make_plan, make_report, mtl_spec_of, recorded_speed
+
+    store = Store()
+    run = store.run(options.run)
+    space = TaskSpace(run.summary, options.recorded_epochs, options.features)
+    grouping = group_tasks(space, options.k, options.fuzzifier, options.method)
+    plan = make_plan(mtl_spec_of(run, store), grouping, space, options.schemes, options.seeds)
+    cost = plan.cost(store, recorded_speed(store))
+    known = "unknown" if cost.seconds is None else f"about {cost.seconds:,.0f} s"
+    told = (
+        f"{cost.trainings} trainings, {cost.distinct} of them distinct, {cost.cached} trained"
+        f" before; time for the rest: {known}."
+    )
+    if options.dry_run:
+        rows = [
+            (e.scheme, e.seed, name, spec.key, store.get(spec) is not None)
+            for e in plan.ensembles
+            for name, spec in zip(e.names, e.specs, strict=True)
+        ]
+        names = ("scheme", "seed", "model", "key", "cached")
+        models = [dict(zip(names, row, strict=True)) for row in rows]
+        lines = [f"{s:<12} seed {n:<5} {m:<18} {key}{' done' * d}" for s, n, m, key, d in rows]
+        return {**vars(cost), "run": run.id, "plan": models}, "\n".join([*lines, told])
+    print(told, file=sys.stderr)
+    for i, spec in enumerate(plan.trainings):
+        if store.get(spec) is None:
+            print(f"Training {i + 1} of {cost.distinct}: {plan.name_of(spec)}", file=sys.stderr)
+            run_anywhere(store, spec, _tell_on_terminal())
+    report = make_report(plan, store)
+    answer = {**report, "run": run.id, "average": options.average, "routing": options.routing}
+    answer |= answer.pop("variants")[f"{options.average}-{options.routing}"]
+    for scheme, trained in answer.pop("trainings").items():
+        answer["schemes"][scheme] |= trained
+    header = f"{'':<12}{'mean F1':>9}{'95 % interval':>20}{'trainings':>11}{'seconds':>10}"
+    lines = [
+        f"{scheme:<12}{s['mean_f1']:9.4f}{s['ci'][0]:11.4f} –{s['ci'][1]:7.4f}"
+        f"{s['trainings']:11}{s['seconds']:10,.0f}"
+        for scheme, s in answer["schemes"].items()
+    ]
+    return answer, "\n".join([header, *lines, answer["verdict"]])
+
+
 def _bundle(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
     store = Store()
     folder = store.bundle(store.run(options.run), options.name)
@@ -227,6 +271,28 @@ def _parser() -> argparse.ArgumentParser:
     group.add_argument("--method", default="soft", help="soft, hard, fcm or points")
     group.add_argument("--recorded-epochs", type=_whole_numbers, metavar="2,4,…")
     group.add_argument("--features", type=_words, metavar=",".join(FEATURES))
+
+    specialists = command(
+        "specialists", _specialists, "Train one specialist per cluster and judge the grouping."
+    )
+    specialists.add_argument("run", metavar="RUN", help="a run whose tasks are grouped")
+    specialists.add_argument("--k", type=int, required=True, help="number of clusters")
+    specialists.add_argument("--fuzzifier", type=float, default=2.0, help="above 1")
+    specialists.add_argument("--method", default="soft", help="soft, hard, fcm or points")
+    specialists.add_argument("--recorded-epochs", type=_whole_numbers, metavar="2,4,…")
+    specialists.add_argument("--features", type=_words, metavar=",".join(FEATURES))
+    specialists.add_argument(
+        "--schemes",
+        type=_words,
+        default=("mtl", "specialists", "plain", "random"),
+        help="mtl, stl, specialists, plain, random, superclass (default: all but stl, superclass)",
+    )
+    specialists.add_argument(
+        "--seeds", type=_whole_numbers, default=(), help="default: the run's own"
+    )
+    specialists.add_argument("--average", choices=("logits", "probabilities"), default="logits")
+    specialists.add_argument("--routing", choices=("soft", "hard"), default="soft")
+    specialists.add_argument("--dry-run", action="store_true", help="only tell what is to be done")
 
     bundle = command("bundle", _bundle, "Copy a run into the bundles that come with the project.")
     bundle.add_argument("run", metavar="RUN")

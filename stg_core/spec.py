@@ -16,6 +16,7 @@ from stg_core.tasks import GROUPS, Task, TaskGroup
 BUILT_IN_MODELS = ("resnet18", "resnet34", "small_cnn", "tiny_cnn")
 AUGMENTATIONS = ("none", "shift", "shift+flip")
 RECORDED_BY_DEFAULT = 5
+LOGITS_KEPT_OF = 20  # epochs at most
 
 
 def default_model(dataset: str) -> str:
@@ -103,6 +104,12 @@ class TrainingSpec:
     def recorded(self) -> tuple[int, ...]:
         """The recorded epochs, never None."""
         return self.recorded_epochs or ()
+
+    @property
+    def logit_epochs(self) -> tuple[int, ...]:
+        """The epochs whose logits are kept: all, or 20 spread evenly to the last."""
+        kept = min(self.epochs, LOGITS_KEPT_OF)
+        return tuple(round(self.epochs * step / kept) for step in range(1, kept + 1))
 
     @property
     def key(self) -> str:

@@ -1,7 +1,8 @@
 """Content-addressed results on disk: one folder per result, named by the key of its spec.
 
     STG_HOME/
-      runs/<key>/     spec.json, metrics.json, summary.npz, datamaps.npy, test_logits.npy
+      runs/<key>/     spec.json, metrics.json, summary.npz, datamaps.npy, and logits and labels
+                      of the test images and of the measured training points
       work/<key>/     a training that is not finished: checkpoint, arrays so far
       damaged/        folders that could not be read, set aside and never deleted
       cache/          index and small derived results (diskcache)
@@ -110,6 +111,25 @@ class Run:
     def test_logits(self) -> NDArray[np.float16] | None:
         """Test logits (E', N_test, T) float16, memory-mapped; None where they are not kept."""
         return self._array("test_logits.npy")
+
+    @property
+    def keeps_logits(self) -> bool:
+        """Whether the logits of `spec.logit_epochs` and their labels are here; not in a bundle."""
+        return "train_logits.npy" in self.files
+
+    def logits(self, split: str) -> NDArray[np.float16]:
+        """Logits of "test" or measured "train" points, (E', N, T) float16, memory-mapped."""
+        return self._kept(f"{split}_logits.npy")
+
+    def labels(self, split: str) -> NDArray[np.int8]:
+        """Labels of the points of `logits`, 1, 0 or -1 (missing), (N, T) int8, memory-mapped."""
+        return self._kept(f"{split}_labels.npy")
+
+    def _kept(self, name: str) -> NDArray[Any]:
+        if not self.keeps_logits:
+            raise UserError(f"The run {self.id} has no logits of every epoch: train it again.")
+        array: NDArray[Any] = np.load(self.folder / name, mmap_mode="r", allow_pickle=False)
+        return array
 
     def _array(self, name: str) -> NDArray[np.float16] | None:
         path = self.folder / name
@@ -232,7 +252,8 @@ class Store:
         temporary = self.folder / "work" / f"{key}.done"
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
-        np.save(temporary / "test_logits.npy", result.test_logits)
+        for name in ("test_logits", "train_logits", "test_labels", "train_labels"):
+            np.save(temporary / f"{name}.npy", getattr(result, name))
         if result.datamaps is not None and result.summary is not None:
             np.save(temporary / "datamaps.npy", result.datamaps)
             with atomic(temporary / "summary.npz") as file:

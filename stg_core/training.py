@@ -42,8 +42,10 @@ class TrainingResult:
     """What a finished training leaves.
 
     metrics            per epoch: see `Training.metrics`
-    test_logits        of each recorded epoch and the last, (E', N_test, T) float16
-    logit_epochs       the epochs of `test_logits`, (E',)
+    test_logits        of each of `spec.logit_epochs`, (E', N_test, T) float16
+    train_logits       the same of the measured training points, (E', N_measured, T) float16
+    test_labels        1, 0 or, where it is missing, -1, (N_test, T) int8
+    train_labels       the same of the measured training points, (N_measured, T) int8
     datamaps           (E, 2, T, N) float16, memory-mapped; None without recorded epochs
     summary            the DataMapSummary of `datamaps`; None without recorded epochs
     provenance         device, precision, threads, seconds, digest of the images
@@ -53,7 +55,9 @@ class TrainingResult:
     spec: TrainingSpec
     metrics: dict[str, Any]
     test_logits: NDArray[np.float16]
-    logit_epochs: tuple[int, ...]
+    train_logits: NDArray[np.float16]
+    test_labels: NDArray[np.int8]
+    train_labels: NDArray[np.int8]
     datamaps: NDArray[np.float16] | None
     summary: DataMapSummary | None
     provenance: dict[str, Any]
@@ -147,11 +151,13 @@ class _Run:
         self.pos_weight = torch.tensor(pos_weight(data.train_labels), device=chosen)
         self.task_weights = torch.tensor(spec.task_weights, device=chosen)
         self.measured = torch.tensor(_measured_points(n_points), device=chosen)
-        kept = tuple(sorted({*spec.recorded, spec.epochs}))
-        self.logits = SlabWriter(
-            folder / "test_logits.npy", (len(kept), len(data.test_labels), n_tasks), "<f2"
-        )
-        self.logit_epochs = kept
+        points = {"test": len(data.test_labels), "train": len(self.measured)}
+        self.logits = {
+            split: SlabWriter(
+                folder / f"{split}_logits.npy", (len(spec.logit_epochs), count, n_tasks), "<f2"
+            )
+            for split, count in points.items()
+        }
         self.maps = SlabWriter(
             folder / "datamaps.npy", (len(spec.recorded), 2, n_tasks, n_points), "<f2"
         )
@@ -163,8 +169,7 @@ class _Run:
         while training.epoch < self.spec.epochs:
             training.epoch += 1
             self.run_epoch()
-            test_logits = self.evaluate()
-            self.keep(test_logits)
+            self.keep(self.evaluate())
             training.seconds = time.perf_counter() - started
             self.checkpoint()
             for callback in self.callbacks:
@@ -220,18 +225,19 @@ class _Run:
                 " a larger batch, or another seed; the last whole epoch is kept."
             )
 
-    def evaluate(self) -> Tensor:
-        """Adds the epoch's scores to the metrics; returns the test logits, (N_test, T)."""
+    def evaluate(self) -> dict[str, Tensor]:
+        """Adds the epoch's scores to the metrics; returns the logits of each split, (N, T)."""
         training = self.training
+        logits = {}
         started = time.perf_counter()
         sample = training.images[self.measured], training.labels[self.measured]
         for split, (images, labels) in {
             "train": sample,
             "test": (self.test_images, self.test_labels),
         }.items():
-            logits = self.predict(images)
-            scores = task_scores(logits, labels)
-            scores["loss"] = task_losses(logits, labels, self.pos_weight)
+            logits[split] = self.predict(images)
+            scores = task_scores(logits[split], labels)
+            scores["loss"] = task_losses(logits[split], labels, self.pos_weight)
             for name, values in scores.items():
                 training.metrics[split][name].append(values.tolist())
         training.metrics["evaluation_seconds"].append(time.perf_counter() - started)
@@ -249,10 +255,11 @@ class _Run:
 
     # ------------------------------------------------------------------- what outlives the epoch
 
-    def keep(self, test_logits: Tensor) -> None:
-        epoch = self.training.epoch
-        if epoch in self.logit_epochs:
-            self.logits.write(self.logit_epochs.index(epoch), test_logits.half().cpu().numpy())
+    def keep(self, logits: dict[str, Tensor]) -> None:
+        epoch, kept = self.training.epoch, self.spec.logit_epochs
+        if epoch in kept:
+            for split, values in logits.items():
+                self.logits[split].write(kept.index(epoch), values.half().cpu().numpy())
         if self.training.recorder and epoch in self.spec.recorded:
             maps = self.training.recorder.snapshot().cpu().numpy()
             self.maps.write(self.spec.recorded.index(epoch), maps)
@@ -261,6 +268,7 @@ class _Run:
         training = self.training
         state = {
             "epoch": training.epoch,
+            "logit_epochs": self.spec.logit_epochs,
             "seconds": training.seconds,
             "metrics": training.metrics,
             "model": training.model.state_dict(),
@@ -281,6 +289,8 @@ class _Run:
         except Exception:  # torch raises many kinds for a damaged file: start from the beginning
             path.unlink()
             return
+        if state.get("logit_epochs") != self.spec.logit_epochs:
+            return  # it was written when fewer logits were kept: those cannot be had again
         training.epoch, training.seconds = state["epoch"], state["seconds"]
         training.metrics = state["metrics"]
         training.model.load_state_dict(state["model"])
@@ -295,8 +305,10 @@ class _Run:
         return TrainingResult(
             spec=spec,
             metrics=training.metrics,
-            test_logits=np.array(self.logits.read()),
-            logit_epochs=self.logit_epochs,
+            test_logits=np.array(self.logits["test"].read()),
+            train_logits=np.array(self.logits["train"].read()),
+            test_labels=compact_labels(self.data.test_labels),
+            train_labels=compact_labels(labels[self.measured.cpu().numpy()]),
             datamaps=maps,
             summary=None if maps is None else summarise(maps, labels, spec.tasks, spec.recorded),
             provenance={
@@ -339,7 +351,9 @@ def _train_single_task_models(
         spec=spec,
         metrics=_merged_metrics([part.metrics for part in parts]),
         test_logits=np.concatenate([part.test_logits for part in parts], axis=2),
-        logit_epochs=parts[0].logit_epochs,
+        train_logits=np.concatenate([part.train_logits for part in parts], axis=2),
+        test_labels=np.concatenate([part.test_labels for part in parts], axis=1),
+        train_labels=np.concatenate([part.train_labels for part in parts], axis=1),
         datamaps=maps,
         summary=summary,
         provenance={**parts[0].provenance, "seconds": seconds},
@@ -464,6 +478,11 @@ def _batch_bounds(n_points: int, batch_size: int) -> list[tuple[int, int]]:
     if len(starts) > 1 and n_points - starts[-1] == 1:
         starts.pop()
     return list(zip(starts, [*starts[1:], n_points], strict=True))
+
+
+def compact_labels(labels: NDArray[np.float32]) -> NDArray[np.int8]:
+    """Labels (N, T) as 1, 0 and, where they are missing, -1."""
+    return np.where(np.isnan(labels), -1, labels).astype(np.int8)
 
 
 def _measured_points(n_points: int) -> NDArray[np.int64]:

@@ -94,8 +94,8 @@ def assert_identical(a: TrainingResult, b: TrainingResult) -> None:
     for name in a.metrics:
         if name not in TIMINGS:
             assert a.metrics[name] == b.metrics[name], name
-    assert np.array_equal(a.test_logits, b.test_logits)
-    assert a.logit_epochs == b.logit_epochs
+    for name in ("test_logits", "train_logits", "test_labels", "train_labels"):
+        assert np.array_equal(getattr(a, name), getattr(b, name)), name
     assert a.datamaps is not None and b.datamaps is not None
     assert a.summary is not None and b.summary is not None
     assert np.array_equal(a.datamaps, b.datamaps)
@@ -329,12 +329,53 @@ def test_half_precision_is_used_and_recorded_where_the_processor_has_it(
     assert np.isfinite(result.metrics["loss"]).all()
 
 
-def test_test_logits_are_kept_of_every_recorded_epoch_and_the_last(data: TaskData) -> None:
-    result = train(spec_of(recorded_epochs=(2, 3)), data)
-    assert result.logit_epochs == (2, 3, 4)
-    assert (result.test_logits.shape, result.test_logits.dtype) == ((3, 100, 4), np.float16)
-    assert np.isfinite(result.test_logits).all()
-    assert len({epoch.tobytes() for epoch in result.test_logits}) == 3
+@pytest.mark.parametrize("recorded", [(2, 3), ()])
+def test_logits_are_kept_of_every_epoch_whatever_is_recorded(
+    recorded: tuple[int, ...], data: TaskData
+) -> None:
+    result = train(spec_of(recorded_epochs=recorded), data)
+    assert result.spec.logit_epochs == (1, 2, 3, 4)
+    for logits, count in ((result.test_logits, 100), (result.train_logits, 330)):
+        assert (logits.shape, logits.dtype) == ((4, count, 4), np.float16)
+        assert np.isfinite(logits).all()
+        assert len({epoch.tobytes() for epoch in logits}) == 4
+
+
+def test_scores_follow_from_the_kept_logits_and_labels(data: TaskData) -> None:
+    labels = data.train_labels.copy()
+    labels[::7, data.tasks.index("Odd")] = np.nan
+    result = train(spec_of(), with_labels(data, labels))
+    for split, logits, kept in (
+        ("test", result.test_logits, result.test_labels),
+        ("train", result.train_logits, result.train_labels),
+    ):
+        assert kept.dtype == np.int8
+        targets = np.where(kept < 0, np.nan, kept)
+        for e in range(4):
+            scores = task_scores(torch.tensor(logits[e]), torch.tensor(targets))
+            for name, values in scores.items():
+                assert values.tolist() == result.metrics[split][name][e]
+    assert (result.train_labels == -1).sum() == len(labels[::7])
+
+
+def test_of_a_long_training_twenty_epochs_are_kept_and_the_last(data: TaskData) -> None:
+    spec = spec_of(epochs=50, recorded_epochs=())
+    assert len(spec.logit_epochs) == 20
+    assert spec.logit_epochs[-1] == 50
+    assert set(np.diff(spec.logit_epochs)) == {2, 3}
+
+
+def test_a_checkpoint_of_a_version_that_kept_fewer_logits_starts_anew(
+    data: TaskData, tmp_path: Path
+) -> None:
+    with pytest.raises(Cancelled):
+        train(spec_of(), data, folder=tmp_path, callbacks=[StopAt(3, 1)])
+    checkpoint = tmp_path / training.CHECKPOINT
+    state = torch.load(checkpoint, weights_only=True)
+    del state["logit_epochs"]
+    torch.save(state, checkpoint)
+    (tmp_path / "train_logits.npy").unlink()
+    assert_identical(train(spec_of(), data, folder=tmp_path), train(spec_of(), data))
 
 
 def test_data_maps_are_half_precision_of_every_recorded_epoch(data: TaskData) -> None:
@@ -349,7 +390,6 @@ def test_without_recorded_epochs_there_are_no_data_maps(data: TaskData) -> None:
     result = train(spec_of(recorded_epochs=()), data)
     assert result.datamaps is None
     assert result.summary is None
-    assert result.logit_epochs == (4,)
 
 
 def test_data_maps_come_from_the_forward_pass_that_is_trained_on(
@@ -631,7 +671,8 @@ def test_single_task_models_are_trained_alone_and_merged(data: TaskData, tmp_pat
     for t, one in enumerate(alone):
         assert one.datamaps is not None
         assert np.array_equal(merged.datamaps[:, :, t], one.datamaps[:, :, 0])
-        assert np.array_equal(merged.test_logits[..., t], one.test_logits[..., 0])
+        for name in ("test_logits", "train_logits", "test_labels", "train_labels"):
+            assert np.array_equal(getattr(merged, name)[..., t], getattr(one, name)[..., 0])
         for split in ("train", "test"):
             for name, values in merged.metrics[split].items():
                 column = [epoch[t] for epoch in values]

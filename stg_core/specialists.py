@@ -1,0 +1,862 @@
+"""Does a grouping pay? What to train to find out, the weighted ensembles, and their comparison.
+
+A scheme is a way to serve all tasks with some models. Every scheme comes down to trainings and
+weights W (T, models): the output of task t is the models' outputs averaged with row t of W. It is
+computed from the logits that the trainings kept, without images and without torch, so that logits
+or probabilities, soft or hard routing, are compared without training anything again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stg_core.errors import UserError
+from stg_core.spec import TrainingSpec
+from stg_core.store import Run, Store, without_nan
+from stg_core.tasks import superclass_of_tasks
+
+if TYPE_CHECKING:
+    from stg_core.grouping import Grouping, TaskSpace
+
+Floats = NDArray[np.float64]
+Singles = NDArray[np.float32]
+
+SCHEMES = ("mtl", "stl", "specialists", "plain", "random", "superclass")
+SCHEME_NAMES: Mapping[str, str] = {
+    "mtl": "MTL",
+    "stl": "STL",
+    "specialists": "specialists",
+    "plain": "plain ensemble",
+    "random": "random grouping",
+    "superclass": "superclass grouping",
+}
+ROUTED = ("specialists", "random", "superclass")  # the schemes that have memberships
+AVERAGES = ("logits", "probabilities")
+ROUTINGS = ("soft", "hard")
+SPLITS = ("test", "train")
+SCORES = ("f1", "balanced_accuracy", "accuracy")
+
+PLAIN_SEED_STEP = 1_000
+WEIGHT_DECIMALS = 6  # so that a key does not depend on how a machine rounds
+RESAMPLES, RESAMPLING_SEED = 1_000, 0
+INTERVAL = (2.5, 97.5)  # percentiles
+ROWS_AT_ONCE = 1_000  # of logits: they stay in the processor's cache
+
+# ----------------------------------------------------------------------------------------- the plan
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """One scheme with one seed: its trainings, and weights (T, models) whose rows sum to 1.
+
+    names: what each model is, for people ("specialist 1", "seed 1000", a task).
+    """
+
+    scheme: str
+    seed: int
+    specs: tuple[TrainingSpec, ...]
+    names: tuple[str, ...]
+    weights: Floats
+
+
+@dataclass(frozen=True)
+class Cost:
+    """trainings: of all schemes together; distinct: without those that schemes share; cached: of
+    the distinct ones, already in the store; seconds: expected for the rest, None if unknown."""
+
+    trainings: int
+    distinct: int
+    cached: int
+    seconds: float | None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that is trained to judge a grouping: one ensemble per scheme and seed, in that order."""
+
+    spec: TrainingSpec
+    grouping: Grouping
+    schemes: tuple[str, ...]
+    seeds: tuple[int, ...]
+    ensembles: tuple[Ensemble, ...]
+
+    @property
+    def trainings(self) -> tuple[TrainingSpec, ...]:
+        """Every spec once, in the order in which they are trained."""
+        return tuple({spec.key: spec for e in self.ensembles for spec in e.specs}.values())
+
+    def name_of(self, spec: TrainingSpec) -> str:
+        """What a training is for, for people: the first scheme that needs it."""
+        scheme, name, seed = next(
+            (e.scheme, e.names[e.specs.index(spec)], e.seed)
+            for e in self.ensembles
+            if spec in e.specs
+        )
+        return f"{SCHEME_NAMES[scheme]}, {name}, seed {seed}"
+
+    def missing(self, store: Store) -> tuple[TrainingSpec, ...]:
+        """The trainings that are not in the store yet."""
+        return tuple(spec for spec in self.trainings if store.get(spec) is None)
+
+    def cost(self, store: Store, seconds_per_epoch: Callable[[TrainingSpec], float | None]) -> Cost:
+        """What is to be trained, and how long that takes at a speed in seconds per epoch."""
+        distinct, missing = self.trainings, self.missing(store)
+        seconds: float | None = 0.0
+        for spec in missing:
+            speed = seconds_per_epoch(spec)
+            seconds = None if speed is None or seconds is None else seconds + speed * spec.epochs
+        total = sum(len(ensemble.specs) for ensemble in self.ensembles)
+        return Cost(total, len(distinct), len(distinct) - len(missing), seconds)
+
+
+def make_plan(
+    spec: TrainingSpec,
+    grouping: Grouping,
+    space: TaskSpace,
+    schemes: Sequence[str] = ("mtl", "specialists", "plain", "random"),
+    seeds: Sequence[int] = (),
+) -> Plan:
+    """The trainings of every scheme and seed, for a grouping of the tasks of `spec`.
+
+    spec: the MTL training of its own seed (see `mtl_spec_of`); seeds: default to that one. Raises
+    UserError for an unknown scheme, for seeds whose plain ensembles would share models, for a
+    cluster without tasks, and for "superclass" where there is no such grouping.
+    """
+    if unknown := [scheme for scheme in schemes if scheme not in SCHEMES]:
+        raise UserError(f"There is no scheme {unknown[0]!r}; choose from {', '.join(SCHEMES)}.")
+    if not schemes:
+        raise UserError(f"Choose at least one scheme from {', '.join(SCHEMES)}.")
+    if tuple(grouping.tasks) != spec.tasks:
+        raise UserError("The grouping is of other tasks than the run; group the tasks of this run.")
+    schemes = tuple(dict.fromkeys(schemes))
+    seeds = tuple(dict.fromkeys(seeds)) or (spec.seed,)
+    if "plain" in schemes:
+        _check_plain_seeds(seeds, grouping.k)
+    make = {
+        "mtl": _mtl,
+        "stl": _stl,
+        "specialists": _specialists,
+        "plain": _plain,
+        "random": _random,
+        "superclass": _superclass,
+    }
+    ensembles = [
+        make[scheme](_with_seed(spec, seed), grouping, space)
+        for scheme in schemes
+        for seed in seeds
+    ]
+    return Plan(spec, grouping, schemes, seeds, tuple(ensembles))
+
+
+def mtl_spec_of(run: Run, store: Store) -> TrainingSpec:
+    """The spec whose result is the MTL model of a run's settings and seed: the run's own.
+
+    Another one, without data maps, where the run has one model per task or weighted tasks, or was
+    trained by a version that kept fewer logits.
+    """
+    spec = run.spec
+    own = store.get(spec)
+    kept = own is None or own.keeps_logits
+    if kept and not spec.single_task_models and set(spec.task_weights) == {1.0}:
+        return spec
+    return dataclasses.replace(spec, task_weights=(), single_task_models=False, recorded_epochs=())
+
+
+def recorded_speed(store: Store) -> Callable[[TrainingSpec], float | None]:
+    """Seconds per epoch as this machine's runs took them, of the nearest number of tasks.
+
+    None for a model, data set, batch size or augmentation that was not trained here yet.
+    """
+    own = [run for run in store.runs() if not (run.bundled or run.spec.single_task_models)]
+
+    def kind(spec: TrainingSpec) -> tuple[object, ...]:
+        return spec.model, spec.group.dataset, spec.batch_size, spec.augmentation
+
+    def seconds(spec: TrainingSpec) -> float | None:
+        alike = [run for run in own if kind(run.spec) == kind(spec)]
+        if not alike:
+            return None
+        run = min(alike, key=lambda run: abs(len(run.spec.tasks) - len(spec.tasks)))
+        parts = (run.metrics["seconds"], run.metrics["evaluation_seconds"])
+        return float(sum(statistics.median(part) for part in parts))
+
+    return seconds
+
+
+def _with_seed(spec: TrainingSpec, seed: int) -> TrainingSpec:
+    """The MTL training of a seed; of the spec's own seed it is the spec itself."""
+    if seed == spec.seed:
+        return spec
+    return dataclasses.replace(spec, seed=seed, recorded_epochs=())
+
+
+def _check_plain_seeds(seeds: Sequence[int], k: int) -> None:
+    for i, seed in enumerate(seeds):
+        for other in seeds[:i]:
+            steps, rest = divmod(abs(seed - other), PLAIN_SEED_STEP)
+            if rest == 0 and steps < k:
+                raise UserError(
+                    f"With the seeds {other} and {seed} the plain ensembles of {k} models, whose"
+                    f" seeds are {PLAIN_SEED_STEP} apart, would share models: choose seeds such"
+                    " as 0,1,2."
+                )
+
+
+def _mtl(mtl: TrainingSpec, grouping: Grouping, space: TaskSpace) -> Ensemble:
+    return Ensemble("mtl", mtl.seed, (mtl,), ("MTL",), np.ones((len(mtl.tasks), 1)))
+
+
+def _stl(mtl: TrainingSpec, grouping: Grouping, space: TaskSpace) -> Ensemble:
+    alone = dataclasses.replace(mtl, recorded_epochs=())
+    specs = tuple(alone.for_task(task) for task in mtl.tasks)
+    return Ensemble("stl", mtl.seed, specs, mtl.tasks, np.eye(len(mtl.tasks)))
+
+
+def _plain(mtl: TrainingSpec, grouping: Grouping, space: TaskSpace) -> Ensemble:
+    """k MTL models that differ in their seed, all with the same weight."""
+    k = grouping.k
+    specs = tuple(_with_seed(mtl, mtl.seed + j * PLAIN_SEED_STEP) for j in range(k))
+    names = tuple(f"seed {spec.seed}" for spec in specs)
+    return Ensemble("plain", mtl.seed, specs, names, np.full((len(mtl.tasks), k), 1 / k))
+
+
+def _specialists(mtl: TrainingSpec, grouping: Grouping, space: TaskSpace) -> Ensemble:
+    return _weighted("specialists", mtl, grouping, grouping.memberships)
+
+
+def _random(mtl: TrainingSpec, grouping: Grouping, space: TaskSpace) -> Ensemble:
+    rows = permuted_rows(grouping.memberships.round(WEIGHT_DECIMALS), mtl.seed)
+    return _weighted("random", mtl, grouping, grouping.memberships[rows])
+
+
+def _superclass(mtl: TrainingSpec, grouping: Grouping, space: TaskSpace) -> Ensemble:
+    return _weighted("superclass", mtl, grouping, superclass_memberships(mtl, grouping, space))
+
+
+def _weighted(scheme: str, mtl: TrainingSpec, grouping: Grouping, memberships: Floats) -> Ensemble:
+    """One model per cluster: all tasks weighted with its memberships, or its own tasks only."""
+    weights = memberships.round(WEIGHT_DECIMALS)
+    specs = []
+    for j, column in enumerate(weights.T):
+        if not column.any():
+            raise UserError(
+                f"Cluster {j + 1} of the {SCHEME_NAMES[scheme]} has no task, so that nothing can be"
+                " trained for it: choose a smaller k or a larger fuzzifier."
+            )
+        if (column == 1).all():
+            specs.append(mtl)
+        elif grouping.method == "hard":
+            own = tuple(task for task, share in zip(mtl.tasks, column, strict=True) if share)
+            specs.append(dataclasses.replace(mtl, tasks=own, task_weights=(), recorded_epochs=()))
+        else:
+            specs.append(
+                dataclasses.replace(mtl, task_weights=tuple(column.tolist()), recorded_epochs=())
+            )
+    names = tuple(f"specialist {j + 1}" for j in range(grouping.k))
+    return Ensemble(
+        scheme, mtl.seed, tuple(specs), names, weights / weights.sum(axis=1, keepdims=True)
+    )
+
+
+def permuted_rows(memberships: Floats, seed: int) -> NDArray[np.int64]:
+    """An order of the rows of W, drawn at random, that is another grouping wherever one exists.
+
+    A draw that gives W itself, or W with its clusters renumbered, is drawn again.
+    """
+    rng = np.random.default_rng(seed)
+    grouping = _without_numbers(memberships)
+    for _ in range(1_000):
+        rows = rng.permutation(len(memberships))
+        if not np.array_equal(_without_numbers(memberships[rows]), grouping):
+            return rows
+    return np.arange(len(memberships))
+
+
+def _without_numbers(memberships: Floats) -> Floats:
+    """The columns in an order that does not depend on how the clusters are numbered."""
+    return memberships[:, np.lexsort(memberships)]
+
+
+def superclass_memberships(spec: TrainingSpec, grouping: Grouping, space: TaskSpace) -> Floats:
+    """Memberships (T, k) in k groups of CIFAR-100 superclasses, with the grouping's fuzzifier.
+
+    Superclasses stay together; where there are more than k, the nearest ones are merged (Ward's
+    method on the means of their tasks in the task space). One-hot for a hard grouping, else from
+    the distances to the groups' centroids. Raises UserError where the tasks have no superclasses or
+    fewer than k.
+    """
+    from scipy.cluster.hierarchy import cut_tree, ward
+
+    from stg_core.grouping import memberships_from_distances
+
+    of_group = superclass_of_tasks(spec.group)
+    if of_group is None:
+        raise UserError(
+            "The superclass grouping needs tasks that are classes of CIFAR-100, such as those of"
+            " the group g3; leave the scheme superclass out."
+        )
+    known = dict(zip(spec.group.task_names, of_group, strict=True))
+    names, of_task = np.unique([known[task] for task in spec.tasks], return_inverse=True)
+    k, points = grouping.k, space.coordinates
+    if k > len(names):
+        raise UserError(
+            f"The tasks are of {len(names)} superclasses, which cannot form {k} groups: choose k up"
+            f" to {len(names)}, or leave the scheme superclass out."
+        )
+    merged = np.arange(len(names))
+    if k < len(names):
+        means = np.stack([points[of_task == s].mean(axis=0) for s in range(len(names))])
+        merged = cut_tree(ward(means), n_clusters=k)[:, 0].astype(np.int64)
+    labels = merged[of_task]
+    labels = space.numbering(labels, k)[labels]
+    if grouping.method == "hard":
+        return np.eye(k)[labels]
+    centroids = np.stack([points[labels == j].mean(axis=0) for j in range(k)])
+    distances = np.sqrt(((points[:, None] - centroids) ** 2).sum(axis=-1))
+    return memberships_from_distances(distances, grouping.fuzzifier)
+
+
+# ------------------------------------------------------------------------------ ensembles of logits
+
+
+def _tables() -> dict[str, Singles]:
+    """What each of the 65,536 half-precision logits adds to an average, as single precision."""
+    every_half = np.arange(2**16, dtype=np.uint16).view(np.float16)
+    with np.errstate(invalid="ignore"):
+        logits = every_half.astype(np.float64)
+        # sigmoid(x) − ½ = tanh(x/2)/2, without the rounding that 1/2 + a tiny number suffers
+        probabilities = np.tanh(logits / 2) / 2
+        return {
+            "logits": logits.astype(np.float32),
+            "probabilities": probabilities.astype(np.float32),
+        }
+
+
+_TABLES = _tables()
+
+
+def ensemble_output(
+    logits: Sequence[NDArray[np.float16]],
+    served: Sequence[Sequence[int]],
+    weights: Floats,
+    average: str = "logits",
+) -> Singles:
+    """The weighted averages of the models' outputs, (N, T) float32, at one epoch.
+
+    logits: of each model, (N, its tasks); served: the columns of T that those tasks are; weights
+    (T, models). For "probabilities" ½ is taken off, so that either way an output above 0 predicts
+    the class (Sherif et al. 2023; their code averages logits). A model of weight 0 adds nothing,
+    and one of weight 1 gives its own output exactly.
+    """
+    n_tasks = len(weights)
+    total = np.zeros((len(logits[0]), n_tasks), dtype=np.float32)
+    table = _TABLES[average]
+    buffer = np.empty((ROWS_AT_ONCE, n_tasks), dtype=np.float32)
+    for j, (model, columns) in enumerate(zip(logits, served, strict=True)):
+        shares = weights[list(columns), j].astype(np.float32)
+        used = np.flatnonzero(shares)
+        if len(used) == n_tasks and list(columns) == list(range(n_tasks)):
+            tiled = np.tile(shares, (ROWS_AT_ONCE, 1))  # as large as the rows: twice as fast
+            for start in range(0, len(total), ROWS_AT_ONCE):
+                rows = total[start : start + ROWS_AT_ONCE]
+                part = buffer[: len(rows)]
+                halves = model[start : start + ROWS_AT_ONCE].view(np.uint16)
+                np.take(table, halves, out=part, mode="clip")
+                part *= tiled[: len(rows)]
+                rows += part
+        else:
+            halves = np.ascontiguousarray(model[:, used]).view(np.uint16)
+            total[:, np.asarray(columns)[used]] += table[halves] * shares[used]
+    return total
+
+
+def strongest(weights: Floats) -> Floats:
+    """Weights of hard routing: 1 for the strongest model of each task, of ties the first."""
+    return np.asarray(np.eye(weights.shape[1])[weights.argmax(axis=1)])
+
+
+# ------------------------------------------------------------------------------------------- scores
+
+
+class Truth:
+    """Labels (N, T) int8, 1, 0 or -1 (missing), ready to be compared with many predictions."""
+
+    def __init__(self, labels: NDArray[np.int8]) -> None:
+        self.known = np.asarray(labels >= 0)
+        self.positive = (labels == 1).astype(np.float32)
+        self.negative = (labels == 0).astype(np.float32)
+        self.positives = self.positive.sum(axis=0).astype(np.float64)
+        self.negatives = self.negative.sum(axis=0).astype(np.float64)
+
+    def predicted(self, outputs: Singles) -> tuple[Singles, Singles]:
+        """Who is predicted positive, and rightly so, (N, T) each, 0 or 1; only known labels."""
+        predicted = ((outputs > 0) & self.known).astype(np.float32)
+        return predicted, predicted * self.positive
+
+
+def scores_of_counts(
+    right: Floats, predicted: Floats, positives: Floats, negatives: Floats
+) -> dict[str, Floats]:
+    """F1, balanced accuracy and accuracy, of any shape, from counts of points.
+
+    right: true positives; predicted: all that are predicted positive. The definitions of
+    `training.task_scores`: F1 is 0 without true positives; balanced accuracy is the mean recall of
+    the classes that occur; a task without any label scores NaN in the accuracies.
+    """
+    rejected = negatives - (predicted - right)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        recalls = [
+            np.where(count > 0, hits / count, 0.0)
+            for hits, count in ((right, positives), (rejected, negatives))
+        ]
+        occurring = (positives > 0).astype(np.float64) + (negatives > 0)
+        return {
+            "f1": 2 * right / np.maximum(predicted + positives, 1),
+            "balanced_accuracy": (recalls[0] + recalls[1]) / occurring,
+            "accuracy": (right + rejected) / (positives + negatives),
+        }
+
+
+class Resampling:
+    """Bootstrap resamples of points: always the same draws, so that schemes compare in pairs.
+
+    times (B, N): how often each point is drawn; positives, negatives (B, T): labels among them.
+    """
+
+    def __init__(self, truth: Truth, resamples: int = RESAMPLES) -> None:
+        rng = np.random.default_rng(RESAMPLING_SEED)
+        n_points = len(truth.known)
+        self.times = np.empty((resamples, n_points), dtype=np.float32)
+        for row in self.times:
+            row[:] = np.bincount(rng.integers(0, n_points, n_points), minlength=n_points)
+        self.positives = self.count(truth.positive)
+        self.negatives = self.count(truth.negative)
+
+    def count(self, points: Singles) -> Floats:
+        """How many of some points (N, T) are in each resample, (B, T)."""
+        return np.asarray(self.times @ points, dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The scores of one ensemble.
+
+    scores: per split and score, (E', T); deviation: per split, what each point adds to the mean F1
+    beyond its share, (E', N), whose root sum of squares is the standard error of the mean F1 (the
+    delta method); resampled: per score, of the last epoch's test images, (B, T).
+    """
+
+    scores: dict[str, dict[str, Floats]]
+    deviation: dict[str, Floats]
+    resampled: dict[str, Floats]
+
+
+def evaluate(
+    logits: Mapping[str, Sequence[NDArray[np.float16]]],
+    served: Sequence[Sequence[int]],
+    weights: Floats,
+    truth: Mapping[str, Truth],
+    resampling: Resampling,
+    average: str = "logits",
+) -> Evaluation:
+    """Scores of an ensemble per split ("test", "train") and epoch, and resampled at the end.
+
+    logits: per split, of each model, (E', N, its tasks); truth: per split; resampling: of the test
+    images; the rest as for `ensemble_output`.
+    """
+    n_epochs = len(logits["test"][0])
+    ends: list[tuple[Singles, Singles]] = []
+
+    def at(place: tuple[str, int]) -> tuple[dict[str, Floats], Floats]:
+        split, e = place
+        outputs = ensemble_output([model[e] for model in logits[split]], served, weights, average)
+        predicted, right = truth[split].predicted(outputs)
+        if place == ("test", n_epochs - 1):
+            ends.append((predicted, right))
+        return _scores_and_deviation(predicted, right, truth[split])
+
+    places = [(split, e) for split in truth for e in range(n_epochs)]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        found = dict(zip(places, pool.map(at, places), strict=True))
+    [(predicted, right)] = ends
+    epochs = {split: [found[split, e] for e in range(n_epochs)] for split in truth}
+    return Evaluation(
+        {
+            split: {name: np.stack([scores[name] for scores, _ in rows]) for name in SCORES}
+            for split, rows in epochs.items()
+        },
+        {split: np.stack([deviation for _, deviation in rows]) for split, rows in epochs.items()},
+        scores_of_counts(
+            resampling.count(right),
+            resampling.count(predicted),
+            resampling.positives,
+            resampling.negatives,
+        ),
+    )
+
+
+def _scores_and_deviation(
+    predicted: Singles, right: Singles, truth: Truth
+) -> tuple[dict[str, Floats], Floats]:
+    counts = [points.sum(axis=0).astype(np.float64) for points in (right, predicted)]
+    scores = scores_of_counts(counts[0], counts[1], truth.positives, truth.negatives)
+    total = np.maximum(counts[1] + truth.positives, 1)  # F1 = 2·right / total, and its derivative:
+    share = scores["f1"] / total
+    gained = right @ (2 / total).astype(np.float32)
+    spent = (predicted + truth.positive) @ share.astype(np.float32)
+    return scores, (gained - spent).astype(np.float64) / len(total)
+
+
+# --------------------------------------------------------------------------------------- the report
+
+
+def make_report(plan: Plan, store: Store, resamples: int = RESAMPLES) -> dict[str, Any]:
+    """All that is known about a plan whose trainings are done, as plain JSON; always the same.
+
+    "variants" has, for each of the four ways to average and to route ("logits-soft", …), what
+    `_variant` says; "specialists", each specialist's own F1 (T,) beside its weights. Raises
+    UserError where a training is missing or was made from other images.
+    """
+    runs = _trained(plan, store)
+    kept = [_Kept(ensemble, plan.spec.tasks, runs) for ensemble in plan.ensembles]
+    truth = {split: Truth(_labels(plan, runs, split)) for split in SPLITS}
+    resampling = Resampling(truth["test"], resamples)
+    known: dict[tuple[int, str, bytes], Evaluation] = {}
+
+    def evaluated(i: int, average: str, routing: str) -> Evaluation:
+        weights, ensemble = kept[i].weights, kept[i].ensemble
+        if routing == "hard" and ensemble.scheme in ROUTED:
+            weights = strongest(weights)
+        if (weights.max(axis=1) == 1).all():
+            average = "logits"  # one model per task: nothing to average
+        place = i, average, weights.tobytes()
+        if place not in known:
+            known[place] = evaluate(
+                kept[i].logits, kept[i].served, weights, truth, resampling, average
+            )
+        return known[place]
+
+    variants = {}
+    for average in AVERAGES:
+        for routing in ROUTINGS:
+            found: dict[str, list[Evaluation]] = {scheme: [] for scheme in plan.schemes}
+            for i, ensemble in enumerate(plan.ensembles):
+                found[ensemble.scheme].append(evaluated(i, average, routing))
+            variants[f"{average}-{routing}"] = _variant(plan, found)
+    grouping = plan.grouping
+    report = {
+        "group": plan.spec.group.name,
+        "title": plan.spec.title,
+        "tasks": plan.spec.tasks,
+        "k": grouping.k,
+        "fuzzifier": grouping.fuzzifier,
+        "method": grouping.method,
+        "memberships": grouping.memberships,
+        "labels": grouping.labels,
+        "schemes": plan.schemes,
+        "seeds": plan.seeds,
+        "epochs": plan.spec.logit_epochs,
+        "points": {split: len(truth[split].known) for split in SPLITS},
+        "resamples": resamples,
+        "trainings": {scheme: _trainings(plan, scheme, runs) for scheme in plan.schemes},
+        "distinct_trainings": len(runs),
+        "seconds": sum(run.provenance["seconds"] for run in runs.values()),
+        "specialists": _specialists_alone(plan, runs),
+        "variants": variants,
+        "provenance": _provenance(runs),
+    }
+    plain: dict[str, Any] = _rounded(without_nan(report))
+    return plain
+
+
+class _Kept:
+    """The kept logits of one ensemble, memory-mapped, and the tasks that each model serves."""
+
+    def __init__(self, ensemble: Ensemble, tasks: Sequence[str], runs: Mapping[str, Run]) -> None:
+        self.ensemble, self.weights = ensemble, ensemble.weights
+        models = [runs[spec.key] for spec in ensemble.specs]
+        self.logits = {split: [run.logits(split) for run in models] for split in SPLITS}
+        self.served = [[tasks.index(task) for task in spec.tasks] for spec in ensemble.specs]
+
+
+def _trained(plan: Plan, store: Store) -> dict[str, Run]:
+    runs = {spec.key: store.get(spec) for spec in plan.trainings}
+    found = {key: run for key, run in runs.items() if run is not None}
+    if len(found) < len(runs):
+        raise UserError(
+            f"{len(runs) - len(found)} of {len(runs)} trainings of this plan are not done yet:"
+            " start it, and those that are done are not trained again."
+        )
+    if len({run.provenance["images"] for run in found.values()}) > 1:
+        raise UserError(
+            "The trainings of this plan were made from different images. Delete those from before"
+            " the data set changed, and start the plan again."
+        )
+    return found
+
+
+def _labels(plan: Plan, runs: Mapping[str, Run], split: str) -> NDArray[np.int8]:
+    """Labels (N, T) of all tasks, from whichever trainings have them."""
+    columns = {
+        task: column
+        for run in runs.values()
+        for task, column in zip(run.spec.tasks, run.labels(split).T, strict=True)
+    }
+    return np.stack([columns[task] for task in plan.spec.tasks], axis=1)
+
+
+def _variant(plan: Plan, found: Mapping[str, Sequence[Evaluation]]) -> dict[str, Any]:
+    """One way to average and to route: {"schemes", "to_mtl", "differences", "verdict"}.
+
+    schemes: per scheme the final scores, each a mean over tasks and seeds with its 95 % bootstrap
+    interval over test images, and the mean F1 per epoch; to_mtl: per scheme and task, the
+    difference of F1 to MTL; differences: of the mean F1, of each two schemes.
+    """
+    resampled = {
+        scheme: np.mean([one.resampled["f1"] for one in seeds], axis=0)
+        for scheme, seeds in found.items()
+    }
+    final = {
+        scheme: np.stack([one.scores["test"]["f1"][-1] for one in seeds])
+        for scheme, seeds in found.items()
+    }
+    differences = [
+        {
+            "scheme": a,
+            "other": b,
+            "mean": float((final[a] - final[b]).mean()),
+            "ci": _interval((resampled[a] - resampled[b]).mean(axis=1)),
+            "seeds": (final[a] - final[b]).mean(axis=1),
+        }
+        for i, b in enumerate(plan.schemes)
+        for a in plan.schemes[i + 1 :]
+    ]
+    to_mtl = {
+        scheme: {
+            "mean": (final[scheme] - final["mtl"]).mean(axis=0),
+            "ci": _interval(resampled[scheme] - resampled["mtl"]),
+        }
+        for scheme in plan.schemes
+        if "mtl" in plan.schemes and scheme != "mtl"
+    }
+    return {
+        "schemes": {scheme: _scheme_scores(seeds) for scheme, seeds in found.items()},
+        "to_mtl": to_mtl,
+        "differences": differences,
+        "verdict": verdict(differences, plan.schemes, plan.seeds),
+    }
+
+
+def _scheme_scores(seeds: Sequence[Evaluation]) -> dict[str, Any]:
+    answer: dict[str, Any] = {}
+    for name, title in zip(SCORES, ("mean_f1", "balanced_accuracy", "accuracy"), strict=True):
+        final = np.stack([one.scores["test"][name][-1] for one in seeds])
+        drawn = np.mean([one.resampled[name] for one in seeds], axis=0)
+        answer[title] = float(_mean_over_tasks(final.mean(axis=0)))
+        answer["ci" if name == "f1" else f"{title}_ci"] = _interval(_mean_over_tasks(drawn))
+        if name == "f1":
+            answer["per_task_f1"] = final.mean(axis=0)
+            answer["per_task_ci"] = _interval(drawn)
+            answer["seeds"] = final.mean(axis=1)
+    for split in SPLITS:
+        each = np.stack([one.scores[split]["f1"].mean(axis=1) for one in seeds])
+        deviation = np.mean([one.deviation[split] for one in seeds], axis=0)
+        reach = 1.96 * np.sqrt((deviation**2).sum(axis=1))
+        mean = each.mean(axis=0)
+        answer[split] = {"mean": mean, "low": mean - reach, "high": mean + reach, "seeds": each}
+    return answer
+
+
+def _mean_over_tasks(scores: Floats) -> Floats:
+    """Of the last axis; a task without labels, which has no accuracy, counts nowhere."""
+    defined = ~np.isnan(scores)
+    return np.asarray(np.where(defined, scores, 0).sum(axis=-1) / defined.sum(axis=-1).clip(1))
+
+
+def _interval(resampled: Floats) -> Floats:
+    """The 95 % interval, (2,) or (2, T), of resampled values, (B,) or (B, T)."""
+    return np.asarray(np.nanpercentile(resampled, INTERVAL, axis=0))
+
+
+def _trainings(plan: Plan, scheme: str, runs: Mapping[str, Run]) -> dict[str, Any]:
+    """Of all seeds of a scheme: how many trainings, their seconds; and the models of one seed."""
+    ensembles = [ensemble for ensemble in plan.ensembles if ensemble.scheme == scheme]
+    keys = dict.fromkeys(spec.key for ensemble in ensembles for spec in ensemble.specs)
+    return {
+        "trainings": len(keys),
+        "models": len(ensembles[0].specs),
+        "seconds": sum(runs[key].provenance["seconds"] for key in keys),
+        "keys": list(keys),
+    }
+
+
+def _specialists_alone(plan: Plan, runs: Mapping[str, Run]) -> list[dict[str, Any]]:
+    """Each specialist's own test F1 on every task, None where it does not have it."""
+    alone = []
+    for ensemble in plan.ensembles:
+        if ensemble.scheme != "specialists":
+            continue
+        for j, spec in enumerate(ensemble.specs):
+            f1 = dict(zip(spec.tasks, runs[spec.key].metrics["test"]["f1"][-1], strict=True))
+            alone.append(
+                {
+                    "seed": ensemble.seed,
+                    "cluster": j,
+                    "weights": ensemble.weights[:, j],
+                    "f1": [f1.get(task) for task in plan.spec.tasks],
+                }
+            )
+    return alone
+
+
+def _provenance(runs: Mapping[str, Run]) -> dict[str, Any]:
+    """Where and with what the trainings were made; a list where they differ."""
+    answer = {}
+    for name in ("device", "precision", "threads", "images", "versions", "python"):
+        values = [run.provenance[name] for run in runs.values()]
+        different = [value for i, value in enumerate(values) if value not in values[:i]]
+        answer[name] = different[0] if len(different) == 1 else different
+    return answer
+
+
+def _rounded(value: Any) -> Any:
+    """Six decimals: what is beyond them depends on the machine."""
+    if isinstance(value, dict):
+        return {name: _rounded(v) for name, v in value.items()}
+    if isinstance(value, list):
+        return [_rounded(v) for v in value]
+    return round(value, 6) if isinstance(value, float) else value
+
+
+# -------------------------------------------------------------------------------------- the verdict
+
+
+def verdict(
+    differences: Sequence[Mapping[str, Any]], schemes: Sequence[str], seeds: Sequence[int]
+) -> str:
+    """What the intervals say, in plain words: what is better than what, and what is not known.
+
+    One scheme is better than another where the 95 % interval of the difference of the mean F1 lies
+    on one side of 0 and, with several seeds, no seed says the opposite.
+    """
+    told = {}
+    for d in differences:
+        told[d["scheme"], d["other"]] = _Difference(d["mean"], d["ci"][0], d["ci"][1], d["seeds"])
+        told[d["other"], d["scheme"]] = told[d["scheme"], d["other"]].reversed()
+    sentences = [_deciding_sentence(told, schemes)]
+    sentences += _against_the_rest(told, schemes)
+    if ("plain", "mtl") in told:
+        sentences.append(_of_plain_alone(told["plain", "mtl"]))
+    sentences.append(_of_seeds(told, seeds))
+    return " ".join(sentence for sentence in sentences if sentence)
+
+
+@dataclass(frozen=True)
+class _Difference:
+    mean: float
+    low: float
+    high: float
+    seeds: Sequence[float]
+
+    def reversed(self) -> _Difference:
+        return _Difference(-self.mean, -self.high, -self.low, [-d for d in self.seeds])
+
+    @property
+    def sign(self) -> int:
+        """1 better, -1 worse, 0 cannot be told."""
+        if self.low > 0 and all(d > 0 for d in self.seeds):
+            return 1
+        if self.high < 0 and all(d < 0 for d in self.seeds):
+            return -1
+        return 0
+
+    def __str__(self) -> str:
+        return f"{self.mean:+.4f}, 95 % interval {self.low:+.4f} to {self.high:+.4f}"
+
+
+def _deciding_sentence(told: Mapping[tuple[str, str], _Difference], schemes: Sequence[str]) -> str:
+    if "specialists" not in schemes:
+        return "No specialists were trained, so nothing is said about the grouping."
+    if "plain" not in schemes:
+        return (
+            "Without the plain ensemble it cannot be told whether the grouping or merely the number"
+            " of models makes a difference: add the scheme plain."
+        )
+    d = told["specialists", "plain"]
+    if d.sign > 0:
+        return (
+            f"The grouping pays: the specialists are better than the plain ensemble, the same"
+            f" number of models without any grouping ({d} in mean F1)."
+        )
+    if d.sign < 0:
+        return (
+            f"The grouping does not pay: the plain ensemble, the same number of models without any"
+            f" grouping, is better than the specialists ({d.reversed()} in mean F1)."
+        )
+    return (
+        f"It cannot be told whether the grouping pays: between the specialists and the plain"
+        f" ensemble, the same number of models without any grouping, {_why_not(d)}"
+    )
+
+
+def _why_not(d: _Difference) -> str:
+    if d.low <= 0 <= d.high:
+        return (
+            f"the interval of the difference in mean F1 contains 0 ({d}); differences this small"
+            " mean nothing."
+        )
+    return f"the seeds disagree about the sign of the difference in mean F1 ({d})."
+
+
+def _against_the_rest(
+    told: Mapping[tuple[str, str], _Difference], schemes: Sequence[str]
+) -> list[str]:
+    others = [other for other in schemes if other not in ("specialists", "plain")]
+    if "specialists" not in schemes or not others:
+        return []
+    parts = []
+    for sign, words in ((1, "are better than"), (-1, "are worse than"), (0, "")):
+        names = [
+            f"{SCHEME_NAMES[other]} ({told['specialists', other]})"
+            for other in others
+            if told["specialists", other].sign == sign
+        ]
+        if names:
+            words = words or "cannot be told apart from"
+            parts.append(f"{words} {_and(names)}")
+    return [f"The specialists {_and(parts)}."]
+
+
+def _of_plain_alone(d: _Difference) -> str:
+    if d.sign > 0:
+        return f"The plain ensemble alone gains over MTL ({d})."
+    if d.sign < 0:
+        return f"The plain ensemble is even worse than MTL ({d})."
+    return f"The plain ensemble and MTL cannot be told apart ({d})."
+
+
+def _of_seeds(told: Mapping[tuple[str, str], _Difference], seeds: Sequence[int]) -> str:
+    if len(seeds) == 1:
+        return (
+            "All this is of one seed, and its intervals are over test images only: how much the"
+            " scores change from seed to seed is not seen."
+        )
+    if ("specialists", "plain") not in told:
+        return f"Each figure is a mean over {len(seeds)} seeds."
+    each = told["specialists", "plain"].seeds
+    listed = ", ".join(f"{d:+.4f} with seed {s}" for s, d in zip(seeds, each, strict=True))
+    return f"Specialists minus plain ensemble: {listed}."
+
+
+def _and(parts: Sequence[str]) -> str:
+    *most, last = parts
+    return f"{', '.join(most)} and {last}" if most else last
