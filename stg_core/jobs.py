@@ -187,8 +187,11 @@ class Engine:
     # -------------------------------------------------------------------------------- what it says
 
     def jobs(self) -> list[Job]:
-        """All jobs, newest first, with their place in the queue."""
+        """All jobs, newest first, with their place in the queue; none whose result was deleted."""
         with self._state:
+            for job in list(self._jobs.values()):
+                if job.state == "done" and not self.store.holds(job.key):
+                    self._forget(job.key)
             active = [job for job in self._jobs.values() if job.active]
             running = [job for job in active if job.state == "running"]
             queued = [job for job in active if job.state == "queued"]
@@ -377,6 +380,13 @@ class Engine:
             for old, _ in self._records()[:-KEPT_JOBS]:
                 if not self._jobs[old].active:
                     del self.store.cache[f"job:{old}"]
+        except Exception as error:
+            self.problem = f"The queue cannot be saved: {error}"
+
+    def _forget(self, key: str) -> None:
+        del self._jobs[key]
+        try:
+            self.store.cache.delete(f"job:{key}")
         except Exception as error:
             self.problem = f"The queue cannot be saved: {error}"
 

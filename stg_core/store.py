@@ -22,7 +22,8 @@ import shutil
 import sqlite3
 import time
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -32,7 +33,7 @@ from typing import TYPE_CHECKING, Any
 
 import diskcache
 import numpy as np
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from stg_core.datamap import DataMapSummary
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 BUNDLES = Path(__file__).resolve().parents[1] / "assets" / "bundles"
 BUNDLED = "bundled:"
 VERSIONED = ("torch", "torchvision", "numpy", "scikit-learn")
+LONGEST_TITLE = 80  # characters
 HASHED_UP_TO = 32 * 2**20  # larger arrays are checked by their size, small files by their digest
 
 
@@ -69,7 +71,8 @@ class Run:
     """A finished training in the store, or a bundled one.
 
     id: its key, or "bundled:<name>"; provenance: device, precision, threads, seconds, images,
-    versions, command, created (ISO 8601); metrics: as in `Training.metrics`.
+    versions, command, created (ISO 8601); metrics: as in `Training.metrics`; own_title: the user's
+    own, or empty.
     """
 
     id: str
@@ -78,6 +81,7 @@ class Run:
     provenance: Mapping[str, Any]
     metrics: Mapping[str, Any]
     files: Mapping[str, Mapping[str, Any]]
+    own_title: str = ""
 
     @property
     def bundled(self) -> bool:
@@ -85,7 +89,8 @@ class Run:
 
     @property
     def title(self) -> str:
-        return f"{self.spec.title} (bundled)" if self.bundled else self.spec.title
+        title = self.own_title or self.spec.title
+        return f"{title} (bundled)" if self.bundled else title
 
     @property
     def size(self) -> int:
@@ -149,6 +154,8 @@ class Store:
         try:
             for name in ("runs", "work", "damaged"):
                 (self.folder / name).mkdir(parents=True, exist_ok=True)
+            for left in (self.folder / "work").glob("*.deleted"):
+                shutil.rmtree(left, ignore_errors=True)
             self.cache = self._open_cache()
         except (OSError, sqlite3.Error, diskcache.Timeout) as error:
             raise UserError(
@@ -194,14 +201,18 @@ class Store:
                 raise UserError(f"{name} begins several keys: {', '.join(sorted(folders))}.")
             if folders and (run := self._own(folders[0])):
                 return run
-            if folders:
+            if folders and self.damaged:
                 raise UserError(self.damaged[-1])
         known = ", ".join(run.id for run in self.runs()) or "none yet"
         raise UserError(f"There is no run {name!r} on this machine (there are: {known}).")
 
     def get(self, spec: TrainingSpec) -> Run | None:
         """The result of a spec, where there is one."""
-        return self._own(spec.key) if (self.folder / "runs" / spec.key).is_dir() else None
+        return self._own(spec.key) if self.holds(spec.key) else None
+
+    def holds(self, key: str) -> bool:
+        """Whether there is a result of that key, without looking into it."""
+        return (self.folder / "runs" / key).is_dir()
 
     def _bundled(self, name: str) -> Run:
         try:
@@ -217,10 +228,11 @@ class Store:
         try:
             return self._checked_run(key, folder)
         except _Damaged as error:
-            self._set_aside(
-                folder,
-                f"The result {key} is damaged ({error}). It was set aside; train it again.",
-            )
+            with suppress(FileNotFoundError):  # someone has just deleted it
+                self._set_aside(
+                    folder,
+                    f"The result {key} is damaged ({error}). It was set aside; train it again.",
+                )
             return None
 
     def _checked_run(self, run_id: str, folder: Path) -> Run:
@@ -248,7 +260,6 @@ class Store:
     def save(self, result: TrainingResult) -> Run:
         """Keeps a result for good, with all that is known of it, and ends its work folder."""
         key = result.spec.key
-        work, target = self.work_folder(key), self.folder / "runs" / key
         temporary = self.folder / "work" / f"{key}.done"
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
@@ -266,10 +277,15 @@ class Store:
             "command": result.spec.command(),
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
         }
-        _write_spec(temporary, result.spec, provenance)
+        write_spec(temporary, result.spec, provenance)
+        return self.keep(temporary, key)
+
+    def keep(self, folder: Path, key: str) -> Run:
+        """Moves a whole result folder of this disk to its place, and ends its work folder."""
+        target = self.folder / "runs" / key
         shutil.rmtree(target, ignore_errors=True)
-        temporary.rename(target)
-        shutil.rmtree(work, ignore_errors=True)
+        folder.rename(target)
+        shutil.rmtree(self.work_folder(key), ignore_errors=True)
         run = self._own(key)
         if run is None:
             raise UserError(self.damaged[-1])
@@ -281,21 +297,84 @@ class Store:
         target.mkdir(parents=True, exist_ok=True)
         for file in ("metrics.json", "summary.npz"):
             shutil.copyfile(run.folder / file, target / file)
-        _write_spec(target, run.spec, run.provenance)
+        write_spec(target, run.spec, run.provenance)
         return target
 
+    def rename(self, run: Run, title: str) -> Run:
+        """Gives an own run a title of the user's; an empty one takes the generated one back.
 
-def _write_spec(folder: Path, spec: TrainingSpec, provenance: Mapping[str, Any]) -> None:
+        Raises UserError for a title that cannot be, a bundled run, or one in use.
+        """
+        own_title = checked_title(title)
+        if run.bundled:
+            raise UserError(
+                "A bundled run keeps its title. Export it and import the file: the copy is yours"
+                " to rename."
+            )
+        with self._changing(run) as now:
+            _write_head(now.folder, now.spec, now.provenance, now.files, own_title)
+        return self.run(run.id)
+
+    def delete(self, run: Run) -> None:
+        """Deletes an own run for good; raises UserError for a bundled one, or one in use."""
+        if run.bundled:
+            raise UserError("A bundled run comes with the project and cannot be deleted.")
+        with self._changing(run) as now:
+            # renamed first: if something interrupts the rest, no half of a run counts as damaged
+            leaving = self.folder / "work" / f"{run.id}.deleted"
+            shutil.rmtree(leaving, ignore_errors=True)
+            now.folder.rename(leaving)
+            self._checked.pop(run.id, None)
+            shutil.rmtree(leaving, ignore_errors=True)
+
+    @contextmanager
+    def _changing(self, run: Run) -> Iterator[Run]:
+        """An own run as it is now, its lock held; UserError where it is in use, or is gone."""
+        try:
+            with self.lock(run.id).acquire(timeout=0):
+                if not (now := self.get(run.spec)):
+                    raise UserError(f"The run {run.title} is no longer on this machine.")
+                yield now
+        except Timeout as error:
+            raise UserError(
+                f"The run {run.title} is in use by a training. Wait until it has ended, or cancel"
+                " it, and try again."
+            ) from error
+        except OSError as error:
+            raise UserError(f"The run {run.title} cannot be changed ({error}).") from error
+
+
+def checked_title(title: str) -> str:
+    """A title as it is kept, with single spaces; UserError for one that cannot be shown."""
+    title = " ".join(title.split())
+    if len(title) > LONGEST_TITLE:
+        raise UserError(f"This title has {len(title)} characters; give it {LONGEST_TITLE} at most.")
+    if not title.isprintable():
+        raise UserError("This title has characters that cannot be shown; leave them out.")
+    return title
+
+
+def write_spec(
+    folder: Path, spec: TrainingSpec, provenance: Mapping[str, Any], own_title: str = ""
+) -> None:
     """Writes spec.json last: it lists the other files, so that damage to them is noticed."""
     files = {
         path.name: {"bytes": path.stat().st_size, "blake2b": _digest(path)}
         for path in sorted(folder.iterdir())
         if path.name != "spec.json"
     }
-    _write_json(
-        folder / "spec.json",
-        {"spec": spec.to_json(), "provenance": dict(provenance), "files": files},
-    )
+    _write_head(folder, spec, provenance, files, own_title)
+
+
+def _write_head(
+    folder: Path,
+    spec: TrainingSpec,
+    provenance: Mapping[str, Any],
+    files: Mapping[str, Mapping[str, Any]],
+    own_title: str,
+) -> None:
+    head = {"spec": spec.to_json(), "provenance": provenance, "files": files}
+    _write_json(folder / "spec.json", head | ({"title": own_title} if own_title else {}))
 
 
 class _Damaged(Exception):
@@ -320,6 +399,7 @@ def _read_run(run_id: str, folder: Path) -> Run:
         head = json.loads((folder / "spec.json").read_text())
         spec = TrainingSpec.from_json(head["spec"])
         files, provenance = head["files"], head["provenance"]
+        own_title = checked_title(head.get("title", ""))
         for name, known in files.items():
             path = folder / Path(name).name
             size = path.stat().st_size
@@ -332,9 +412,12 @@ def _read_run(run_id: str, folder: Path) -> Run:
             raise _Damaged("metrics.json is of other tasks")
     except FileNotFoundError as error:
         raise _Damaged(f"{Path(str(error.filename)).name} is missing") from error
-    except (OSError, ValueError, KeyError, TypeError, IndexError, UserError) as error:
+    except (
+        *(OSError, ValueError, KeyError, TypeError, IndexError, AttributeError),
+        UserError,
+    ) as error:
         raise _Damaged(f"spec.json or metrics.json cannot be read: {error}") from error
-    return Run(run_id, folder, spec, provenance, metrics, files)
+    return Run(run_id, folder, spec, provenance, metrics, files, own_title)
 
 
 def _digest(path: Path) -> str | None:

@@ -89,6 +89,18 @@ def test_the_same_run_asked_for_twice_is_one_job_and_trained_once(engine: Engine
     assert engine.store.run(spec.key).provenance["created"] == created
 
 
+def test_a_deleted_run_is_no_job_any_more_and_can_be_trained_anew(engine: Engine) -> None:
+    spec = digits(epochs=2, seed=10)
+    engine.submit(spec)
+    wait_until(engine, spec.key, lambda job: job.state == "done")
+    engine.store.delete(engine.store.run(spec.key))
+    for asked in (Engine(engine.store), engine):  # after a restart of the app, and without one
+        assert asked.job(spec.key) is None
+    engine.submit(spec)
+    wait_until(engine, spec.key, lambda job: job.state == "done")
+    assert engine.store.get(spec)
+
+
 def test_jobs_wait_for_their_turn_and_know_their_place(engine: Engine) -> None:
     long, next_one = digits(epochs=2000, seed=2), digits(epochs=3, seed=2)
     engine.submit(long)

@@ -139,6 +139,102 @@ def test_a_bundle_opens_on_a_machine_without_the_arrays(
     assert run.datamaps() is None and run.bundled
 
 
+# -------------------------------------------------------------------------- renaming and deleting
+
+
+def test_a_title_of_ones_own_is_shown_and_taken_back(
+    store: Store, digits_result: TrainingResult
+) -> None:
+    saved = store.save(digits_result)
+    assert store.rename(saved, "  The one\tfor class \n").title == "The one for class"
+    run = Store(store.folder).run(saved.id)
+    assert run.title == "The one for class" and run.spec == saved.spec
+    assert run.provenance == saved.provenance and run.files == saved.files
+    assert store.rename(run, "").title == saved.title == saved.spec.title
+
+
+@pytest.mark.parametrize(
+    ("title", "sentence"),
+    [("x" * 81, "81 characters"), ("bell \a", "cannot be shown"), ("turned \u202e", "cannot be")],
+)
+def test_a_title_that_cannot_be_is_refused_and_changes_nothing(
+    title: str, sentence: str, store: Store, digits_result: TrainingResult
+) -> None:
+    run = store.rename(store.save(digits_result), "Good")
+    with pytest.raises(UserError, match=sentence):
+        store.rename(run, title)
+    assert Store(store.folder).run(run.id).title == "Good"
+
+
+def test_bundled_runs_are_neither_renamed_nor_deleted(
+    tmp_path: Path, store: Store, digits_result: TrainingResult
+) -> None:
+    store.bundle(store.save(digits_result), "small", tmp_path / "bundles")
+    run = store.run("bundled:small")
+    with pytest.raises(UserError, match="import"):
+        store.rename(run, "Mine")
+    with pytest.raises(UserError, match="comes with the project"):
+        store.delete(run)
+    assert store.run("bundled:small").title == f"{run.spec.title} (bundled)"
+
+
+def test_a_deleted_run_is_gone_and_can_be_kept_anew(
+    store: Store, digits_result: TrainingResult
+) -> None:
+    run = store.save(digits_result)
+    store.delete(run)
+    for reader in (store, Store(store.folder)):
+        assert reader.runs() == [] and reader.get(run.spec) is None and reader.damaged == []
+    assert [path.name for path in (store.folder / "work").iterdir()] == [f"{run.id}.lock"]
+    for act in (store.delete, lambda run: store.rename(run, "Late")):
+        with pytest.raises(UserError, match="no longer on this machine"):
+            act(run)
+    assert store.save(digits_result).id == run.id
+
+
+def test_a_run_in_use_is_neither_deleted_nor_renamed(
+    store: Store, digits_result: TrainingResult
+) -> None:
+    run = store.save(digits_result)
+    with store.lock(run.id):
+        for act in (store.delete, lambda run: store.rename(run, "Mine")):
+            with pytest.raises(UserError, match="in use"):
+                act(run)
+    assert store.runs() == [run]
+    store.delete(run)
+
+
+def test_a_deletion_that_is_interrupted_leaves_no_damaged_run(
+    store: Store, digits_result: TrainingResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = store.save(digits_result)
+
+    def killed(folder: Path, ignore_errors: bool) -> None:
+        if folder.exists():
+            (folder / "metrics.json").unlink()
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("stg_core.store.shutil.rmtree", killed)
+        store.delete(run)
+    restarted = Store(store.folder)
+    assert restarted.runs() == [] and restarted.damaged == []
+    assert [path.name for path in (store.folder / "work").iterdir()] == [f"{run.id}.lock"]
+
+
+def test_a_run_that_is_deleted_while_it_is_read_is_not_reported(
+    store: Store, digits_result: TrainingResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = store.save(digits_result)
+    reader = Store(store.folder)
+    monkeypatch.setattr(
+        "stg_core.store.TrainingSpec.from_json", lambda _: store.delete(run) or run.spec
+    )
+    assert reader.runs() == [] and reader.damaged == []
+    with pytest.raises(UserError, match="There is no run"):
+        reader.run(run.id)
+
+
 def test_json_has_null_where_a_number_is_not_defined() -> None:
     assert without_nan({"a": [float("nan"), np.float32(0.5)], "b": np.array([np.inf])}) == {
         "a": [None, 0.5],
