@@ -29,7 +29,8 @@ page = st.navigation(
         st.Page(state.GROUPING, title="Grouping", icon=":material/workspaces:"),
         st.Page(state.SUPERCLASSES, title="Superclasses", icon=":material/account_tree:"),
         st.Page(state.LESSON, title="Lesson", icon=":material/school:"),
-    ]
+    ],
+    position="hidden" if state.presenting() else "sidebar",
 )
 with widgets.user_errors():
     page.run()

@@ -78,6 +78,11 @@ def keep(name: str, value: str | None, default: str | None = None) -> None:
         st.query_params[name] = value
 
 
+def presenting() -> bool:
+    """Whether the lesson is shown to a class: larger, and without the sidebar."""
+    return kept("present") == "1"
+
+
 def chosen_run(runs: list[Run]) -> Run:
     """The run that the URL names, else the last chosen one, else the first choice.
 

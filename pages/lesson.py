@@ -1,5 +1,199 @@
-"""Lesson: a guided tour in eight steps, for a class."""
+"""Lesson: a guided tour of the method in eight steps, for a class, on the bundled runs."""
 
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
 import streamlit as st
 
-st.title("Lesson")
+from app import state, widgets
+from app.charts import lesson as charts
+from app.live_slider import live_slider
+from app.presenter import presenter
+from stg_core.datamap import FEATURES
+from stg_core.datasets import CLASS_NAMES
+from stg_core.store import Run
+
+if TYPE_CHECKING:
+    from stg_core.grouping import TaskSpace
+
+TEXTS = state.ROOT / "assets" / "lesson.toml"
+POINTS = 100  # of a task's sample, spread evenly from hard to easy
+
+
+def bundled(name: str) -> Run:
+    return state.shared().store.run(f"bundled:{name}")
+
+
+def space_of(run: Run) -> TaskSpace:
+    return state.task_space(run, tuple(run.summary.epochs.tolist()), FEATURES)
+
+
+# ------------------------------------------------------------- one control and picture per step
+
+
+def task_group() -> None:
+    classes = CLASS_NAMES["cifar10"]
+    image_class = st.selectbox(
+        "An image of a …",
+        classes,
+        index=classes.index("frog"),
+        key="lesson_class",
+        bind="query-params",
+        help="The class of an image in CIFAR-10.",
+    )
+    charts.answers(bundled("g2").spec.group, image_class, tuple(classes))
+
+
+def confidence() -> None:
+    summary, task = bundled("g1").summary, "cat"
+    t = summary.tasks.tolist().index(task)
+    hardest_first = np.argsort(summary.sample[-1, 0, t], kind="stable")
+    place = live_slider(
+        "Image, from the hardest to the easiest",
+        range(1, POINTS + 1),
+        POINTS // 2,
+        key="lesson_point",
+        help="A hundred training images in the order of their confidence after the last epoch.",
+    )
+    chosen = hardest_first[round((place - 1) * (len(hardest_first) - 1) / (POINTS - 1))]
+    charts.path(summary, task, int(chosen))
+
+
+def complementary() -> None:
+    run = bundled("g2")
+    first, others = "Living being", [t for t in run.spec.tasks if t != "Living being"]
+    second = st.selectbox(
+        f"Compare {first} with",
+        others,
+        index=others.index("Not living being"),
+        key="lesson_task",
+        bind="query-params",
+        help="Another task of G2.",
+    )
+    space = space_of(run)
+    here = space.distances[space.tasks.index(first), space.tasks.index(second)]
+    usual = space.distances[np.triu_indices(len(space.tasks), 1)].mean()
+    st.metric(
+        "Distance between the two",
+        f"{here / usual:.2f} of the mean",
+        help="Of their data maps, image by image, over the mean distance of two tasks of G2.",
+    )
+    for column, task in zip(st.columns(2), (first, second), strict=True):
+        with column:
+            st.markdown(f"**{task}**")
+            charts.density(run.summary, task, key=f"map of {task}")
+
+
+def random() -> None:
+    pass
+
+
+def fuzzifier() -> None:
+    pass
+
+
+def choosing_k() -> None:
+    pass
+
+
+def superclasses() -> None:
+    pass
+
+
+def specialists() -> None:
+    from stg_core.grouping import cluster_colours, group_tasks
+
+    space = space_of(bundled("g2"))
+    grouping = group_tasks(space, 3)
+    colours = cluster_colours(space, grouping.labels, 3)
+    cluster = live_slider(
+        "Specialist",
+        range(1, 4),
+        1,
+        key="lesson_specialist",
+        help="One for each cluster of G2 at k = 3.",
+    )
+    weights = grouping.memberships[:, cluster - 1]
+    charts.loss_weights(grouping.tasks, weights, cluster, int(colours[cluster - 1]))
+
+
+STEPS: tuple[Callable[[], None], ...] = (
+    task_group,
+    confidence,
+    complementary,
+    random,
+    fuzzifier,
+    choosing_k,
+    superclasses,
+    specialists,
+)
+
+
+# ------------------------------------------------------------------------------------- the page
+
+
+def current() -> int:
+    """The step that the URL names, from 1."""
+    wanted = state.kept("step") or "1"
+    return min(max(int(wanted), 1), len(STEPS)) if wanted.isdecimal() else 1
+
+
+def turn(by: int) -> None:
+    state.keep("step", str(min(max(current() + by, 1), len(STEPS))), default="1")
+
+
+def show() -> None:
+    step = current()
+    written = tomllib.loads(TEXTS.read_text())["step"][step - 1]
+    stepping(step)
+    words, picture = st.columns([2, 3], gap="large")
+    with words:
+        st.header(written["title"])
+        st.markdown(written["text"])
+        st.markdown(f"**{written['question'].strip()}**")
+        if st.toggle("Show the answer", key=f"answer_{step}", bind="query-params"):
+            st.info(written["answer"])
+    with picture, widgets.user_errors():
+        STEPS[step - 1]()
+
+
+def stepping(step: int) -> None:
+    presenting = state.presenting()
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.progress(step / len(STEPS), text=f"Step {step} of {len(STEPS)}")
+        st.button(
+            "Back",
+            icon=":material/arrow_back:",
+            on_click=turn,
+            args=(-1,),
+            disabled=step == 1,
+            key="back",
+        )
+        st.button(
+            "Next",
+            icon=":material/arrow_forward:",
+            type="primary",
+            on_click=turn,
+            args=(1,),
+            disabled=step == len(STEPS),
+            key="next",
+        )
+        st.button(
+            "Leave presenter mode" if presenting else "Presenter mode",
+            icon=":material/slideshow:",
+            on_click=lambda: state.keep("present", None if presenting else "1"),
+            key="presenter_mode",
+            help="Larger, without the sidebar; arrow keys or a presenter's remote turn the steps.",
+        )
+
+
+if state.presenting():
+    presenter(turn)
+else:
+    st.title("Lesson")
+    st.caption("The method in eight steps, on the bundled results. It takes about ten minutes.")
+show()

@@ -12,6 +12,8 @@ import altair as alt
 import pandas as pd
 import streamlit as st
 
+from app.state import presenting
+
 Spec = dict[str, Any]
 
 CANVAS = {"embedOptions": {"renderer": "canvas"}}
@@ -32,6 +34,17 @@ def finished(chart: alt.TopLevelMixin) -> Spec:
     return dict(chart.properties(usermeta=CANVAS).configure(aria=False).to_dict())
 
 
+# For the back rows of a class.
+LARGER = {
+    "axis": {"labelFontSize": 16, "titleFontSize": 17},
+    "legend": {"labelFontSize": 16, "titleFontSize": 17},
+    "text": {"fontSize": 16},
+    "title": {"fontSize": 20},
+}
+
+
 def draw(spec: Spec, description: str, key: str, **data: pd.DataFrame) -> None:
     """Draws a specification with its named data; the description is read to the blind."""
+    if presenting():
+        spec = {**spec, "config": {**spec["config"], **LARGER}}
     st.vega_lite_chart(None, {**spec, "datasets": data}, width="stretch", key=key, alt=description)
