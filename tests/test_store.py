@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from stg_core.errors import UserError
+from stg_core.spec import TrainingSpec
 from stg_core.store import Store, without_nan
 from stg_core.training import TrainingResult
 
@@ -227,9 +228,12 @@ def test_a_run_that_is_deleted_while_it_is_read_is_not_reported(
 ) -> None:
     run = store.save(digits_result)
     reader = Store(store.folder)
-    monkeypatch.setattr(
-        "stg_core.store.TrainingSpec.from_json", lambda _: store.delete(run) or run.spec
-    )
+
+    def someone_else_deletes(plain: object) -> TrainingSpec:
+        store.delete(run)
+        return run.spec
+
+    monkeypatch.setattr("stg_core.store.TrainingSpec.from_json", someone_else_deletes)
     assert reader.runs() == [] and reader.damaged == []
     with pytest.raises(UserError, match="There is no run"):
         reader.run(run.id)
