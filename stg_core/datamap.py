@@ -10,7 +10,7 @@ import io
 import struct
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -28,6 +28,8 @@ BINS = 64
 BLOCKS = 10
 SAMPLE_POINTS = 2_000
 SAMPLING_SEED = 13
+EASY_FROM = 32 / BINS  # confidence: as likely right as wrong
+AMBIGUOUS_FROM = 20 / BINS * MAX_VARIABILITY  # 0.22
 # what zipfile, zlib and numpy raise for damaged bytes, and what follows of other arrays
 _UNREADABLE: tuple[type[Exception], ...] = (
     *(OSError, ValueError, KeyError, TypeError, EOFError, NotImplementedError, SyntaxError),
@@ -106,6 +108,59 @@ class DataMapRecorder:
 def confidence(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """Probability of the true class, 1 − |y − sigmoid(o)|, shape (B, T); NaN where y is NaN."""
     return 1 - (targets - logits.detach().float().sigmoid()).abs()
+
+
+@dataclass(frozen=True)
+class Region:
+    """A rectangle of the data map: from and to which confidence and variability.
+
+    What lies on the lower bounds is in it, what lies on the upper ones is not, unless they are the
+    edges of the map: so regions that share a bound share no point.
+    """
+
+    confidence: tuple[float, float] = (0.0, 1.0)
+    variability: tuple[float, float] = (0.0, MAX_VARIABILITY)
+
+    def holds(
+        self, confidence: NDArray[np.floating], variability: NDArray[np.floating]
+    ) -> NDArray[np.bool_]:
+        """Which points are in it, of the shape of both arrays; NaN is in no region."""
+        return _between(confidence, *self.confidence, 1.0) & _between(
+            variability, *self.variability, MAX_VARIABILITY
+        )
+
+
+def _between(
+    values: NDArray[np.floating], low: float, high: float, edge: float
+) -> NDArray[np.bool_]:
+    inside: NDArray[np.bool_] = values.astype(np.float64) >= low
+    return inside if high >= edge else inside & (values.astype(np.float64) < high)
+
+
+# Swayamdipta et al. 2020 (Dataset Cartography, section 2) name the regions, and take for each the
+# third of the points that is highest in variability, highest or lowest in confidence. Here the
+# bounds are fixed, so that shares tell tasks and epochs apart, and are edges of the histogram's
+# cells, so that shares are exact; each point is in one region.
+REGIONS: Mapping[str, Region] = {
+    "easy to learn": Region((EASY_FROM, 1.0), (0.0, AMBIGUOUS_FROM)),
+    "ambiguous": Region((0.0, 1.0), (AMBIGUOUS_FROM, MAX_VARIABILITY)),
+    "hard to learn": Region((0.0, EASY_FROM), (0.0, AMBIGUOUS_FROM)),
+}
+
+
+def region_shares(histogram: NDArray[np.integer]) -> dict[str, float]:
+    """Share of a histogram's points (64, 64) in each of the `REGIONS`; they sum to 1.
+
+    NaN where the histogram holds no points.
+    """
+    total = int(histogram.sum(dtype=np.int64))
+    shares = {}
+    for name, region in REGIONS.items():
+        rows = slice(*(round(bound * BINS) for bound in region.confidence))
+        columns = slice(*(round(bound / MAX_VARIABILITY * BINS) for bound in region.variability))
+        inside = int(histogram[rows, columns].sum(dtype=np.int64))
+        shares[name] = inside / total if total else float("nan")
+    return shares
 
 
 @dataclass(frozen=True)

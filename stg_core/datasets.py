@@ -90,14 +90,28 @@ def load_images(dataset: str, progress: Progress | None = None) -> ImageSet:
 
 def has_images(dataset: str) -> bool:
     """Whether the images are on this machine, so that nothing need be downloaded."""
-    return _source_of(dataset) != "download"
+    return dataset == "digits" or _tree(dataset).is_dir() or _has_archive(dataset)
+
+
+def prepared_images(dataset: str) -> ImageSet | None:
+    """What `load_images` has prepared before, at once: it does not look at the source again."""
+    return _prepared(home() / "datasets" / dataset)
+
+
+def where_images_belong(dataset: str) -> str:
+    """How to put the images of a data set where they are found, in a sentence or two."""
+    found = f"{_tree(dataset)}/train/<class>/*.png and …/test/<class>/*.png"
+    if archive := _TORCHVISION_FOLDERS.get(dataset):
+        archived = data_folder() / archive
+        found += f", or unpack torchvision's archive there, so that {archived} exists"
+    return f"Put a folder tree there, {found}. STG_DATA names another folder."
 
 
 def _source_of(dataset: str) -> str:
     """What identifies the present source: it changes when a file of the source does."""
     if dataset == "digits":
         return "scikit-learn"
-    tree = data_folder() / dataset
+    tree = _tree(dataset)
     if tree.is_dir():
         stamp = hashlib.blake2b(digest_size=16)
         for folder, _, files in sorted(os.walk(tree)):
@@ -105,17 +119,25 @@ def _source_of(dataset: str) -> str:
                 stats = sorted((e.name, e.stat()) for e in entries if e.name in set(files))
             stamp.update(repr([(folder, n, s.st_size, s.st_mtime_ns) for n, s in stats]).encode())
         return f"tree {stamp.hexdigest()}"
+    return f"torchvision {data_folder()}" if _has_archive(dataset) else "download"
+
+
+def _tree(dataset: str) -> Path:
+    return data_folder() / dataset
+
+
+def _has_archive(dataset: str) -> bool:
     archive = _TORCHVISION_FOLDERS.get(dataset)
-    if archive and (data_folder() / archive).is_dir():
-        return f"torchvision {data_folder()}"
-    return "download"
+    return archive is not None and (data_folder() / archive).is_dir()
 
 
-def _prepared(folder: Path, source: str) -> ImageSet | None:
+def _prepared(folder: Path, source: str | None = None) -> ImageSet | None:
+    """The whole arrays in a folder; with a source, only if they were made from it."""
     try:
         made = json.loads((folder / "source.json").read_text())
         whole = {p.name: p.stat().st_size for p in folder.glob("*.npy")} == made["bytes"]
-        return ImageSet(folder, made["digest"]) if whole and made["source"] == source else None
+        wanted = source in (None, made["source"])
+        return ImageSet(folder, made["digest"]) if whole and wanted else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -123,7 +145,7 @@ def _prepared(folder: Path, source: str) -> ImageSet | None:
 def _read(dataset: str, report: Progress) -> dict[str, Arrays]:
     if dataset == "digits":
         return _read_digits()
-    tree = data_folder() / dataset
+    tree = _tree(dataset)
     if tree.is_dir():
         return _read_tree(tree, CLASS_NAMES[dataset], report)
     if dataset not in _TORCHVISION_FOLDERS:
@@ -267,13 +289,9 @@ def _read_torchvision(dataset: str, report: Progress) -> dict[str, Arrays]:
 
 
 def _how_to_get(dataset: str, error: OSError) -> str:
-    root = data_folder()
     return (
-        f"The images of {dataset} are not in {root}, and there is no Internet connection to"
-        f" download them ({error}). Either put a folder tree there,"
-        f" {root / dataset}/train/<class>/*.png and …/test/<class>/*.png,"
-        f" or unpack torchvision's archive there, so that"
-        f" {root / _TORCHVISION_FOLDERS[dataset]} exists. STG_DATA names another folder."
+        f"The images of {dataset} are not in {data_folder()}, and there is no Internet connection"
+        f" to download them ({error}). {where_images_belong(dataset)}"
     )
 
 

@@ -13,9 +13,13 @@ from hypothesis import strategies as st
 
 from stg_core.datamap import (
     BLOCKS,
+    MAX_VARIABILITY,
+    REGIONS,
     DataMapRecorder,
     DataMapSummary,
+    Region,
     confidence,
+    region_shares,
     summarise,
 )
 from stg_core.errors import UserError
@@ -268,6 +272,64 @@ def test_missing_labels_move_no_task_away_from_the_others() -> None:
         return float(gram[a, a] + gram[b, b] - 2 * gram[a, b])
 
     assert apart(0, 1) < 0.1 * apart(0, 2)
+
+
+# --------------------------------------------------------------------------------------- regions
+
+
+def test_every_point_is_in_one_region_and_counted_in_its_share(
+    summary: DataMapSummary, maps_and_labels: tuple[np.ndarray, np.ndarray]
+) -> None:
+    maps, labels = maps_and_labels
+    for e in range(3):
+        for t in range(5):
+            for kind in (0, 1):
+                points = maps[e, :, t, labels[:, t] == kind].T
+                inside = {name: region.holds(*points) for name, region in REGIONS.items()}
+                assert (sum(i.astype(int) for i in inside.values()) == 1).all()
+                shares = region_shares(summary.histogram[e, t, kind])
+                assert sum(shares.values()) == pytest.approx(1, abs=1e-12)
+                for name in REGIONS:
+                    assert shares[name] == pytest.approx(inside[name].mean(), abs=1e-12)
+
+
+def test_regions_mean_what_their_names_say() -> None:
+    """Points at the corners and on the bounds: (confidence, variability) → region."""
+    points = {
+        (1.0, 0.0): "easy to learn",
+        (0.5, 0.1): "easy to learn",
+        (0.49, 0.1): "hard to learn",
+        (0.0, 0.0): "hard to learn",
+        (0.5, MAX_VARIABILITY): "ambiguous",
+        (0.9, 0.25): "ambiguous",
+        (0.1, 0.25): "ambiguous",
+    }
+    for (c, v), expected in points.items():
+        found = [n for n, r in REGIONS.items() if r.holds(np.array([c]), np.array([v])).all()]
+        assert found == [expected]
+
+
+def test_a_map_without_points_has_no_shares() -> None:
+    assert np.isnan(list(region_shares(np.zeros((64, 64), dtype=np.uint16)).values())).all()
+
+
+@given(st.floats(0.01, 0.99), st.floats(0.01, 0.99), st.integers(0, 100))
+def test_regions_beside_each_other_share_no_point_and_lose_none(
+    bound: float, across: float, seed: int
+) -> None:
+    points = np.random.default_rng(seed).random((2, 50)).astype(np.float16)
+    points[0, :2], points[1] = (bound, 1), points[1] * np.float16(0.7075)
+    across *= MAX_VARIABILITY
+    parts = [
+        Region(confidence, variability).holds(*points)
+        for confidence in ((0.0, bound), (bound, 1.0))
+        for variability in ((0.0, across), (across, MAX_VARIABILITY))
+    ]
+    assert (sum(part.astype(int) for part in parts) == 1).all()
+
+
+def test_a_point_without_a_variability_is_in_no_region() -> None:
+    assert not Region().holds(np.array([0.5]), np.array([np.nan])).any()
 
 
 # -------------------------------------------------------------------------------------- on disk

@@ -13,7 +13,7 @@ import torchvision
 from PIL import Image
 
 from stg_core import datasets
-from stg_core.datasets import CLASS_NAMES, has_images, load_images
+from stg_core.datasets import CLASS_NAMES, has_images, load_images, prepared_images
 from stg_core.errors import UserError
 from tests.conftest import write_tree
 
@@ -117,6 +117,16 @@ def test_damaged_files_of_torchvision_are_refused_with_what_to_delete(tmp_path: 
     with pytest.raises(UserError, match="damaged") as caught:
         load_images("cifar10")
     assert f"Delete {folder}" in str(caught.value)
+
+
+def test_prepared_images_stay_readable_when_their_source_is_gone(cifar10_tree: Path) -> None:
+    assert prepared_images("cifar10") is None
+    made = load_images("cifar10")
+    assert prepared_images("cifar10") == made
+    shutil.rmtree(cifar10_tree)
+    assert prepared_images("cifar10") == made and not has_images("cifar10")
+    (made.folder / "train_images.npy").write_bytes(b"cut")
+    assert prepared_images("cifar10") is None
 
 
 @pytest.mark.parametrize("dataset", ["cifar10", "cifar100"])
