@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -33,12 +33,20 @@ _ahead = ThreadPoolExecutor(1, thread_name_prefix="k-means-ahead")
 
 
 @dataclass(frozen=True)
-class KMeansResult:
-    """Best of ten seeded starts: `labels` (T,), `centroids` (k, ≤T), `inertia`."""
+class Clusters:
+    """Hard clusters of the tasks, and what follows of them for every fuzzifier.
+
+    labels (T,); centroids (k, ≤T); distances (T, k) of the tasks to the centroids; inertia;
+    silhouette, None where it is not defined; separation, the smallest squared distance between
+    centroids, None for one cluster and for clusters that coincide.
+    """
 
     labels: Labels
     centroids: Floats
+    distances: Floats
     inertia: float
+    silhouette: float | None
+    separation: float | None
 
 
 @dataclass(frozen=True)
@@ -90,13 +98,15 @@ class TaskSpace:
         self.coordinates = _coordinates(self.gram[np.ix_(order, order)])[np.argsort(order)]
         self.distances = _distances(self.coordinates, self.coordinates)
         self._histogram = summary.histogram
-        self._kmeans: dict[int, KMeansResult] = {}
+        self._chosen = np.ix_(self._epoch_rows, chosen_features)
+        self._block_gram = summary.block_gram
+        self._kmeans: dict[int, Clusters] = {}
         self._voted: dict[int, Floats] = {}
         self._colours: dict[int, Labels] = {}
         self._lock = threading.Lock()
 
-    def kmeans(self, k: int) -> KMeansResult:
-        """k-means of the task vectors, computed once per k."""
+    def kmeans(self, k: int) -> Clusters:
+        """k-means of the task vectors, best of ten seeded starts, computed once per k."""
         with self._lock:
             if k not in self._kmeans:
                 self._kmeans[k] = self._run_kmeans(k)
@@ -116,6 +126,23 @@ class TaskSpace:
             assert colours is not None
             return colours
 
+    def remember(self, labels: Mapping[int, Sequence[int]]) -> None:
+        """Takes over the k-means labels of many k, found before in a space like this one."""
+        with self._lock:
+            for k, found in labels.items():
+                if k not in self._kmeans and len(set(found)) == k:
+                    members = np.eye(k)[np.array(found)]
+                    means = _weighted_means(self.coordinates, members)
+                    self._kmeans[k] = self.clusters(members.argmax(axis=1), means)
+
+    def block_gram(self) -> Floats:
+        """Gram matrices of the 10 blocks of training points, (10, T, T); their sum is `gram`."""
+        upper = self._block_gram[self._chosen].sum(axis=(0, 1), dtype=np.float64)
+        first, second = np.triu_indices(len(self.tasks))
+        blocks = np.empty((len(upper), len(self.tasks), len(self.tasks)))
+        blocks[:, first, second] = blocks[:, second, first] = upper
+        return blocks
+
     def compute_ahead(self, k: int) -> None:
         """Starts computing the neighbours of k in the background, so that a slider finds them."""
         for neighbour in (k + 1, k - 1):
@@ -133,7 +160,21 @@ class TaskSpace:
                 self._voted[k] = self._run_votes(k)
             return self._voted[k]
 
-    def _run_kmeans(self, k: int) -> KMeansResult:
+    def clusters(self, labels: Labels, centroids: Floats) -> Clusters:
+        """These clusters with what follows of them."""
+        n_tasks, k = len(self.tasks), len(centroids)
+        distances = _distances(self.coordinates, centroids)
+        squared = distances**2
+        silhouette = separation = None
+        if 2 <= len(np.unique(labels)) < n_tasks:
+            silhouette = float(silhouette_score(self.distances, labels, metric="precomputed"))
+        if k > 1:
+            between = _distances(centroids, centroids)[~np.eye(k, dtype=bool)].min() ** 2
+            separation = float(between) if between > 1e-12 * squared.max() else None
+        inertia = float(squared[np.arange(n_tasks), labels].sum())
+        return Clusters(labels, centroids, distances, inertia, silhouette, separation)
+
+    def _run_kmeans(self, k: int) -> Clusters:
         # k-means++ draws by position: a canonical order makes the result independent of task order
         model = KMeans(k, n_init=STARTS, random_state=SEED, tol=0)
         with warnings.catch_warnings():
@@ -144,7 +185,7 @@ class TaskSpace:
         rename = self.numbering(labels, k)
         centroids = np.empty_like(model.cluster_centers_)
         centroids[rename] = model.cluster_centers_
-        return KMeansResult(rename[labels], centroids, float(model.inertia_))
+        return self.clusters(rename[labels], centroids)
 
     def _run_votes(self, k: int) -> Floats:
         counts = self._histogram[self._epoch_rows].sum(axis=(0, 2)).astype(np.float64)
@@ -191,26 +232,23 @@ def group_tasks(space: TaskSpace, k: int, fuzzifier: float = 2.0, method: str = 
         raise UserError(
             f"The fuzzifier must be above 1 (1.01 is nearly hard), and {fuzzifier:g} is not."
         )
-    points = space.coordinates
     if method == "points":
         memberships = space.votes(k)
-        labels = _strongest(memberships)
-        centroids = _weighted_means(points, memberships)
+        centroids = _weighted_means(space.coordinates, memberships)
+        found = space.clusters(_strongest(memberships), centroids)
+    elif method == "fcm":
+        start = space.kmeans(k).centroids
+        memberships, centroids = _fuzzy_c_means(space.coordinates, start, fuzzifier)
+        order = np.argsort(space.numbering(_strongest(memberships), k))
+        memberships = memberships[:, order]
+        found = space.clusters(_strongest(memberships), centroids[order])
     else:
         found = space.kmeans(k)
-        labels, centroids = found.labels, found.centroids
-        if method == "hard":
-            memberships = np.eye(k)[labels]
-        elif method == "soft":
-            memberships = memberships_from_distances(_distances(points, centroids), fuzzifier)
-        else:
-            memberships, centroids = _fuzzy_c_means(points, centroids, fuzzifier)
-            labels = _strongest(memberships)
-            order = np.argsort(space.numbering(labels, k))
-            memberships, centroids = memberships[:, order], centroids[order]
-            labels = _strongest(memberships)
-    quality = _quality(space, memberships, labels, centroids, fuzzifier)
-    return Grouping(space.tasks, k, float(fuzzifier), method, memberships, labels, quality)
+        memberships = np.eye(k)[found.labels]
+        if method == "soft":
+            memberships = memberships_from_distances(found.distances, fuzzifier)
+    quality = _quality(found, memberships, fuzzifier)
+    return Grouping(space.tasks, k, float(fuzzifier), method, memberships, found.labels, quality)
 
 
 def memberships_from_distances(distances: Floats, fuzzifier: float) -> Floats:
@@ -291,23 +329,15 @@ def _strongest(memberships: Floats) -> Labels:
     return np.asarray(memberships.round(9).argmax(axis=1))
 
 
-def _quality(
-    space: TaskSpace, memberships: Floats, labels: Labels, centroids: Floats, fuzzifier: float
-) -> dict[str, float | None]:
-    n_tasks, k = memberships.shape
-    squared = _distances(space.coordinates, centroids) ** 2
-    occupied = len(np.unique(labels))
-    silhouette = xie_beni = None
-    if 2 <= occupied < n_tasks:
-        silhouette = float(silhouette_score(space.distances, labels, metric="precomputed"))
-    if k > 1:
-        separation = _distances(centroids, centroids)[~np.eye(k, dtype=bool)].min() ** 2
-        if separation > 1e-12 * squared.max():
-            spread = (memberships**fuzzifier * squared).sum()
-            xie_beni = float(spread / (n_tasks * separation))
+def _quality(clusters: Clusters, memberships: Floats, fuzzifier: float) -> dict[str, float | None]:
+    n_tasks = len(memberships)
+    xie_beni = None
+    if clusters.separation is not None:
+        spread = (memberships**fuzzifier * clusters.distances**2).sum()
+        xie_beni = float(spread / (n_tasks * clusters.separation))
     return {
-        "inertia": float(squared[np.arange(n_tasks), labels].sum()),
-        "silhouette": silhouette,
+        "inertia": clusters.inertia,
+        "silhouette": clusters.silhouette,
         "partition_coefficient": float((memberships**2).sum() / n_tasks),
         "xie_beni": xie_beni,
     }
