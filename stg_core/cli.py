@@ -10,7 +10,9 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from stg_core.datamap import FEATURES
 from stg_core.errors import Cancelled, UserError
@@ -19,6 +21,9 @@ from stg_core.spec import AUGMENTATIONS, BUILT_IN_MODELS, TrainingSpec
 from stg_core.store import Run, Store, without_nan
 from stg_core.tasks import GROUPS, TaskGroup, custom_group, named_group
 
+
+if TYPE_CHECKING:
+    from stg_core.agreement import Agreement, Reference
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; returns 0, 2 for what the user can mend, or 130 if cancelled."""
@@ -161,6 +166,34 @@ def _bundle(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
 # --------------------------------------------------------------------------------------- answers
 
 
+def _agreement(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
+    from stg_core.agreement import agreement_with, scores_by_k
+    from stg_core.grouping import TaskSpace, group_tasks
+
+    run = Store().run(options.run)
+    space = TaskSpace(run.summary, options.recorded_epochs, options.features)
+    grouping = group_tasks(space, options.k, options.fuzzifier, options.method)
+    reference = _reference_from(options.reference, run, space.tasks)
+    found = agreement_with(reference, grouping)
+    answer = {
+        "run": run.id,
+        "k": grouping.k,
+        "fuzzifier": grouping.fuzzifier,
+        "method": grouping.method,
+        "recorded_epochs": space.epochs,
+        "features": space.features,
+        "labels": grouping.labels,
+        **asdict(found),
+        "left_out": reference.left_out,
+    }
+    if options.every_k:
+        by_k = scores_by_k(reference, space, options.fuzzifier, options.method)
+        answer["scores_by_k"] = {
+            k: {name: asdict(score) for name, score in scores.items()} for k, scores in by_k.items()
+        }
+    return answer, _agreement_text(found)
+
+
 def _described(run: Run) -> dict[str, Any]:
     return {
         "run": run.id,
@@ -240,6 +273,27 @@ def _parser() -> argparse.ArgumentParser:
         added = commands.add_parser(name, help=text, description=text)
         added.add_argument("--json", action="store_true", help="print one JSON object")
         added.set_defaults(command=run)
+def _agreement_text(found: Agreement) -> str:
+    lines = [f"{'':28}   value    chance, 5 to 95%        p"]
+    for name, score in found.scores.items():
+        chance = f"{score.chance_mean:.3f}, {score.chance_low:.3f} to {score.chance_high:.3f}"
+        lines.append(
+            f"{name.replace('_', ' '):28}{score.value:8.3f}{chance:>24}{score.p_value:9.3f}"
+        )
+    for part in found.whole:
+        company = "alone" if part.label in found.alone else "with others"
+        lines.append(f"kept whole: {part.label}, {company} in cluster {part.cluster + 1}")
+    for parts in found.split:
+        clusters = ", ".join(f"{p.cluster + 1} ({', '.join(p.tasks)})" for p in parts)
+        lines.append(f"split: {parts[0].label} over clusters {clusters}")
+    for parts in found.merged:
+        labels = ", ".join(f"{p.label} ({', '.join(p.tasks)})" for p in parts)
+        lines.append(f"merged: cluster {parts[0].cluster + 1} holds {labels}")
+    if left_out := found.reference.left_out:
+        lines.append(f"left out, having no label: {', '.join(left_out)}")
+    return "\n".join(lines)
+
+
         return added
 
     command("groups", _groups, "List the built-in task groups.")
@@ -265,12 +319,22 @@ def _parser() -> argparse.ArgumentParser:
     command("runs", _runs, "List the runs of this machine, bundled ones first.")
 
     group = command("group", _group, "Group the tasks of a run.")
-    group.add_argument("run", metavar="RUN", help="bundled:g2, a key, or the beginning of one")
-    group.add_argument("--k", type=int, required=True, help="number of clusters")
-    group.add_argument("--fuzzifier", type=float, default=2.0, help="above 1; larger is softer")
-    group.add_argument("--method", default="soft", help="soft, hard, fcm or points")
-    group.add_argument("--recorded-epochs", type=_whole_numbers, metavar="2,4,…")
-    group.add_argument("--features", type=_words, metavar=",".join(FEATURES))
+    agreement = command("agreement", _agreement, "Hold a grouping against labels of the tasks.")
+    agreement.add_argument(
+        "--reference", type=Path, metavar="FILE.csv", help="lines task,label (default: built in)"
+    )
+    agreement.add_argument(
+        "--every-k", action="store_true", help="with --json also the scores for k from 2 to 40"
+    )
+    for grouping in (group, agreement):
+        grouping.add_argument("run", metavar="RUN", help="bundled:g2, a key, or its beginning")
+        grouping.add_argument("--k", type=int, required=True, help="number of clusters")
+        grouping.add_argument(
+            "--fuzzifier", type=float, default=2.0, help="above 1; larger is softer"
+        )
+        grouping.add_argument("--method", default="soft", help="soft, hard, fcm or points")
+        grouping.add_argument("--recorded-epochs", type=_whole_numbers, metavar="2,4,…")
+        grouping.add_argument("--features", type=_words, metavar=",".join(FEATURES))
 
     specialists = command(
         "specialists", _specialists, "Train one specialist per cluster and judge the grouping."
@@ -279,6 +343,24 @@ def _parser() -> argparse.ArgumentParser:
     specialists.add_argument("--k", type=int, required=True, help="number of clusters")
     specialists.add_argument("--fuzzifier", type=float, default=2.0, help="above 1")
     specialists.add_argument("--method", default="soft", help="soft, hard, fcm or points")
+def _reference_from(path: Path | None, run: Run, tasks: Sequence[str]) -> Reference:
+    from stg_core.agreement import MAX_REFERENCE_BYTES, built_in_reference, read_reference
+
+    if path:
+        try:
+            with path.open("rb") as file:
+                return read_reference(file.read(MAX_REFERENCE_BYTES + 1), tasks)
+        except OSError as error:
+            raise UserError(f"Cannot read {path}: {error.strerror}.") from None
+    reference = built_in_reference(run.spec.group, tasks)
+    if reference is None:
+        raise UserError(
+            f"No labels of the tasks of {run.id} are known: give them with --reference FILE.csv,"
+            " one line task,label for each."
+        )
+    return reference
+
+
     specialists.add_argument("--recorded-epochs", type=_whole_numbers, metavar="2,4,…")
     specialists.add_argument("--features", type=_words, metavar=",".join(FEATURES))
     specialists.add_argument(

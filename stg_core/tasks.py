@@ -106,6 +106,17 @@ def superclass_of_tasks(group: TaskGroup) -> tuple[str, ...] | None:
     return tuple(superclass[task.classes[0]] for task in group.tasks)
 
 
+def living_of_tasks(group: TaskGroup) -> tuple[str | None, ...] | None:
+    """Whether each task is of a "living" or "not living" class of CIFAR-10, shape (T,).
+
+    None for a task that is not a single class; None altogether for another data set.
+    """
+    if group.dataset != "cifar10":
+        return None
+    words = {c: "living" if c in LIVING else "not living" for c in CLASS_NAMES["cifar10"]}
+    return tuple(words[t.classes[0]] if len(t.classes) == 1 else None for t in group.tasks)
+
+
 def custom_group(
     dataset: str,
     classes: Sequence[str] = (),
