@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import torch
 
 FEATURES = ("confidence", "variability")
+KINDS = ("all", "positives", "negatives")
 MAX_VARIABILITY = float(np.sqrt(0.5))  # of two epochs, one at confidence 0 and one at 1
 BINS = 64
 BLOCKS = 10
@@ -193,6 +194,24 @@ class DataMapSummary:
     sample: NDArray[np.float16]
     n_points: NDArray[np.int64]
 
+    def task_map(self, task: str, epoch: int, kind: str = "all") -> TaskMap:
+        """The data map of a task at a recorded epoch, of all points or of those of one kind."""
+        t, e = self.tasks.tolist().index(task), self.epochs.tolist().index(epoch)
+        negatives, positives = self.histogram[e, t].astype(np.int64)
+        confidence, variability = self.sample[e, :, t].astype(np.float64)
+        positive = self.sample_positive[t]
+        histogram, chosen = {
+            "all": (negatives + positives, np.ones_like(positive)),
+            "positives": (positives, positive),
+            "negatives": (negatives, ~positive),
+        }[kind]
+        chosen = chosen & ~np.isnan(confidence) & ~np.isnan(variability)
+        order = np.flatnonzero(chosen)[np.argsort(confidence[chosen], kind="stable")]
+        indices = self.sample_indices[t]
+        return TaskMap(
+            histogram, indices[order], positive[order], confidence[order], variability[order]
+        )
+
     def save(self, file: BinaryIO) -> None:
         np.savez_compressed(file, **{f.name: getattr(self, f.name) for f in fields(self)})
 
@@ -206,6 +225,31 @@ class DataMapSummary:
             raise UserError(
                 f"This is not a summary of data maps, or it is damaged ({error})."
             ) from error
+
+
+@dataclass(frozen=True)
+class TaskMap:
+    """The data map of one task at one recorded epoch; points without a label are not in it.
+
+    histogram                points per cell, (64, 64), as in the summary
+    indices                  dataset indices of the sampled points, (S,), by rising confidence
+    positive                 whether those are positives of the task, (S,)
+    confidence, variability  of those, (S,) float64
+    """
+
+    histogram: NDArray[np.int64]
+    indices: NDArray[np.int32]
+    positive: NDArray[np.bool_]
+    confidence: NDArray[np.float64]
+    variability: NDArray[np.float64]
+
+    def within(self, region: Region) -> NDArray[np.int64]:
+        """Positions of the sampled points in a region, by rising confidence."""
+        return np.flatnonzero(region.holds(self.confidence, self.variability))
+
+    def crowd(self) -> NDArray[np.int64]:
+        """How many points share the histogram's cell of each sampled point, (S,)."""
+        return self.histogram[_cell(self.confidence, 1.0), _cell(self.variability, MAX_VARIABILITY)]
 
 
 def summarise(
@@ -292,12 +336,16 @@ def _filled(values: NDArray[np.float64]) -> NDArray[np.float64]:
 def _histogram(values: NDArray[np.float64], labels: NDArray[np.float32]) -> NDArray[np.int64]:
     n_tasks = values.shape[1]
     known = ~np.isnan(values).any(axis=0) & ~np.isnan(labels.T)
-    cell = []
-    for feature, top in zip(values, (1.0, MAX_VARIABILITY), strict=True):
-        scaled = np.nan_to_num(feature) * (BINS / top)
-        cell.append(np.clip(scaled.astype(np.int64), 0, BINS - 1))
+    row, column = _cell(values[0], 1.0), _cell(values[1], MAX_VARIABILITY)
     positive = (labels.T == 1).astype(np.int64)
     task = np.arange(n_tasks)[:, None]
-    flat = ((task * 2 + positive) * BINS + cell[0]) * BINS + cell[1]
+    flat = ((task * 2 + positive) * BINS + row) * BINS + column
     counts = np.bincount(flat[known], minlength=n_tasks * 2 * BINS * BINS)
     return counts.reshape(n_tasks, 2, BINS, BINS)
+
+
+def _cell(values: NDArray[np.float64], top: float) -> NDArray[np.int64]:
+    """Row or column of the histogram's cells that hold these values of [0, top]."""
+    scaled = np.nan_to_num(values) * (BINS / top)
+    cells: NDArray[np.int64] = np.clip(scaled.astype(np.int64), 0, BINS - 1)
+    return cells

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from stg_core.datamap import (
     BLOCKS,
+    KINDS,
     MAX_VARIABILITY,
     REGIONS,
     DataMapRecorder,
@@ -274,6 +275,43 @@ def test_missing_labels_move_no_task_away_from_the_others() -> None:
     assert apart(0, 1) < 0.1 * apart(0, 2)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_task_map_has_the_points_of_its_kind_by_rising_confidence(
+    summary: DataMapSummary, maps_and_labels: tuple[np.ndarray, np.ndarray], kind: str
+) -> None:
+    maps, labels = maps_and_labels
+    found = summary.task_map("c", 4, kind)
+    wanted = {"all": [0, 1], "positives": [1], "negatives": [0]}[kind]
+    assert found.histogram.sum() == np.isin(labels[:, 2], wanted).sum()
+    assert np.isin(labels[found.indices, 2], wanted).all()
+    assert set(found.positive.astype(int)) == set(wanted)
+    assert (np.diff(found.confidence) >= 0).all()
+    assert np.array_equal(found.confidence, maps[1, 0, 2, found.indices].astype(np.float64))
+    assert np.array_equal(found.variability, maps[1, 1, 2, found.indices].astype(np.float64))
+
+
+def test_a_task_map_leaves_out_what_has_no_label() -> None:
+    maps, labels = realistic_maps(n_tasks=2, n_points=100, epochs=(2,))
+    labels[:40, 0], maps[:, :, 0, :40] = np.nan, np.nan
+    labels[:, 1], maps[:, :, 1] = np.nan, np.nan
+    summary = summarise(maps, labels, ["half", "none"], [2])
+    assert sorted(summary.task_map("half", 2).indices) == list(range(40, 100))
+    empty = summary.task_map("none", 2)
+    assert len(empty.indices) == empty.histogram.sum() == 0
+
+
+def test_a_point_stands_in_the_crowd_of_its_cell(
+    maps_and_labels: tuple[np.ndarray, np.ndarray],
+) -> None:
+    """Where the sample is every point, each cell's crowd is counted by its own points."""
+    maps, labels = maps_and_labels[0][..., :1500], maps_and_labels[1][:1500]
+    found = summarise(maps, labels, list("abcde"), EPOCHS).task_map("a", 6)
+    crowds, counts = np.unique(found.crowd(), return_counts=True)
+    filled, cells = np.unique(found.histogram[found.histogram > 0], return_counts=True)
+    assert crowds.tolist() == filled.tolist()
+    assert counts.tolist() == (filled * cells).tolist()
+
+
 # --------------------------------------------------------------------------------------- regions
 
 
@@ -286,7 +324,7 @@ def test_every_point_is_in_one_region_and_counted_in_its_share(
             for kind in (0, 1):
                 points = maps[e, :, t, labels[:, t] == kind].T
                 inside = {name: region.holds(*points) for name, region in REGIONS.items()}
-                assert (sum(i.astype(int) for i in inside.values()) == 1).all()
+                assert (np.sum(list(inside.values()), axis=0) == 1).all()
                 shares = region_shares(summary.histogram[e, t, kind])
                 assert sum(shares.values()) == pytest.approx(1, abs=1e-12)
                 for name in REGIONS:
@@ -325,7 +363,7 @@ def test_regions_beside_each_other_share_no_point_and_lose_none(
         for confidence in ((0.0, bound), (bound, 1.0))
         for variability in ((0.0, across), (across, MAX_VARIABILITY))
     ]
-    assert (sum(part.astype(int) for part in parts) == 1).all()
+    assert (np.sum(parts, axis=0) == 1).all()
 
 
 def test_a_point_without_a_variability_is_in_no_region() -> None:
