@@ -21,9 +21,9 @@ from stg_core.spec import AUGMENTATIONS, BUILT_IN_MODELS, TrainingSpec
 from stg_core.store import Run, Store, without_nan
 from stg_core.tasks import GROUPS, TaskGroup, custom_group, named_group
 
-
 if TYPE_CHECKING:
     from stg_core.agreement import Agreement, Reference
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; returns 0, 2 for what the user can mend, or 130 if cancelled."""
@@ -157,15 +157,6 @@ def _specialists(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
     return answer, "\n".join([header, *lines, answer["verdict"]])
 
 
-def _bundle(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
-    store = Store()
-    folder = store.bundle(store.run(options.run), options.name)
-    return {"bundled": f"bundled:{options.name}"}, f"Bundled as {folder.parent.name}/{folder.name}."
-
-
-# --------------------------------------------------------------------------------------- answers
-
-
 def _agreement(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
     from stg_core.agreement import agreement_with, scores_by_k
     from stg_core.grouping import TaskSpace, group_tasks
@@ -194,6 +185,15 @@ def _agreement(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
     return answer, _agreement_text(found)
 
 
+def _bundle(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
+    store = Store()
+    folder = store.bundle(store.run(options.run), options.name)
+    return {"bundled": f"bundled:{options.name}"}, f"Bundled as {folder.parent.name}/{folder.name}."
+
+
+# --------------------------------------------------------------------------------------- answers
+
+
 def _described(run: Run) -> dict[str, Any]:
     return {
         "run": run.id,
@@ -209,6 +209,27 @@ def _described(run: Run) -> dict[str, Any]:
 def _line(run: Run) -> str:
     seconds = run.provenance["seconds"]
     return f"{run.id}  {run.title}  mean F1 {run.mean_f1:.3f}  {seconds:.0f} s"
+
+
+def _agreement_text(found: Agreement) -> str:
+    lines = [f"{'':28}   value    chance, 5 to 95%        p"]
+    for name, score in found.scores.items():
+        chance = f"{score.chance_mean:.3f}, {score.chance_low:.3f} to {score.chance_high:.3f}"
+        lines.append(
+            f"{name.replace('_', ' '):28}{score.value:8.3f}{chance:>24}{score.p_value:9.3f}"
+        )
+    for part in found.whole:
+        company = "alone" if part.label in found.alone else "with others"
+        lines.append(f"kept whole: {part.label}, {company} in cluster {part.cluster + 1}")
+    for parts in found.split:
+        clusters = ", ".join(f"{p.cluster + 1} ({', '.join(p.tasks)})" for p in parts)
+        lines.append(f"split: {parts[0].label} over clusters {clusters}")
+    for parts in found.merged:
+        labels = ", ".join(f"{p.label} ({', '.join(p.tasks)})" for p in parts)
+        lines.append(f"merged: cluster {parts[0].cluster + 1} holds {labels}")
+    if left_out := found.reference.left_out:
+        lines.append(f"left out, having no label: {', '.join(left_out)}")
+    return "\n".join(lines)
 
 
 def _tell_on_terminal() -> Callable[[dict[str, Any]], None]:
@@ -250,6 +271,24 @@ def _group_from(options: argparse.Namespace) -> TaskGroup:
     return custom_group(options.dataset or "cifar10", options.classes, unions)
 
 
+def _reference_from(path: Path | None, run: Run, tasks: Sequence[str]) -> Reference:
+    from stg_core.agreement import MAX_REFERENCE_BYTES, built_in_reference, read_reference
+
+    if path:
+        try:
+            with path.open("rb") as file:
+                return read_reference(file.read(MAX_REFERENCE_BYTES + 1), tasks)
+        except OSError as error:
+            raise UserError(f"Cannot read {path}: {error.strerror}.") from None
+    reference = built_in_reference(run.spec.group, tasks)
+    if reference is None:
+        raise UserError(
+            f"No labels of the tasks of {run.id} are known: give them with --reference FILE.csv,"
+            " one line task,label for each."
+        )
+    return reference
+
+
 def _whole_numbers(text: str) -> tuple[int, ...]:
     try:
         return tuple(int(part) for part in text.split(","))
@@ -273,27 +312,6 @@ def _parser() -> argparse.ArgumentParser:
         added = commands.add_parser(name, help=text, description=text)
         added.add_argument("--json", action="store_true", help="print one JSON object")
         added.set_defaults(command=run)
-def _agreement_text(found: Agreement) -> str:
-    lines = [f"{'':28}   value    chance, 5 to 95%        p"]
-    for name, score in found.scores.items():
-        chance = f"{score.chance_mean:.3f}, {score.chance_low:.3f} to {score.chance_high:.3f}"
-        lines.append(
-            f"{name.replace('_', ' '):28}{score.value:8.3f}{chance:>24}{score.p_value:9.3f}"
-        )
-    for part in found.whole:
-        company = "alone" if part.label in found.alone else "with others"
-        lines.append(f"kept whole: {part.label}, {company} in cluster {part.cluster + 1}")
-    for parts in found.split:
-        clusters = ", ".join(f"{p.cluster + 1} ({', '.join(p.tasks)})" for p in parts)
-        lines.append(f"split: {parts[0].label} over clusters {clusters}")
-    for parts in found.merged:
-        labels = ", ".join(f"{p.label} ({', '.join(p.tasks)})" for p in parts)
-        lines.append(f"merged: cluster {parts[0].cluster + 1} holds {labels}")
-    if left_out := found.reference.left_out:
-        lines.append(f"left out, having no label: {', '.join(left_out)}")
-    return "\n".join(lines)
-
-
         return added
 
     command("groups", _groups, "List the built-in task groups.")
@@ -343,24 +361,6 @@ def _agreement_text(found: Agreement) -> str:
     specialists.add_argument("--k", type=int, required=True, help="number of clusters")
     specialists.add_argument("--fuzzifier", type=float, default=2.0, help="above 1")
     specialists.add_argument("--method", default="soft", help="soft, hard, fcm or points")
-def _reference_from(path: Path | None, run: Run, tasks: Sequence[str]) -> Reference:
-    from stg_core.agreement import MAX_REFERENCE_BYTES, built_in_reference, read_reference
-
-    if path:
-        try:
-            with path.open("rb") as file:
-                return read_reference(file.read(MAX_REFERENCE_BYTES + 1), tasks)
-        except OSError as error:
-            raise UserError(f"Cannot read {path}: {error.strerror}.") from None
-    reference = built_in_reference(run.spec.group, tasks)
-    if reference is None:
-        raise UserError(
-            f"No labels of the tasks of {run.id} are known: give them with --reference FILE.csv,"
-            " one line task,label for each."
-        )
-    return reference
-
-
     specialists.add_argument("--recorded-epochs", type=_whole_numbers, metavar="2,4,…")
     specialists.add_argument("--features", type=_words, metavar=",".join(FEATURES))
     specialists.add_argument(
