@@ -115,7 +115,13 @@ def _group(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
 
 def _specialists(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
     from stg_core.grouping import TaskSpace, group_tasks
-    from stg_core.specialists import make_plan, make_report, mtl_spec_of, recorded_speed
+    from stg_core.specialists import (
+        bundle_report,
+        make_plan,
+        make_report,
+        mtl_spec_of,
+        recorded_speed,
+    )
 
     store = Store()
     run = store.run(options.run)
@@ -144,6 +150,8 @@ def _specialists(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
             print(f"Training {i + 1} of {cost.distinct}: {plan.name_of(spec)}", file=sys.stderr)
             run_anywhere(store, spec, _tell_on_terminal())
     report = make_report(plan, store)
+    if options.bundle:
+        bundle_report(report, options.bundle)
     answer = {**report, "run": run.id, "average": options.average, "routing": options.routing}
     answer |= answer.pop("variants")[f"{options.average}-{options.routing}"]
     for scheme, trained in answer.pop("trainings").items():
@@ -374,6 +382,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     specialists.add_argument("--average", choices=("logits", "probabilities"), default="logits")
     specialists.add_argument("--routing", choices=("soft", "hard"), default="soft")
+    specialists.add_argument("--bundle", metavar="NAME", help="keep the report among the bundles")
     specialists.add_argument("--dry-run", action="store_true", help="only tell what is to be done")
 
     bundle = command("bundle", _bundle, "Copy a run into the bundles that come with the project.")

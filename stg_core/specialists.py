@@ -9,47 +9,47 @@ or probabilities, soft or hard routing, are compared without training anything a
 from __future__ import annotations
 
 import dataclasses
-import os
+import json
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stg_core import store as store_module
+from stg_core.ensembles import (
+    AVERAGES,
+    RESAMPLES,
+    SCORES,
+    Evaluation,
+    Floats,
+    Resampling,
+    Truth,
+    evaluate,
+    strongest,
+)
 from stg_core.errors import UserError
+from stg_core.files import atomic
 from stg_core.spec import TrainingSpec
-from stg_core.store import Run, Store, without_nan
+from stg_core.store import REPORTS, Run, Store, without_nan
 from stg_core.tasks import superclass_of_tasks
+from stg_core.verdict import SCHEME_NAMES, verdict
 
 if TYPE_CHECKING:
     from stg_core.grouping import Grouping, TaskSpace
 
-Floats = NDArray[np.float64]
-Singles = NDArray[np.float32]
-
 SCHEMES = ("mtl", "stl", "specialists", "plain", "random", "superclass")
-SCHEME_NAMES: Mapping[str, str] = {
-    "mtl": "MTL",
-    "stl": "STL",
-    "specialists": "specialists",
-    "plain": "plain ensemble",
-    "random": "random grouping",
-    "superclass": "superclass grouping",
-}
 ROUTED = ("specialists", "random", "superclass")  # the schemes that have memberships
-AVERAGES = ("logits", "probabilities")
 ROUTINGS = ("soft", "hard")
 SPLITS = ("test", "train")
-SCORES = ("f1", "balanced_accuracy", "accuracy")
 
 PLAIN_SEED_STEP = 1_000
 WEIGHT_DECIMALS = 6  # so that a key does not depend on how a machine rounds
-RESAMPLES, RESAMPLING_SEED = 1_000, 0
 INTERVAL = (2.5, 97.5)  # percentiles
-ROWS_AT_ONCE = 1_000  # of logits: they stay in the processor's cache
+MAX_BUNDLE_BYTES = 10_000_000
 
 # ----------------------------------------------------------------------------------------- the plan
 
@@ -58,7 +58,7 @@ ROWS_AT_ONCE = 1_000  # of logits: they stay in the processor's cache
 class Ensemble:
     """One scheme with one seed: its trainings, and weights (T, models) whose rows sum to 1.
 
-    names: what each model is, for people ("specialist 1", "seed 1000", a task).
+    names: what each model is, for people ("cluster 1", "model 2", a task).
     """
 
     scheme: str
@@ -96,12 +96,9 @@ class Plan:
 
     def name_of(self, spec: TrainingSpec) -> str:
         """What a training is for, for people: the first scheme that needs it."""
-        scheme, name, seed = next(
-            (e.scheme, e.names[e.specs.index(spec)], e.seed)
-            for e in self.ensembles
-            if spec in e.specs
-        )
-        return f"{SCHEME_NAMES[scheme]}, {name}, seed {seed}"
+        ensemble = next(e for e in self.ensembles if spec in e.specs)
+        name = ensemble.names[ensemble.specs.index(spec)]
+        return f"{ensemble.scheme}, {name}, seed {spec.seed}"
 
     def missing(self, store: Store) -> tuple[TrainingSpec, ...]:
         """The trainings that are not in the store yet."""
@@ -212,7 +209,7 @@ def _check_plain_seeds(seeds: Sequence[int], k: int) -> None:
 
 
 def _mtl(mtl: TrainingSpec, grouping: Grouping, space: TaskSpace) -> Ensemble:
-    return Ensemble("mtl", mtl.seed, (mtl,), ("MTL",), np.ones((len(mtl.tasks), 1)))
+    return Ensemble("mtl", mtl.seed, (mtl,), ("all tasks",), np.ones((len(mtl.tasks), 1)))
 
 
 def _stl(mtl: TrainingSpec, grouping: Grouping, space: TaskSpace) -> Ensemble:
@@ -225,7 +222,7 @@ def _plain(mtl: TrainingSpec, grouping: Grouping, space: TaskSpace) -> Ensemble:
     """k MTL models that differ in their seed, all with the same weight."""
     k = grouping.k
     specs = tuple(_with_seed(mtl, mtl.seed + j * PLAIN_SEED_STEP) for j in range(k))
-    names = tuple(f"seed {spec.seed}" for spec in specs)
+    names = tuple(f"model {j + 1}" for j in range(k))
     return Ensemble("plain", mtl.seed, specs, names, np.full((len(mtl.tasks), k), 1 / k))
 
 
@@ -249,7 +246,7 @@ def _weighted(scheme: str, mtl: TrainingSpec, grouping: Grouping, memberships: F
     for j, column in enumerate(weights.T):
         if not column.any():
             raise UserError(
-                f"Cluster {j + 1} of the {SCHEME_NAMES[scheme]} has no task, so that nothing can be"
+                f"Cluster {j + 1} of {SCHEME_NAMES[scheme]} has no task, so that nothing can be"
                 " trained for it: choose a smaller k or a larger fuzzifier."
             )
         if (column == 1).all():
@@ -261,7 +258,7 @@ def _weighted(scheme: str, mtl: TrainingSpec, grouping: Grouping, memberships: F
             specs.append(
                 dataclasses.replace(mtl, task_weights=tuple(column.tolist()), recorded_epochs=())
             )
-    names = tuple(f"specialist {j + 1}" for j in range(grouping.k))
+    names = tuple(f"cluster {j + 1}" for j in range(grouping.k))
     return Ensemble(
         scheme, mtl.seed, tuple(specs), names, weights / weights.sum(axis=1, keepdims=True)
     )
@@ -325,197 +322,6 @@ def superclass_memberships(spec: TrainingSpec, grouping: Grouping, space: TaskSp
     return memberships_from_distances(distances, grouping.fuzzifier)
 
 
-# ------------------------------------------------------------------------------ ensembles of logits
-
-
-def _tables() -> dict[str, Singles]:
-    """What each of the 65,536 half-precision logits adds to an average, as single precision."""
-    every_half = np.arange(2**16, dtype=np.uint16).view(np.float16)
-    with np.errstate(invalid="ignore"):
-        logits = every_half.astype(np.float64)
-        # sigmoid(x) − ½ = tanh(x/2)/2, without the rounding that 1/2 + a tiny number suffers
-        probabilities = np.tanh(logits / 2) / 2
-        return {
-            "logits": logits.astype(np.float32),
-            "probabilities": probabilities.astype(np.float32),
-        }
-
-
-_TABLES = _tables()
-
-
-def ensemble_output(
-    logits: Sequence[NDArray[np.float16]],
-    served: Sequence[Sequence[int]],
-    weights: Floats,
-    average: str = "logits",
-) -> Singles:
-    """The weighted averages of the models' outputs, (N, T) float32, at one epoch.
-
-    logits: of each model, (N, its tasks); served: the columns of T that those tasks are; weights
-    (T, models). For "probabilities" ½ is taken off, so that either way an output above 0 predicts
-    the class (Sherif et al. 2023; their code averages logits). A model of weight 0 adds nothing,
-    and one of weight 1 gives its own output exactly.
-    """
-    n_tasks = len(weights)
-    total = np.zeros((len(logits[0]), n_tasks), dtype=np.float32)
-    table = _TABLES[average]
-    buffer = np.empty((ROWS_AT_ONCE, n_tasks), dtype=np.float32)
-    for j, (model, columns) in enumerate(zip(logits, served, strict=True)):
-        shares = weights[list(columns), j].astype(np.float32)
-        used = np.flatnonzero(shares)
-        if len(used) == n_tasks and list(columns) == list(range(n_tasks)):
-            tiled = np.tile(shares, (ROWS_AT_ONCE, 1))  # as large as the rows: twice as fast
-            for start in range(0, len(total), ROWS_AT_ONCE):
-                rows = total[start : start + ROWS_AT_ONCE]
-                part = buffer[: len(rows)]
-                halves = model[start : start + ROWS_AT_ONCE].view(np.uint16)
-                np.take(table, halves, out=part, mode="clip")
-                part *= tiled[: len(rows)]
-                rows += part
-        else:
-            halves = np.ascontiguousarray(model[:, used]).view(np.uint16)
-            total[:, np.asarray(columns)[used]] += table[halves] * shares[used]
-    return total
-
-
-def strongest(weights: Floats) -> Floats:
-    """Weights of hard routing: 1 for the strongest model of each task, of ties the first."""
-    return np.asarray(np.eye(weights.shape[1])[weights.argmax(axis=1)])
-
-
-# ------------------------------------------------------------------------------------------- scores
-
-
-class Truth:
-    """Labels (N, T) int8, 1, 0 or -1 (missing), ready to be compared with many predictions."""
-
-    def __init__(self, labels: NDArray[np.int8]) -> None:
-        self.known = np.asarray(labels >= 0)
-        self.positive = (labels == 1).astype(np.float32)
-        self.negative = (labels == 0).astype(np.float32)
-        self.positives = self.positive.sum(axis=0).astype(np.float64)
-        self.negatives = self.negative.sum(axis=0).astype(np.float64)
-
-    def predicted(self, outputs: Singles) -> tuple[Singles, Singles]:
-        """Who is predicted positive, and rightly so, (N, T) each, 0 or 1; only known labels."""
-        predicted = ((outputs > 0) & self.known).astype(np.float32)
-        return predicted, predicted * self.positive
-
-
-def scores_of_counts(
-    right: Floats, predicted: Floats, positives: Floats, negatives: Floats
-) -> dict[str, Floats]:
-    """F1, balanced accuracy and accuracy, of any shape, from counts of points.
-
-    right: true positives; predicted: all that are predicted positive. The definitions of
-    `training.task_scores`: F1 is 0 without true positives; balanced accuracy is the mean recall of
-    the classes that occur; a task without any label scores NaN in the accuracies.
-    """
-    rejected = negatives - (predicted - right)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        recalls = [
-            np.where(count > 0, hits / count, 0.0)
-            for hits, count in ((right, positives), (rejected, negatives))
-        ]
-        occurring = (positives > 0).astype(np.float64) + (negatives > 0)
-        return {
-            "f1": 2 * right / np.maximum(predicted + positives, 1),
-            "balanced_accuracy": (recalls[0] + recalls[1]) / occurring,
-            "accuracy": (right + rejected) / (positives + negatives),
-        }
-
-
-class Resampling:
-    """Bootstrap resamples of points: always the same draws, so that schemes compare in pairs.
-
-    times (B, N): how often each point is drawn; positives, negatives (B, T): labels among them.
-    """
-
-    def __init__(self, truth: Truth, resamples: int = RESAMPLES) -> None:
-        rng = np.random.default_rng(RESAMPLING_SEED)
-        n_points = len(truth.known)
-        self.times = np.empty((resamples, n_points), dtype=np.float32)
-        for row in self.times:
-            row[:] = np.bincount(rng.integers(0, n_points, n_points), minlength=n_points)
-        self.positives = self.count(truth.positive)
-        self.negatives = self.count(truth.negative)
-
-    def count(self, points: Singles) -> Floats:
-        """How many of some points (N, T) are in each resample, (B, T)."""
-        return np.asarray(self.times @ points, dtype=np.float64)
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """The scores of one ensemble.
-
-    scores: per split and score, (E', T); deviation: per split, what each point adds to the mean F1
-    beyond its share, (E', N), whose root sum of squares is the standard error of the mean F1 (the
-    delta method); resampled: per score, of the last epoch's test images, (B, T).
-    """
-
-    scores: dict[str, dict[str, Floats]]
-    deviation: dict[str, Floats]
-    resampled: dict[str, Floats]
-
-
-def evaluate(
-    logits: Mapping[str, Sequence[NDArray[np.float16]]],
-    served: Sequence[Sequence[int]],
-    weights: Floats,
-    truth: Mapping[str, Truth],
-    resampling: Resampling,
-    average: str = "logits",
-) -> Evaluation:
-    """Scores of an ensemble per split ("test", "train") and epoch, and resampled at the end.
-
-    logits: per split, of each model, (E', N, its tasks); truth: per split; resampling: of the test
-    images; the rest as for `ensemble_output`.
-    """
-    n_epochs = len(logits["test"][0])
-    ends: list[tuple[Singles, Singles]] = []
-
-    def at(place: tuple[str, int]) -> tuple[dict[str, Floats], Floats]:
-        split, e = place
-        outputs = ensemble_output([model[e] for model in logits[split]], served, weights, average)
-        predicted, right = truth[split].predicted(outputs)
-        if place == ("test", n_epochs - 1):
-            ends.append((predicted, right))
-        return _scores_and_deviation(predicted, right, truth[split])
-
-    places = [(split, e) for split in truth for e in range(n_epochs)]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        found = dict(zip(places, pool.map(at, places), strict=True))
-    [(predicted, right)] = ends
-    epochs = {split: [found[split, e] for e in range(n_epochs)] for split in truth}
-    return Evaluation(
-        {
-            split: {name: np.stack([scores[name] for scores, _ in rows]) for name in SCORES}
-            for split, rows in epochs.items()
-        },
-        {split: np.stack([deviation for _, deviation in rows]) for split, rows in epochs.items()},
-        scores_of_counts(
-            resampling.count(right),
-            resampling.count(predicted),
-            resampling.positives,
-            resampling.negatives,
-        ),
-    )
-
-
-def _scores_and_deviation(
-    predicted: Singles, right: Singles, truth: Truth
-) -> tuple[dict[str, Floats], Floats]:
-    counts = [points.sum(axis=0).astype(np.float64) for points in (right, predicted)]
-    scores = scores_of_counts(counts[0], counts[1], truth.positives, truth.negatives)
-    total = np.maximum(counts[1] + truth.positives, 1)  # F1 = 2·right / total, and its derivative:
-    share = scores["f1"] / total
-    gained = right @ (2 / total).astype(np.float32)
-    spent = (predicted + truth.positive) @ share.astype(np.float32)
-    return scores, (gained - spent).astype(np.float64) / len(total)
-
-
 # --------------------------------------------------------------------------------------- the report
 
 
@@ -554,6 +360,7 @@ def make_report(plan: Plan, store: Store, resamples: int = RESAMPLES) -> dict[st
             variants[f"{average}-{routing}"] = _variant(plan, found)
     grouping = plan.grouping
     report = {
+        "run": plan.spec.key,
         "group": plan.spec.group.name,
         "title": plan.spec.title,
         "tasks": plan.spec.tasks,
@@ -728,6 +535,36 @@ def _provenance(runs: Mapping[str, Run]) -> dict[str, Any]:
     return answer
 
 
+def bundle_report(report: Mapping[str, Any], name: str) -> Path:
+    """Keeps a report among the bundles that come with the project, as specialists/<name>.json."""
+    if not name.replace("-", "").isalnum():
+        raise UserError(f"Name a bundle with letters, digits and hyphens, and not {name!r}.")
+    content = json.dumps(report, allow_nan=False, separators=(",", ":")).encode()
+    if len(content) > MAX_BUNDLE_BYTES:
+        raise UserError(
+            f"The report has {len(content) / 1e6:.1f} MB; a bundle has at most"
+            f" {MAX_BUNDLE_BYTES / 1e6:.0f} MB."
+        )
+    path = store_module.BUNDLES / REPORTS / f"{name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic(path) as file:
+        file.write(content)
+    return path
+
+
+def bundled_reports() -> dict[str, dict[str, Any]]:
+    """The reports that come with the project, by name; UserError for one that is damaged."""
+    reports = {}
+    for path in sorted((store_module.BUNDLES / REPORTS).glob("*.json")):
+        try:
+            reports[path.stem] = dict(json.loads(path.read_bytes()))
+        except (OSError, ValueError, TypeError) as error:
+            raise UserError(
+                f"The bundled report {path.name} is damaged ({error}). Restore assets/bundles."
+            ) from error
+    return reports
+
+
 def _rounded(value: Any) -> Any:
     """Six decimals: what is beyond them depends on the machine."""
     if isinstance(value, dict):
@@ -735,128 +572,3 @@ def _rounded(value: Any) -> Any:
     if isinstance(value, list):
         return [_rounded(v) for v in value]
     return round(value, 6) if isinstance(value, float) else value
-
-
-# -------------------------------------------------------------------------------------- the verdict
-
-
-def verdict(
-    differences: Sequence[Mapping[str, Any]], schemes: Sequence[str], seeds: Sequence[int]
-) -> str:
-    """What the intervals say, in plain words: what is better than what, and what is not known.
-
-    One scheme is better than another where the 95 % interval of the difference of the mean F1 lies
-    on one side of 0 and, with several seeds, no seed says the opposite.
-    """
-    told = {}
-    for d in differences:
-        told[d["scheme"], d["other"]] = _Difference(d["mean"], d["ci"][0], d["ci"][1], d["seeds"])
-        told[d["other"], d["scheme"]] = told[d["scheme"], d["other"]].reversed()
-    sentences = [_deciding_sentence(told, schemes)]
-    sentences += _against_the_rest(told, schemes)
-    if ("plain", "mtl") in told:
-        sentences.append(_of_plain_alone(told["plain", "mtl"]))
-    sentences.append(_of_seeds(told, seeds))
-    return " ".join(sentence for sentence in sentences if sentence)
-
-
-@dataclass(frozen=True)
-class _Difference:
-    mean: float
-    low: float
-    high: float
-    seeds: Sequence[float]
-
-    def reversed(self) -> _Difference:
-        return _Difference(-self.mean, -self.high, -self.low, [-d for d in self.seeds])
-
-    @property
-    def sign(self) -> int:
-        """1 better, -1 worse, 0 cannot be told."""
-        if self.low > 0 and all(d > 0 for d in self.seeds):
-            return 1
-        if self.high < 0 and all(d < 0 for d in self.seeds):
-            return -1
-        return 0
-
-    def __str__(self) -> str:
-        return f"{self.mean:+.4f}, 95 % interval {self.low:+.4f} to {self.high:+.4f}"
-
-
-def _deciding_sentence(told: Mapping[tuple[str, str], _Difference], schemes: Sequence[str]) -> str:
-    if "specialists" not in schemes:
-        return "No specialists were trained, so nothing is said about the grouping."
-    if "plain" not in schemes:
-        return (
-            "Without the plain ensemble it cannot be told whether the grouping or merely the number"
-            " of models makes a difference: add the scheme plain."
-        )
-    d = told["specialists", "plain"]
-    if d.sign > 0:
-        return (
-            f"The grouping pays: the specialists are better than the plain ensemble, the same"
-            f" number of models without any grouping ({d} in mean F1)."
-        )
-    if d.sign < 0:
-        return (
-            f"The grouping does not pay: the plain ensemble, the same number of models without any"
-            f" grouping, is better than the specialists ({d.reversed()} in mean F1)."
-        )
-    return (
-        f"It cannot be told whether the grouping pays: between the specialists and the plain"
-        f" ensemble, the same number of models without any grouping, {_why_not(d)}"
-    )
-
-
-def _why_not(d: _Difference) -> str:
-    if d.low <= 0 <= d.high:
-        return (
-            f"the interval of the difference in mean F1 contains 0 ({d}); differences this small"
-            " mean nothing."
-        )
-    return f"the seeds disagree about the sign of the difference in mean F1 ({d})."
-
-
-def _against_the_rest(
-    told: Mapping[tuple[str, str], _Difference], schemes: Sequence[str]
-) -> list[str]:
-    others = [other for other in schemes if other not in ("specialists", "plain")]
-    if "specialists" not in schemes or not others:
-        return []
-    parts = []
-    for sign, words in ((1, "are better than"), (-1, "are worse than"), (0, "")):
-        names = [
-            f"{SCHEME_NAMES[other]} ({told['specialists', other]})"
-            for other in others
-            if told["specialists", other].sign == sign
-        ]
-        if names:
-            words = words or "cannot be told apart from"
-            parts.append(f"{words} {_and(names)}")
-    return [f"The specialists {_and(parts)}."]
-
-
-def _of_plain_alone(d: _Difference) -> str:
-    if d.sign > 0:
-        return f"The plain ensemble alone gains over MTL ({d})."
-    if d.sign < 0:
-        return f"The plain ensemble is even worse than MTL ({d})."
-    return f"The plain ensemble and MTL cannot be told apart ({d})."
-
-
-def _of_seeds(told: Mapping[tuple[str, str], _Difference], seeds: Sequence[int]) -> str:
-    if len(seeds) == 1:
-        return (
-            "All this is of one seed, and its intervals are over test images only: how much the"
-            " scores change from seed to seed is not seen."
-        )
-    if ("specialists", "plain") not in told:
-        return f"Each figure is a mean over {len(seeds)} seeds."
-    each = told["specialists", "plain"].seeds
-    listed = ", ".join(f"{d:+.4f} with seed {s}" for s, d in zip(seeds, each, strict=True))
-    return f"Specialists minus plain ensemble: {listed}."
-
-
-def _and(parts: Sequence[str]) -> str:
-    *most, last = parts
-    return f"{', '.join(most)} and {last}" if most else last

@@ -1,0 +1,138 @@
+"""What the comparison of schemes says, in plain words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+SCHEME_NAMES: Mapping[str, str] = {
+    "mtl": "MTL",
+    "stl": "STL",
+    "specialists": "the specialists",
+    "plain": "the plain ensemble",
+    "random": "the random grouping",
+    "superclass": "the superclass grouping",
+}
+
+
+def verdict(
+    differences: Sequence[Mapping[str, Any]], schemes: Sequence[str], seeds: Sequence[int]
+) -> str:
+    """What the intervals say, in plain words: what is better than what, and what is not known.
+
+    One scheme is better than another where the 95 % interval of the difference of the mean F1 lies
+    on one side of 0 and, with several seeds, no seed says the opposite.
+    """
+    told = {}
+    for d in differences:
+        told[d["scheme"], d["other"]] = _Difference(d["mean"], d["ci"][0], d["ci"][1], d["seeds"])
+        told[d["other"], d["scheme"]] = told[d["scheme"], d["other"]].reversed()
+    sentences = [_deciding_sentence(told, schemes)]
+    sentences += _against_the_rest(told, schemes)
+    if ("plain", "mtl") in told:
+        sentences.append(_of_plain_alone(told["plain", "mtl"]))
+    sentences.append(_of_seeds(told, seeds))
+    return " ".join(sentence for sentence in sentences if sentence)
+
+
+@dataclass(frozen=True)
+class _Difference:
+    mean: float
+    low: float
+    high: float
+    seeds: Sequence[float]
+
+    def reversed(self) -> _Difference:
+        return _Difference(-self.mean, -self.high, -self.low, [-d for d in self.seeds])
+
+    @property
+    def sign(self) -> int:
+        """1 better, -1 worse, 0 cannot be told."""
+        if self.low > 0 and all(d > 0 for d in self.seeds):
+            return 1
+        if self.high < 0 and all(d < 0 for d in self.seeds):
+            return -1
+        return 0
+
+    def __str__(self) -> str:
+        return f"{self.mean:+.4f}, 95 % interval {self.low:+.4f} to {self.high:+.4f}"
+
+
+def _deciding_sentence(told: Mapping[tuple[str, str], _Difference], schemes: Sequence[str]) -> str:
+    if "specialists" not in schemes:
+        return "No specialists were trained, so nothing is said about the grouping."
+    if "plain" not in schemes:
+        return (
+            "Without the plain ensemble it cannot be told whether the grouping or merely the number"
+            " of models makes a difference: add the scheme plain."
+        )
+    d = told["specialists", "plain"]
+    if d.sign > 0:
+        return (
+            f"The grouping pays: the specialists are better than the plain ensemble, the same"
+            f" number of models without any grouping ({d} in mean F1)."
+        )
+    if d.sign < 0:
+        return (
+            f"The grouping does not pay: the plain ensemble, the same number of models without any"
+            f" grouping, is better than the specialists ({d.reversed()} in mean F1)."
+        )
+    return (
+        f"It cannot be told whether the grouping pays: between the specialists and the plain"
+        f" ensemble, the same number of models without any grouping, {_why_not(d)}"
+    )
+
+
+def _why_not(d: _Difference) -> str:
+    if d.low <= 0 <= d.high:
+        return (
+            f"the interval of the difference in mean F1 contains 0 ({d}); differences this small"
+            " mean nothing."
+        )
+    return f"the seeds disagree about the sign of the difference in mean F1 ({d})."
+
+
+def _against_the_rest(
+    told: Mapping[tuple[str, str], _Difference], schemes: Sequence[str]
+) -> list[str]:
+    others = [other for other in schemes if other not in ("specialists", "plain")]
+    if "specialists" not in schemes or not others:
+        return []
+    parts = []
+    for sign, words in ((1, "are better than"), (-1, "are worse than"), (0, "")):
+        names = [
+            f"{SCHEME_NAMES[other]} ({told['specialists', other]})"
+            for other in others
+            if told["specialists", other].sign == sign
+        ]
+        if names:
+            words = words or "cannot be told apart from"
+            parts.append(f"{words} {_and(names)}")
+    return [f"The specialists {_and(parts)}."]
+
+
+def _of_plain_alone(d: _Difference) -> str:
+    if d.sign > 0:
+        return f"The plain ensemble alone gains over MTL ({d})."
+    if d.sign < 0:
+        return f"The plain ensemble is even worse than MTL ({d})."
+    return f"The plain ensemble and MTL cannot be told apart ({d})."
+
+
+def _of_seeds(told: Mapping[tuple[str, str], _Difference], seeds: Sequence[int]) -> str:
+    if len(seeds) == 1:
+        return (
+            "All this is of one seed, and its intervals are over test images only: how much the"
+            " scores change from seed to seed is not seen."
+        )
+    if ("specialists", "plain") not in told:
+        return f"Each figure is a mean over {len(seeds)} seeds."
+    each = told["specialists", "plain"].seeds
+    listed = ", ".join(f"{d:+.4f} with seed {s}" for s, d in zip(seeds, each, strict=True))
+    return f"Specialists minus plain ensemble: {listed}."
+
+
+def _and(parts: Sequence[str]) -> str:
+    *most, last = parts
+    return f"{', '.join(most)} and {last}" if most else last
