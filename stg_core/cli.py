@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from stg_core.datamap import FEATURES
 from stg_core.errors import Cancelled, UserError
+from stg_core.files import atomic
 from stg_core.jobs import run_anywhere
 from stg_core.spec import AUGMENTATIONS, BUILT_IN_MODELS, TrainingSpec
 from stg_core.store import Run, Store, without_nan

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
+import zipfile
+from pathlib import Path
 
 import pytest
 
@@ -64,6 +67,12 @@ def test_a_custom_group_of_classes_and_unions(capsys: pytest.CaptureFixture[str]
         ("extract --group digits --classes 1", "--group custom"),
         ("extract --group custom --union Pets", "NAME=class,class"),
         ("extract --group custom --classes unicorn", "no class unicorn"),
+        ("import no_such_file.zip", "no_such_file.zip cannot be read"),
+        ("import /dev/null", "no .zip file"),
+        ("import /", "cannot be read"),
+        ("export 0123", "There is no run '0123'"),
+        ("rename bundled:g1 Mine", "the copy is yours"),
+        ("delete bundled:g1", "cannot be deleted"),
     ],
 )
 def test_what_the_user_can_mend_is_said_on_stderr_with_exit_code_2(
@@ -72,6 +81,73 @@ def test_what_the_user_can_mend_is_said_on_stderr_with_exit_code_2(
     assert main(words.split()) == 2
     captured = capsys.readouterr()
     assert sentence in captured.err and not captured.out
+
+
+def test_a_run_goes_to_another_machine_and_gets_a_title_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["export", "bundled:g2", "--json"]) == 0
+    sent = last_json(capsys)
+    assert Path(sent["file"]).stat().st_size == sent["bytes"]
+    assert main(["import", sent["file"], "--json"]) == 0
+    run = last_json(capsys)["run"]
+    assert main(["rename", run, "Ours", "--json"]) == 0
+    assert last_json(capsys)["title"] == "Ours"
+    assert main(["group", run, "--k", "3", "--json"]) == 0
+    assert len(last_json(capsys)["tasks"]) == 15
+    assert main(["delete", run, "--yes", "--json"]) == 0
+    assert last_json(capsys) == {"deleted": run}
+    assert main(["group", run, "--k", "3"]) == 2
+
+
+def test_an_export_replaces_a_file_only_where_it_was_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.zip").write_text("old")
+    assert main("export bundled:g1 --output mine.zip --with-arrays".split()) == 0
+    assert "mine.zip" in capsys.readouterr().out
+    assert zipfile.is_zipfile(tmp_path / "mine.zip")
+    assert main("export bundled:g1".split()) == 0
+    assert main("export bundled:g1".split()) == 2
+    assert "here already" in capsys.readouterr().err
+    assert main("export bundled:g1 --output no/such/folder/mine.zip".split()) == 2
+    assert "cannot be written" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("answer", ["n", "", "y"])
+def test_a_deletion_is_asked_for_on_a_terminal(
+    answer: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    assert main(f"export bundled:g1 --output {tmp_path / 'g1.zip'}".split()) == 0
+    assert main(["import", str(tmp_path / "g1.zip"), "--json"]) == 0
+    run = last_json(capsys)["run"]
+    monkeypatch.setattr("sys.stdin", Terminal(answer + "\n"))
+    assert main(["delete", run, "--json"]) == 0
+    captured = capsys.readouterr()
+    assert "for good?" in captured.err
+    assert json.loads(captured.out)["deleted"] == (run if answer == "y" else None)
+    assert main(["rename", run, "Still here"]) == (2 if answer == "y" else 0)
+
+
+def test_a_script_that_deletes_must_say_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(f"export bundled:g1 --output {tmp_path / 'g1.zip'}".split()) == 0
+    assert main(["import", str(tmp_path / "g1.zip"), "--json"]) == 0
+    run = last_json(capsys)["run"]
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
+    assert main(["delete", run]) == 2
+    assert "--yes" in capsys.readouterr().err
+    assert main(["rename", run, "Still here"]) == 0
 
 
 @pytest.mark.parametrize("k", ["0", "16"])
