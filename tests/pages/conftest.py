@@ -85,8 +85,11 @@ def open_app(
 ) -> Iterator[OpenApp]:
     """Opens a page, by its name, on the results of a run; without any run where there is none."""
 
-    def at(page: str = "start", run: Run | None = None, /, **url: str) -> AppTest:
-        monkeypatch.setattr(store, "BUNDLES", tmp_path / "no-bundles")
+    def at(
+        page: str = "start", run: Run | None = None, /, *, bundles: bool = False, **url: str
+    ) -> AppTest:
+        if not bundles:
+            monkeypatch.setattr(store, "BUNDLES", tmp_path / "no-bundles")
         monkeypatch.setenv("STG_HOME", str(run.folder.parents[1] if run else tmp_path))
         app = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=60)
         for name, value in url.items():
