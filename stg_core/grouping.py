@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from scipy.optimize import linear_sum_assignment
 from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import silhouette_score
+from threadpoolctl import ThreadpoolController
 
 from stg_core.datamap import BINS, FEATURES, MAX_VARIABILITY, DataMapSummary
 from stg_core.errors import UserError
@@ -179,7 +181,8 @@ class TaskSpace:
         model = KMeans(k, n_init=STARTS, random_state=SEED, tol=0)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # identical tasks: fewer clusters
-            model.fit(self.coordinates[self._order])
+            with _threads().limit(limits=1):  # so few points: threads only wait for each other
+                model.fit(self.coordinates[self._order])
         labels = np.empty(len(self.tasks), dtype=np.int64)
         labels[self._order] = model.labels_
         rename = self.numbering(labels, k)
@@ -283,6 +286,11 @@ def cluster_colours(space: TaskSpace, labels: Labels, k: int) -> Labels:
     moves by one; those of any other grouping of the same tasks (`labels`) follow k-means at its k.
     """
     return follow_clusters(space.kmeans_colours(k), labels, k)
+
+
+@cache
+def _threads() -> ThreadpoolController:
+    return ThreadpoolController()
 
 
 def _coordinates(gram: Floats) -> Floats:
