@@ -24,6 +24,7 @@ from stg_core.tasks import GROUPS, TaskGroup, custom_group, named_group
 
 if TYPE_CHECKING:
     from stg_core.agreement import Agreement, Reference
+    from stg_core.specialists import Cost, Plan
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -130,22 +131,9 @@ def _specialists(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
     grouping = group_tasks(space, options.k, options.fuzzifier, options.method)
     plan = make_plan(mtl_spec_of(run, store), grouping, space, options.schemes, options.seeds)
     cost = plan.cost(store, recorded_speed(store))
-    known = "unknown" if cost.seconds is None else f"about {cost.seconds:,.0f} s"
-    told = (
-        f"{cost.trainings} trainings, {cost.distinct} of them distinct, {cost.cached} trained"
-        f" before; time for the rest: {known}."
-    )
     if options.dry_run:
-        rows = [
-            (e.scheme, e.seed, name, spec.key, store.get(spec) is not None)
-            for e in plan.ensembles
-            for name, spec in zip(e.names, e.specs, strict=True)
-        ]
-        names = ("scheme", "seed", "model", "key", "cached")
-        models = [dict(zip(names, row, strict=True)) for row in rows]
-        lines = [f"{s:<12} seed {n:<5} {m:<18} {key}{' done' * d}" for s, n, m, key, d in rows]
-        return {**vars(cost), "run": run.id, "plan": models}, "\n".join([*lines, told])
-    print(told, file=sys.stderr)
+        return _planned(plan, cost, store)
+    print(_cost_line(cost), file=sys.stderr)
     for i, spec in enumerate(plan.trainings):
         if store.get(spec) is None:
             print(f"Training {i + 1} of {cost.distinct}: {plan.name_of(spec)}", file=sys.stderr)
@@ -153,17 +141,7 @@ def _specialists(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
     report = make_report(plan, store)
     if options.bundle:
         bundle_report(report, options.bundle)
-    answer = {**report, "run": run.id, "average": options.average, "routing": options.routing}
-    answer |= answer.pop("variants")[f"{options.average}-{options.routing}"]
-    for scheme, trained in answer.pop("trainings").items():
-        answer["schemes"][scheme] |= trained
-    header = f"{'':<12}{'mean F1':>9}{'95 % interval':>20}{'trainings':>11}{'seconds':>10}"
-    lines = [
-        f"{scheme:<12}{s['mean_f1']:9.4f}{s['ci'][0]:11.4f} –{s['ci'][1]:7.4f}"
-        f"{s['trainings']:11}{s['seconds']:10,.0f}"
-        for scheme, s in answer["schemes"].items()
-    ]
-    return answer, "\n".join([header, *lines, answer["verdict"]])
+    return _judged(report, options.average, options.routing)
 
 
 def _agreement(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
@@ -294,6 +272,50 @@ def _agreement_text(found: Agreement) -> str:
     return "\n".join(lines)
 
 
+def _cost_line(cost: Cost) -> str:
+    left = "unknown" if cost.seconds is None else f"about {cost.seconds:,.0f} s"
+    return (
+        f"{cost.trainings} trainings, {cost.distinct} of them distinct, {cost.cached} trained"
+        f" before; time for the rest: {left}."
+    )
+
+
+def _planned(plan: Plan, cost: Cost, store: Store) -> tuple[dict[str, Any], str]:
+    models: list[dict[str, Any]] = [
+        {
+            "scheme": ensemble.scheme,
+            "seed": ensemble.seed,
+            "model": name,
+            "key": spec.key,
+            "cached": store.get(spec) is not None,
+        }
+        for ensemble in plan.ensembles
+        for name, spec in zip(ensemble.names, ensemble.specs, strict=True)
+    ]
+    lines = [
+        f"{m['scheme']:<12} seed {m['seed']:<5} {m['model']:<18} {m['key']}{' done' * m['cached']}"
+        for m in models
+    ]
+    return {**asdict(cost), "plan": models}, "\n".join([*lines, _cost_line(cost)])
+
+
+def _judged(report: dict[str, Any], average: str, routing: str) -> tuple[dict[str, Any], str]:
+    """One variant of a report, with what each scheme cost beside its scores."""
+    variant = report["variants"][f"{average}-{routing}"]
+    schemes = {
+        name: {**scores, **report["trainings"][name]} for name, scores in variant["schemes"].items()
+    }
+    rest = {name: v for name, v in report.items() if name not in ("variants", "trainings")}
+    answer = {**rest, "average": average, "routing": routing, **variant, "schemes": schemes}
+    header = f"{'':<12}{'mean F1':>9}{'95 % interval':>20}{'trainings':>11}{'seconds':>10}"
+    lines = [
+        f"{name:<12}{s['mean_f1']:9.4f}{s['ci'][0]:11.4f} –{s['ci'][1]:7.4f}"
+        f"{s['trainings']:11}{s['seconds']:10,.0f}"
+        for name, s in schemes.items()
+    ]
+    return answer, "\n".join([header, *lines, variant["verdict"]])
+
+
 def _tell_on_terminal() -> Callable[[dict[str, Any]], None]:
     """One line that is written over on a terminal; elsewhere one line per finished epoch."""
     epochs_told = 0
@@ -406,25 +428,9 @@ def _parser() -> argparse.ArgumentParser:
     agreement.add_argument(
         "--every-k", action="store_true", help="with --json also the scores for k from 2 to 40"
     )
-    for grouping in (group, agreement):
-        grouping.add_argument("run", metavar="RUN", help="bundled:g2, a key, or its beginning")
-        grouping.add_argument("--k", type=int, required=True, help="number of clusters")
-        grouping.add_argument(
-            "--fuzzifier", type=float, default=2.0, help="above 1; larger is softer"
-        )
-        grouping.add_argument("--method", default="soft", help="soft, hard, fcm or points")
-        grouping.add_argument("--recorded-epochs", type=_whole_numbers, metavar="2,4,…")
-        grouping.add_argument("--features", type=_words, metavar=",".join(FEATURES))
-
     specialists = command(
         "specialists", _specialists, "Train one specialist per cluster and judge the grouping."
     )
-    specialists.add_argument("run", metavar="RUN", help="a run whose tasks are grouped")
-    specialists.add_argument("--k", type=int, required=True, help="number of clusters")
-    specialists.add_argument("--fuzzifier", type=float, default=2.0, help="above 1")
-    specialists.add_argument("--method", default="soft", help="soft, hard, fcm or points")
-    specialists.add_argument("--recorded-epochs", type=_whole_numbers, metavar="2,4,…")
-    specialists.add_argument("--features", type=_words, metavar=",".join(FEATURES))
     specialists.add_argument(
         "--schemes",
         type=_words,
@@ -438,6 +444,15 @@ def _parser() -> argparse.ArgumentParser:
     specialists.add_argument("--routing", choices=("soft", "hard"), default="soft")
     specialists.add_argument("--bundle", metavar="NAME", help="keep the report among the bundles")
     specialists.add_argument("--dry-run", action="store_true", help="only tell what is to be done")
+    for grouping in (group, agreement, specialists):
+        grouping.add_argument("run", metavar="RUN", help="bundled:g2, a key, or its beginning")
+        grouping.add_argument("--k", type=int, required=True, help="number of clusters")
+        grouping.add_argument(
+            "--fuzzifier", type=float, default=2.0, help="above 1; larger is softer"
+        )
+        grouping.add_argument("--method", default="soft", help="soft, hard, fcm or points")
+        grouping.add_argument("--recorded-epochs", type=_whole_numbers, metavar="2,4,…")
+        grouping.add_argument("--features", type=_words, metavar=",".join(FEATURES))
 
     export = command("export", _export, "Write a run to a .zip file, for another machine.")
     export.add_argument("run", metavar="RUN")

@@ -45,7 +45,7 @@ from stg_core.specialists import (
     recorded_speed,
     superclass_memberships,
 )
-from stg_core.store import Store
+from stg_core.store import BUNDLES, Store
 from stg_core.tasks import GROUPS, TaskData, superclass_of_tasks
 from stg_core.training import Training, _derived_seed, task_scores, train
 from stg_core.verdict import verdict
@@ -265,7 +265,7 @@ def test_superclasses_stay_together_in_as_many_groups_as_the_grouping_has(
     assert reference is not None
     shares = superclass_memberships(spec, group_tasks(space, k, method="hard"), space)
     assert shares.shape == (100, k) and set(shares.ravel()) == {0, 1}
-    groups = {name: set() for name in reference}
+    groups: dict[str, set[int]] = {name: set() for name in reference}
     for name, row in zip(reference, shares, strict=True):
         groups[name].add(int(row.argmax()))
     assert all(len(group) == 1 for group in groups.values())
@@ -454,7 +454,9 @@ def test_a_weight_of_zero_gives_that_output_no_gradient(data: TaskData, space: T
     class Watch(Callback):
         def on_batch_end(self, training: Training) -> None:
             assert isinstance(training.model, nn.Sequential)
-            gradients.append(training.model[-1].weight.grad.clone())
+            weight = training.model[-1].weight
+            assert isinstance(weight, torch.Tensor) and weight.grad is not None
+            gradients.append(weight.grad.clone())
 
     model = train(spec, data, callbacks=[Watch()]).model
     assert isinstance(model, nn.Sequential)
@@ -812,5 +814,5 @@ def test_bundles_that_are_too_large_misnamed_or_damaged_are_refused(
 
 
 def test_bundled_reports_stay_small() -> None:
-    for path in (specialists.store_module.BUNDLES / "specialists").glob("*.json"):
+    for path in (BUNDLES / "specialists").glob("*.json"):
         assert path.stat().st_size <= 10_000_000
