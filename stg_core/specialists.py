@@ -46,7 +46,7 @@ ROUTED = ("specialists", "random", "superclass")  # the schemes that have member
 ROUTINGS = ("soft", "hard")
 SPLITS = ("test", "train")
 
-PLAIN_SEED_STEP = 1_000
+SEED_STEP = 1_000
 WEIGHT_DECIMALS = 6  # so that a key does not depend on how a machine rounds
 INTERVAL = (2.5, 97.5)  # percentiles
 MAX_BUNDLE_BYTES = 10_000_000
@@ -137,7 +137,7 @@ def make_plan(
     schemes = tuple(dict.fromkeys(schemes))
     seeds = tuple(dict.fromkeys(seeds)) or (spec.seed,)
     if "plain" in schemes:
-        _check_plain_seeds(seeds, grouping.k)
+        _check_seeds(seeds, grouping.k)
     make = {
         "mtl": _mtl,
         "stl": _stl,
@@ -196,14 +196,23 @@ def _with_seed(spec: TrainingSpec, seed: int) -> TrainingSpec:
     return dataclasses.replace(spec, seed=seed, recorded_epochs=())
 
 
-def _check_plain_seeds(seeds: Sequence[int], k: int) -> None:
+def _member(mtl: TrainingSpec, j: int) -> TrainingSpec:
+    """Model j of any ensemble, before its weights.
+
+    Every scheme has the same seeds, so that schemes differ in their weights only: with one seed for
+    all specialists, the plain ensemble alone would profit from models that began differently.
+    """
+    return _with_seed(mtl, mtl.seed + j * SEED_STEP)
+
+
+def _check_seeds(seeds: Sequence[int], k: int) -> None:
     for i, seed in enumerate(seeds):
         for other in seeds[:i]:
-            steps, rest = divmod(abs(seed - other), PLAIN_SEED_STEP)
+            steps, rest = divmod(abs(seed - other), SEED_STEP)
             if rest == 0 and steps < k:
                 raise UserError(
                     f"With the seeds {other} and {seed} the plain ensembles of {k} models, whose"
-                    f" seeds are {PLAIN_SEED_STEP} apart, would share models: choose seeds such"
+                    f" seeds are {SEED_STEP} apart, would share models: choose seeds such"
                     " as 0,1,2."
                 )
 
@@ -221,7 +230,7 @@ def _stl(mtl: TrainingSpec, grouping: Grouping, space: TaskSpace) -> Ensemble:
 def _plain(mtl: TrainingSpec, grouping: Grouping, space: TaskSpace) -> Ensemble:
     """k MTL models that differ in their seed, all with the same weight."""
     k = grouping.k
-    specs = tuple(_with_seed(mtl, mtl.seed + j * PLAIN_SEED_STEP) for j in range(k))
+    specs = tuple(_member(mtl, j) for j in range(k))
     names = tuple(f"model {j + 1}" for j in range(k))
     return Ensemble("plain", mtl.seed, specs, names, np.full((len(mtl.tasks), k), 1 / k))
 
@@ -249,14 +258,15 @@ def _weighted(scheme: str, mtl: TrainingSpec, grouping: Grouping, memberships: F
                 f"Cluster {j + 1} of {SCHEME_NAMES[scheme]} has no task, so that nothing can be"
                 " trained for it: choose a smaller k or a larger fuzzifier."
             )
+        model = _member(mtl, j)
         if (column == 1).all():
-            specs.append(mtl)
+            specs.append(model)
         elif grouping.method == "hard":
             own = tuple(task for task, share in zip(mtl.tasks, column, strict=True) if share)
-            specs.append(dataclasses.replace(mtl, tasks=own, task_weights=(), recorded_epochs=()))
+            specs.append(dataclasses.replace(model, tasks=own, task_weights=(), recorded_epochs=()))
         else:
             specs.append(
-                dataclasses.replace(mtl, task_weights=tuple(column.tolist()), recorded_epochs=())
+                dataclasses.replace(model, task_weights=tuple(column.tolist()), recorded_epochs=())
             )
     names = tuple(f"cluster {j + 1}" for j in range(grouping.k))
     return Ensemble(
