@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import difflib
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -164,11 +164,11 @@ def built_in_reference(group: TaskGroup, tasks: Sequence[str]) -> Reference | No
 def read_reference(content: str | bytes, tasks: Sequence[str]) -> Reference:
     """A reference from CSV with the columns task and label, in UTF-8; a header is optional.
 
-    Commas, semicolons and tabs may separate the columns. Tasks that it does not name are left out.
-    Raises UserError that names the line of an unknown task, of a task that stands there twice, or
-    of a missing label, and for what is no such table.
+    Commas, semicolons and tabs may separate the columns. Tasks that it does not name, or names
+    without a label, are left out. Raises UserError that names the line of an unknown task, of a
+    task that stands there twice, or of a missing one, and for what is no such table.
     """
-    labels: dict[str, str] = {}
+    labels: dict[str, str | None] = {}
     for number, row in _table_rows(_text(content), tasks):
         task, label = row[0], row[1] if len(row) > 1 else ""
         if len(row) > 2 or "\n" in task + label:
@@ -176,7 +176,7 @@ def read_reference(content: str | bytes, tasks: Sequence[str]) -> Reference:
                 f"Line {number} is not a task and a label: write task,label, and close every"
                 " quotation mark."
             )
-        if not (task and label):
+        if not (task and label) and task not in tasks:
             raise UserError(
                 f"Line {number} ({_shortened(task or label)}) has no task or no label: write"
                 " task,label, or leave the line out."
@@ -187,7 +187,7 @@ def read_reference(content: str | bytes, tasks: Sequence[str]) -> Reference:
             raise UserError(f"Line {number}: there is no task {_shortened(task)}{hint}")
         if task in labels:
             raise UserError(f"Line {number}: the task {task!r} stands there twice; keep one.")
-        labels[task] = label
+        labels[task] = label or None
     return Reference("your labels", tuple(tasks), tuple(labels.get(task) for task in tasks))
 
 
@@ -277,16 +277,14 @@ def scores_by_k(
     fuzzifier: float = 2.0,
     method: str = "soft",
     largest: int = MAX_K,
-) -> dict[int, dict[str, Score]]:
-    """The scores of the groupings with k = 2, 3, … up to `largest`, or to T where that is less.
+) -> Iterator[tuple[int, dict[str, Score]]]:
+    """Each k = 2, 3, … up to `largest`, or to T where that is less, with the scores of its grouping.
 
     As in `score_labels`; UserError where the reference is of other tasks.
     """
     _check_tasks(reference, space.tasks)
-    return {
-        k: score_labels(reference, group_tasks(space, k, fuzzifier, method).labels)
-        for k in range(2, min(largest, len(space.tasks)) + 1)
-    }
+    for k in range(2, min(largest, len(space.tasks)) + 1):
+        yield k, score_labels(reference, group_tasks(space, k, fuzzifier, method).labels)
 
 
 def _check_tasks(reference: Reference, tasks: tuple[str, ...]) -> None:

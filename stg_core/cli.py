@@ -167,7 +167,7 @@ def _agreement(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
     if options.every_k:
         by_k = scores_by_k(reference, space, options.fuzzifier, options.method)
         answer["scores_by_k"] = {
-            k: {name: asdict(score) for name, score in scores.items()} for k, scores in by_k.items()
+            k: {name: asdict(score) for name, score in scores.items()} for k, scores in by_k
         }
     return answer, _agreement_text(found)
 
