@@ -278,7 +278,7 @@ def scores_by_k(
     method: str = "soft",
     largest: int = MAX_K,
 ) -> Iterator[tuple[int, dict[str, Score]]]:
-    """Each k = 2, 3, … up to `largest`, or to T where that is less, with the scores of its grouping.
+    """The scores of the groupings with k = 2, 3, … up to `largest`, or T: each k with its scores.
 
     As in `score_labels`; UserError where the reference is of other tasks.
     """
