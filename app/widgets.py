@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -33,7 +34,15 @@ def user_errors() -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(plain(str(error)), icon=":material/error:")
+
+
+def plain(text: str) -> str:
+    """Markdown that shows a text of the user's, or of a file or link, as it was written.
+
+    Otherwise a title could hold a picture, which the browser would fetch from another host.
+    """
+    return re.sub(r"([\\`*_\[\]<>$~:#|])", r"\\\1", text)
 
 
 def duration(seconds: float) -> str:

@@ -13,7 +13,13 @@ import torchvision
 from PIL import Image
 
 from stg_core import datasets
-from stg_core.datasets import CLASS_NAMES, has_images, load_images, prepared_images
+from stg_core.datasets import (
+    CLASS_NAMES,
+    example_images,
+    has_images,
+    load_images,
+    prepared_images,
+)
 from stg_core.errors import UserError
 from tests.conftest import write_tree
 
@@ -127,6 +133,30 @@ def test_prepared_images_stay_readable_when_their_source_is_gone(cifar10_tree: P
     assert prepared_images("cifar10") == made and not has_images("cifar10")
     (made.folder / "train_images.npy").write_bytes(b"cut")
     assert prepared_images("cifar10") is None
+
+
+def test_examples_are_training_images_of_the_classes_asked_for(cifar10_tree: Path) -> None:
+    def of(name: str) -> set[bytes]:
+        files = (cifar10_tree / "train" / name).iterdir()
+        return {np.asarray(Image.open(file)).tobytes() for file in files}
+
+    names = ("dog", "cat", "truck")
+    from_the_tree = example_images("cifar10", names)
+    load_images("cifar10")
+    prepared = example_images("cifar10", names)
+    for images in (from_the_tree, prepared):
+        assert images is not None and images.shape == (3, 32, 32, 3)
+        assert all(image.tobytes() in of(name) for image, name in zip(images, names, strict=True))
+
+
+def test_there_are_no_examples_where_they_would_take_time(cifar10_tree: Path) -> None:
+    assert example_images("cifar100", ["apple"]) is None
+    assert example_images("digits", ["1"]) is None
+    load_images("digits")
+    assert example_images("digits", ["1"]) is not None
+    for file in (cifar10_tree / "train" / "cat").iterdir():
+        file.write_bytes(b"no image")
+    assert example_images("cifar10", ["cat"]) is None
 
 
 @pytest.mark.parametrize("dataset", ["cifar10", "cifar100"])

@@ -1,16 +1,96 @@
-"""Start: a training, its progress, and all runs."""
+"""Start: the steps of the method, task groups, a training and its progress, and all runs."""
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
+from streamlit.testing.v1 import AppTest
 
+from app.examples import CELL, GAP, contact_sheet
+from stg_core.archive import export_run, import_run
 from stg_core.jobs import Job
 from stg_core.spec import TrainingSpec
-from stg_core.store import Run
+from stg_core.store import Run, Store
 from stg_core.tasks import GROUPS, custom_group
+from tests.conftest import write_tree
 from tests.pages.conftest import OpenApp, StandInEngine, texts
+
+
+@pytest.fixture
+def own(trained: Run, tmp_path: Path) -> Run:
+    """A copy of `trained` that a test may change, in a results folder of its own."""
+    file = io.BytesIO()
+    export_run(trained, file)
+    return import_run(Store(tmp_path / "own results"), file)
+
+
+def shown_runs(app: AppTest) -> list[dict]:
+    return app.dataframe[0].value.to_dict("records")
+
+
+def links(app: AppTest) -> dict[str, str]:
+    """Label and page of each link on the page."""
+    return {link.proto.label: link.proto.page for link in app.get("page_link")}
+
+
+# ------------------------------------------------------------------------------ steps and groups
+
+
+def test_each_step_of_the_method_leads_to_its_page(open_app: OpenApp) -> None:
+    found = links(open_app())
+    assert found["**1. Train one model**"] == ""
+    assert found["**2. Keep its data maps**"] == "data_maps"
+    assert found["**3. Group the tasks**"] == "grouping"
+    assert found["**4. Train specialists**"] == "lesson"
+
+
+def test_cards_show_images_where_they_are_on_the_machine(
+    open_app: OpenApp, cifar10_tree: Path
+) -> None:
+    app = open_app()
+    assert not app.exception and not app.error
+    alts = [image.proto.imgs[0].alt for image in app.image]
+    assert [alt for alt in alts if "training images" in alt] == [
+        f"Ten training images of {name}" for name in ("digits", "g1", "g2")
+    ]
+    assert texts(app).count("downloaded by the first run") == 1
+
+
+def test_half_of_the_images_of_g2_are_upside_down(cifar10_tree: Path, open_app: OpenApp) -> None:
+    open_app()
+    sheets = []
+    for name in ("g1", "g2"):
+        sheet = contact_sheet(GROUPS[name])
+        assert sheet
+        sheets.append(np.asarray(Image.open(io.BytesIO(sheet)).convert("RGB")))
+    plain, turned = (sheet[:CELL, :CELL] for sheet in sheets)
+    np.testing.assert_array_equal(plain, turned)
+    plain, turned = (sheet[:CELL, CELL + GAP : 2 * CELL + GAP] for sheet in sheets)
+    np.testing.assert_array_equal(plain[::-1], turned)
+
+
+def test_images_that_come_later_are_shown_later(tmp_path: Path, open_app: OpenApp) -> None:
+    app = open_app()
+    assert texts(app).count("downloaded by the first run") == 3
+    write_tree(tmp_path / "data" / "cifar100", per_class=1, dataset="cifar100")
+    assert texts(app.run()).count("downloaded by the first run") == 2
+
+
+def test_choosing_a_card_sets_the_group(open_app: OpenApp, engine: type[StandInEngine]) -> None:
+    app = open_app("start", None, group="g1")
+    assert app.button(key="choose g1").disabled
+    app.button(key="choose g3").click().run()
+    assert app.selectbox(key="group").value == "g3"
+    assert app.button(key="choose g3").disabled and not app.button(key="choose g1").disabled
+    app.button(key="start").click().run()
+    assert engine.submitted == [TrainingSpec(GROUPS["g3"])]
+
+
+# -------------------------------------------------------------------------------- all the runs
 
 
 def test_start_without_runs(open_app: OpenApp) -> None:
@@ -23,9 +103,118 @@ def test_start_without_runs(open_app: OpenApp) -> None:
 def test_start_lists_runs(open_app: OpenApp, trained: Run) -> None:
     app = open_app("start", trained)
     assert not app.exception and not app.error
-    (row,) = app.dataframe[0].value.to_dict("records")
-    assert row["Run"] == trained.title and row["Epochs"] == 2 and row["Tasks"] == 15
-    assert row["Mean F1"] == pytest.approx(trained.mean_f1)
+    (row,) = shown_runs(app)
+    assert (row["Run"], row["Group"], row["Model"]) == (trained.title, "digits", "tiny_cnn")
+    assert row["Epochs"] == 2 and row["Mean F1"] == pytest.approx(trained.mean_f1)
+    assert row["Size"] == trained.size and row["When"] is not None
+    assert "Tick a run" in texts(app)
+
+
+def test_bundled_runs_can_be_opened_and_exported_but_not_changed(
+    open_app: OpenApp, tmp_path: Path
+) -> None:
+    app = open_app("start", None, bundles=True, run="bundled:g3")
+    assert not app.exception and not app.error
+    assert [row["Group"] for row in shown_runs(app)] == ["g1", "g2", "g3"]
+    assert {"Data maps", "Grouping"} <= set(links(app))
+    assert app.button(key="rename").disabled and app.button(key="delete").disabled
+    assert not app.download_button(key="export").disabled
+
+
+def test_a_link_to_a_run_that_is_not_here_says_so(open_app: OpenApp, trained: Run) -> None:
+    app = open_app("start", trained, run="0123456789abcdef")
+    assert not app.exception
+    assert "There is no run '0123456789abcdef'" in app.error[0].value
+    assert shown_runs(app)
+
+
+def test_a_run_gets_a_title(open_app: OpenApp, own: Run) -> None:
+    app = open_app("start", own, run=own.id)
+    app.button(key="rename").click().run()
+    app.text_input(key=f"title {own.id}").set_value("For *class* ![](http://a.b/c.png)")
+    app.button(key="rename").click()
+    app.button(key="save title").click().run()
+    assert not app.exception and not app.error
+    (row,) = shown_runs(app)
+    assert row["Run"] == "For *class* ![](http://a.b/c.png)"
+    assert "![](" not in texts(app)  # as Markdown it would fetch the picture
+
+
+def test_a_title_that_cannot_be_shown_is_refused_in_the_dialog(open_app: OpenApp, own: Run) -> None:
+    app = open_app("start", own, run=own.id)
+    app.button(key="rename").click().run()
+    app.text_input(key=f"title {own.id}").set_value("\a")
+    app.button(key="rename").click()
+    app.button(key="save title").click().run()
+    assert not app.exception
+    assert "cannot be shown" in app.error[0].value
+    assert shown_runs(app)[0]["Run"] == own.title
+
+
+def test_a_run_is_deleted_after_a_second_question(open_app: OpenApp, own: Run) -> None:
+    app = open_app("start", own, run=own.id)
+    app.button(key="delete").click().run()
+    assert "gone for good" in texts(app) and shown_runs(app)
+    app.button(key="delete").click()
+    app.button(key="keep").click().run()
+    assert shown_runs(app) and "gone for good" not in texts(app)
+    app.button(key="delete").click().run()
+    app.button(key="delete").click()
+    app.button(key="delete for good").click().run()
+    assert not app.exception and not app.error
+    assert "None yet" in texts(app) and not own.folder.exists()
+
+
+def test_a_run_in_use_is_not_deleted(open_app: OpenApp, own: Run) -> None:
+    app = open_app("start", own, run=own.id)
+    app.button(key="delete").click().run()
+    with Store(own.folder.parents[1]).lock(own.id):
+        app.button(key="delete").click()
+        app.button(key="delete for good").click().run()
+    assert not app.exception
+    assert "in use by a training" in app.error[0].value
+    assert shown_runs(app)
+
+
+def upload(app: AppTest, name: str, content: bytes) -> AppTest:
+    app.button(key="import").click().run()
+    app.button(key="import").click()
+    app.file_uploader(key="file").set_value((name, content, "application/zip"))
+    return app.run()
+
+
+def test_an_exported_run_is_imported_and_chosen(
+    open_app: OpenApp, trained: Run, own: Run, tmp_path: Path
+) -> None:
+    file = io.BytesIO()
+    export_run(trained, file)
+    Store(own.folder.parents[1]).delete(own)
+    app = open_app("start", own)
+    assert "None yet" in texts(app)
+    upload(app, "run.zip", file.getvalue())
+    assert not app.exception and not app.error
+    assert [row["Run"] for row in shown_runs(app)] == [trained.title]
+    assert not app.button(key="delete").disabled
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"), [(b"PK", "not a whole export"), (b"", "not a whole export")]
+)
+def test_a_wrong_file_is_refused_in_one_sentence(
+    content: bytes, sentence: str, open_app: OpenApp, own: Run
+) -> None:
+    app = upload(open_app("start", own), "wrong.zip", content)
+    assert not app.exception
+    assert sentence in app.error[0].value
+    assert len(shown_runs(app)) == 1
+
+
+def test_a_run_that_is_here_is_not_imported_again(open_app: OpenApp, own: Run) -> None:
+    file = io.BytesIO()
+    export_run(own, file)
+    app = upload(open_app("start", own), "again.zip", file.getvalue())
+    assert not app.exception
+    assert "here already" in app.error[0].value
 
 
 def test_a_damaged_result_is_reported(open_app: OpenApp, trained: Run, tmp_path: Path) -> None:
@@ -35,12 +224,49 @@ def test_a_damaged_result_is_reported(open_app: OpenApp, trained: Run, tmp_path:
     assert "damaged" in app.warning[0].value
 
 
+# ---------------------------------------------------------------------------------- a training
+
+
 def test_run_submits_what_is_chosen(open_app: OpenApp, engine: type[StandInEngine]) -> None:
     app = open_app("start", None, group="g1", model_cifar10="small_cnn", epochs="3", seed="5")
     (run,) = (button for button in app.button if button.label == "Run")
     run.click().run()
     assert not app.exception
     assert engine.submitted == [TrainingSpec(GROUPS["g1"], model="small_cnn", epochs=3, seed=5)]
+
+
+def test_more_settings_are_submitted_too(open_app: OpenApp, engine: type[StandInEngine]) -> None:
+    app = open_app("start", None, epochs="6", augmentation="shift", batch_size="64")
+    app.text_input(key="recorded_epochs").set_value("6, 3,").run()
+    app.number_input(key="learning_rate").set_value(0.01).run()
+    app.toggle(key="single_task_models").set_value(True).run()
+    app.button(key="start").click().run()
+    assert engine.submitted == [
+        TrainingSpec(
+            GROUPS["digits"],
+            epochs=6,
+            recorded_epochs=(3, 6),
+            batch_size=64,
+            learning_rate=0.01,
+            augmentation="shift",
+            single_task_models=True,
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("recorded", "sentence"), [("two", "as 2, 4, 6"), ("1, 11", "between 2 and the last")]
+)
+def test_recorded_epochs_that_cannot_be_are_explained(
+    recorded: str, sentence: str, open_app: OpenApp
+) -> None:
+    app = open_app("start", None, recorded_epochs=recorded)
+    assert not app.exception
+    assert sentence in app.error[0].value
+
+
+def test_a_run_that_is_here_is_not_trained_again(open_app: OpenApp, trained: Run) -> None:
+    assert "not trained again" in texts(open_app("start", trained, epochs="2"))
 
 
 def test_a_custom_group(open_app: OpenApp, engine: type[StandInEngine]) -> None:

@@ -1,0 +1,56 @@
+"""Real images on the cards of the task groups, where they are on this machine."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import streamlit as st
+from numpy.typing import NDArray
+from PIL import Image
+
+from app.state import ROOT
+from stg_core.datasets import CLASS_NAMES, example_images
+from stg_core.tasks import TaskGroup
+
+COLUMNS, ROWS = 5, 2
+CELL, GAP = 64, 6  # pixels
+
+
+def contact_sheet(group: TaskGroup) -> bytes | None:
+    """Ten images of a group as one PNG; None where they cannot be had at once."""
+    try:
+        return _contact_sheet(group.dataset, group.flips_images)
+    except LookupError:
+        return None
+
+
+@st.cache_resource(show_spinner=False)
+def _contact_sheet(dataset: str, flips: bool) -> bytes:
+    sheet = Image.new("RGBA", (COLUMNS * (CELL + GAP) - GAP, ROWS * (CELL + GAP) - GAP))
+    for i, image in enumerate(_examples(dataset)):
+        turned = image[::-1] if flips and i % 2 else image  # as the group turns half of them
+        row, column = divmod(i, COLUMNS)
+        large = Image.fromarray(turned.squeeze()).resize((CELL, CELL), Image.Resampling.BICUBIC)
+        sheet.paste(large, (column * (CELL + GAP), row * (CELL + GAP)))
+    file = io.BytesIO()
+    sheet.save(file, "PNG")
+    return file.getvalue()
+
+
+@st.cache_resource(show_spinner=False)
+def _examples(dataset: str) -> NDArray[np.uint8]:
+    """Ten images (10, H, W, C); LookupError, which is not cached, where there are none yet."""
+    names = CLASS_NAMES[dataset]
+    images = example_images(dataset, names[:: len(names) // (COLUMNS * ROWS)])
+    if images is None and dataset == "digits":
+        images = _digits()
+    if images is None:
+        raise LookupError(dataset)
+    return images
+
+
+def _digits() -> NDArray[np.uint8]:
+    """Ten of scikit-learn's digits, kept as a picture: the library takes a second to import."""
+    with Image.open(ROOT / "assets" / "digits.png") as row:
+        return np.stack(np.split(np.asarray(row), 10, axis=1))
