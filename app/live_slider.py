@@ -36,9 +36,11 @@ button { width: 2.25rem; height: 2.25rem; cursor: pointer; color: inherit; font-
   text-align: center; font-size: .75rem; border: 1px solid var(--st-border-color); opacity: .8; }
 """
 
-# The thumb belongs to the hand that moves it: an answer that comes late must not pull it back.
+# While one value is on its way, later ones wait, and after the answer only the last of them is sent:
+# a fast drag makes no backlog. The thumb belongs to the hand that moves it: an answer that comes
+# late must not pull it back.
 JS = """
-const REST = 600, STEP = 900;
+const PATIENCE = 3000, STEP = 900;
 
 export default function ({ data, parentElement, setStateValue }) {
   const find = (what) => parentElement.querySelector(what);
@@ -47,7 +49,20 @@ export default function ({ data, parentElement, setStateValue }) {
     shown.textContent = data.texts[range.value];
     range.setAttribute("aria-valuetext", data.texts[range.value]);
   };
-  const send = () => { tell(); setStateValue("index", Number(range.value)); };
+  const answered = () => {
+    clearTimeout(range.patience);
+    range.sent = undefined;
+  };
+  const send = () => {
+    const wanted = Number(range.value);
+    if (range.sent !== undefined || wanted === range.known) return;
+    range.sent = wanted;
+    range.patience = setTimeout(() => {
+      answered();
+      if (Number(range.value) !== wanted) send();
+    }, PATIENCE);
+    setStateValue("moved", [wanted, Date.now()]);
+  };
   const stop = () => {
     clearInterval(range.timer);
     range.timer = null;
@@ -55,9 +70,10 @@ export default function ({ data, parentElement, setStateValue }) {
     play.setAttribute("aria-label", "Play " + data.label);
   };
   const advance = () => {
+    if (range.sent !== undefined) return;
     if (Number(range.value) >= data.texts.length - 1) return stop();
     range.value = Number(range.value) + 1;
-    range.touched = Date.now();
+    tell();
     send();
   };
 
@@ -67,20 +83,28 @@ export default function ({ data, parentElement, setStateValue }) {
   range.max = data.texts.length - 1;
   range.disabled = data.disabled;
   play.hidden = !data.play;
-  if (Date.now() - (range.touched || 0) > REST) range.value = data.index;
+  range.known = data.index;
+  if (range.sent === data.index) {
+    answered();
+    requestAnimationFrame(() => setTimeout(send));  // what came with the answer is drawn first
+  } else if (range.sent === undefined) {
+    range.value = data.index;
+  }
   tell();
   if (!range.timer) stop();
 
-  range.oninput = () => { range.touched = Date.now(); stop(); send(); };
+  range.oninput = () => { stop(); tell(); send(); };
   play.onclick = () => {
     if (range.timer) return stop();
-    if (Number(range.value) >= data.texts.length - 1) range.value = -1;
+    const ended = Number(range.value) >= data.texts.length - 1;
+    range.value = ended ? 0 : Number(range.value) + 1;
     range.timer = setInterval(advance, STEP);
     play.textContent = "\\u23F8";
     play.setAttribute("aria-label", "Pause " + data.label);
-    advance();
+    tell();
+    send();
   };
-  return stop;
+  return () => { stop(); answered(); };
 }
 """
 
@@ -104,13 +128,17 @@ def live_slider(
     """
     mounted = f"{key} slider"
 
+    def keep(value: Value) -> None:
+        # another run may have another default, and is not to inherit this one
+        state.keep(key, None if value == default else str(value))
+
     def moved() -> None:
-        index = st.session_state[mounted]["index"]
-        if index is not None and 0 <= int(index) < len(options):
-            state.keep(key, str(options[int(index)]), default=str(default))
+        index, _ = st.session_state[mounted]["moved"]
+        if 0 <= int(index) < len(options):
+            keep(options[int(index)])
 
     value = _nearest(state.kept(key), options, default)
-    state.keep(key, str(value), default=str(default))
+    keep(value)
     _slider(
         key=mounted,
         data={
@@ -121,8 +149,8 @@ def live_slider(
             "play": play,
             "disabled": disabled,
         },
-        default={"index": None},
-        on_index_change=moved,
+        default={"moved": None},
+        on_moved_change=moved,
     )
     return value
 
