@@ -89,6 +89,7 @@ def open_run(run_id: str) -> None:
         for page, label, icon in (
             (state.DATA_MAPS, "Data maps", ":material/scatter_plot:"),
             (state.GROUPING, "Grouping", ":material/workspaces:"),
+            (state.SUPERCLASSES, "Superclasses", ":material/account_tree:"),
         ):
             st.page_link(page, label=label, icon=icon, query_params={"run": run_id})
 
@@ -214,7 +215,8 @@ def _progress() -> None:
 
 
 def _job(job: Job) -> None:
-    st.markdown(f"**{job.spec.title}**")
+    run = state.shared().store.get(job.spec) if job.state == "done" else None
+    st.markdown(f"**{plain(run.title if run else job.spec.title)}**")
     {
         "queued": _queued,
         "running": _running,

@@ -116,7 +116,7 @@ def test_bundled_runs_can_be_opened_and_exported_but_not_changed(
     app = open_app("start", None, bundles=True, run="bundled:g3")
     assert not app.exception and not app.error
     assert [row["Group"] for row in shown_runs(app)] == ["g1", "g2", "g3"]
-    assert {"Data maps", "Grouping"} <= set(links(app))
+    assert {"Data maps", "Grouping", "Superclasses"} <= set(links(app))
     assert app.button(key="rename").disabled and app.button(key="delete").disabled
     assert not app.download_button(key="export").disabled
 
@@ -138,6 +138,16 @@ def test_a_run_gets_a_title(open_app: OpenApp, own: Run) -> None:
     (row,) = shown_runs(app)
     assert row["Run"] == "For *class* ![](http://a.b/c.png)"
     assert "![](" not in texts(app)  # as Markdown it would fetch the picture
+
+
+def test_a_finished_job_has_the_title_of_its_run(
+    open_app: OpenApp, own: Run, engine: type[StandInEngine]
+) -> None:
+    Store(own.folder.parents[1]).rename(own, "The one for class")
+    engine.known = [Job(own.spec.key, own.spec, "done")]
+    app = open_app("start", own)
+    assert not app.exception
+    assert "**The one for class**" in texts(app) and own.spec.title not in texts(app)
 
 
 def test_a_title_that_cannot_be_shown_is_refused_in_the_dialog(open_app: OpenApp, own: Run) -> None:
