@@ -1,0 +1,70 @@
+"""What a person does with runs on the Start page: export, import, rename, delete."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import FilePayload, Locator, Page, expect
+
+from tests.browser.test_journey import screenshot, settled
+
+pytestmark = pytest.mark.browser
+
+TITLE = "Ours ![](http://example.com/picture.png)"  # as Markdown, a picture of another host
+
+
+def main_button(page: Page, name: str) -> Locator:
+    return page.get_by_test_id("stMain").get_by_role("button", name=name, exact=True)
+
+
+def test_a_run_is_exported_imported_renamed_and_deleted(
+    address: str, open_page: Callable[..., Page], tmp_path: Path
+) -> None:
+    page = open_page(f"{address}/?run=bundled:g2")
+    expect(main_button(page, "Delete")).to_be_disabled()
+    with page.expect_download() as download:
+        main_button(page, "Export").click()
+    file = tmp_path / download.value.suggested_filename
+    download.value.save_as(file)
+    assert file.name == "g2-resnet18-10-epochs-seed-0-bundled.zip"
+    with zipfile.ZipFile(file) as archive:
+        assert archive.namelist() == ["metrics.json", "summary.npz", "spec.json"]
+
+    main_button(page, "Import").click()
+    wrong = FilePayload(name="wrong.zip", mimeType="application/zip", buffer=b"PK")
+    page.locator("input[type=file]").set_input_files(wrong)
+    expect(page.get_by_role("dialog").get_by_role("alert")).to_contain_text("not a whole export")
+    page.locator("input[type=file]").set_input_files(file)
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    expect(main_button(page, "Delete")).to_be_enabled()
+
+    main_button(page, "Rename").click()
+    page.get_by_role("textbox", name="Title").fill(TITLE)
+    page.get_by_role("dialog").get_by_role("button", name="Save").click()
+    expect(page.get_by_text(TITLE)).to_be_visible()
+    settled(page)
+    screenshot(page, "start_runs")
+
+    page.get_by_test_id("stMain").get_by_role("link", name="Grouping").first.click()
+    expect(page.get_by_role("combobox", name="Run")).to_have_value(TITLE)
+    page.get_by_role("link", name="Start").first.click()
+
+    main_button(page, "Delete").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    expect(page.get_by_text("Tick a run to open it.")).to_be_visible()
+    expect(page.get_by_text("Ours")).to_have_count(0)
+
+
+def test_a_card_of_a_task_group_fills_the_settings_and_the_address(
+    address: str, open_page: Callable[..., Page]
+) -> None:
+    page = open_page(address)
+    page.get_by_role("button", name="Choose").nth(2).click()
+    expect(page.get_by_role("combobox", name="Task group")).to_have_value("g3")
+    expect(page).to_have_url(f"{address}/?group=g3")
+    page.reload()
+    expect(page.get_by_role("combobox", name="Task group")).to_have_value("g3")
