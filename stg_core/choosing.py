@@ -188,8 +188,8 @@ def choose(
     Stability is that of k-means, which "soft" and "hard" use and from which "fcm" starts. For
     "points" it is not defined, as the histograms are not kept per block, and step 1 falls away.
     """
-    space.remember({max(row) + 1: row for row in stability.labels})
     ks = every_k(len(space.tasks))
+    space.remember(dict(zip(ks, stability.labels, strict=True)))
     measures = dict(quality or quality_for_every_k(space, fuzzifier, method))
     measures["stability"] = [*stability.mean] if method != "points" else [None] * len(ks)
     return Choice(ks, measures, *_suggestion(len(space.tasks), measures))
@@ -205,7 +205,7 @@ def _suggestion(n_tasks: int, measures: dict[str, Measure]) -> tuple[int | None,
 
     defined = [k for k in candidates(n_tasks) if measures["silhouette"][k - 2] is not None]
     if not defined:
-        return None, "The tasks cannot be told apart: no k is better than another."
+        return None, "This method cannot tell the tasks apart: no k is better than another."
     if n_tasks == 3:
         return 2, "k = 2 is the only choice between one cluster and every task alone."
     best = max(value("stability", k, 0) for k in defined)

@@ -115,6 +115,57 @@ def _group(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
     return answer, "\n".join([header, *rows, quality])
 
 
+def _choose(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
+    from stg_core.derived import kept_choice
+    from stg_core.grouping import TaskSpace
+
+    store = Store()
+    run = store.run(options.run)
+    space = TaskSpace(run.summary, options.recorded_epochs, options.features)
+    choice = kept_choice(store, run, space, options.fuzzifier, options.method)
+    answer = {
+        "run": run.id,
+        "fuzzifier": options.fuzzifier,
+        "method": options.method,
+        "recorded_epochs": space.epochs,
+        "features": space.features,
+        **asdict(choice),
+    }
+    names = [name.replace("_", " ") for name in choice.measures]
+    lines = ["   k" + "".join(f"{name:>23}" for name in names)]
+    for k, *values in zip(choice.ks, *choice.measures.values(), strict=True):
+        shown = ["not defined" if value is None else f"{value:.4g}" for value in values]
+        mark = "  suggested" if k == choice.suggested else ""
+        lines.append(f"{k:>4}" + "".join(f"{value:>23}" for value in shown) + mark)
+    return answer, "\n".join([*lines, choice.why])
+
+
+def _layout(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
+    from stg_core.derived import kept_layout
+    from stg_core.grouping import TaskSpace
+    from stg_core.layout import dendrogram
+
+    store = Store()
+    run = store.run(options.run)
+    space = TaskSpace(run.summary, options.recorded_epochs, options.features)
+    found = kept_layout(store, run, space, options.how)
+    answer = {
+        "run": run.id,
+        "how": options.how,
+        "recorded_epochs": space.epochs,
+        "features": space.features,
+        "tasks": space.tasks,
+        **asdict(found),
+        "dendrogram": asdict(dendrogram(space)),
+    }
+    width = max(map(len, space.tasks))
+    rows = [
+        f"{task:<{width}}{x:12.4g}{y:12.4g}"
+        for task, (x, y) in zip(space.tasks, found.positions, strict=True)
+    ]
+    return answer, "\n".join(filter(None, [*rows, found.note]))
+
+
 def _specialists(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
     from stg_core.grouping import TaskSpace, group_tasks
     from stg_core.specialists import (
@@ -444,13 +495,18 @@ def _parser() -> argparse.ArgumentParser:
     specialists.add_argument("--routing", choices=("soft", "hard"), default="soft")
     specialists.add_argument("--bundle", metavar="NAME", help="keep the report among the bundles")
     specialists.add_argument("--dry-run", action="store_true", help="only tell what is to be done")
+    choose = command("choose", _choose, "Tell how good every k is, and suggest one.")
+    layout = command("layout", _layout, "Lay the tasks out as a map and as a dendrogram.")
+    layout.add_argument("--how", default="umap", help="pca, mds or umap (default umap)")
     for grouping in (group, agreement, specialists):
-        grouping.add_argument("run", metavar="RUN", help="bundled:g2, a key, or its beginning")
         grouping.add_argument("--k", type=int, required=True, help="number of clusters")
+    for grouping in (group, agreement, specialists, choose):
         grouping.add_argument(
             "--fuzzifier", type=float, default=2.0, help="above 1; larger is softer"
         )
         grouping.add_argument("--method", default="soft", help="soft, hard, fcm or points")
+    for grouping in (group, agreement, specialists, choose, layout):
+        grouping.add_argument("run", metavar="RUN", help="bundled:g2, a key, or its beginning")
         grouping.add_argument("--recorded-epochs", type=_whole_numbers, metavar="2,4,…")
         grouping.add_argument("--features", type=_words, metavar=",".join(FEATURES))
 

@@ -1,8 +1,9 @@
-"""Preloaded by the engine's processes: they end when the process that started them does."""
+"""Processes in the background: at a lower priority, and they end with the one that began them."""
 
 import os
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -10,9 +11,21 @@ import psutil
 PARENT = "STG_ENGINE_PARENT"
 
 
+def environment() -> dict[str, str]:
+    """For a process that this one is to begin: it finds this code, and its parent."""
+    root = str(Path(__file__).resolve().parents[1])
+    path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
+    return {**os.environ, "PYTHONPATH": path, PARENT: str(os.getpid())}
+
+
 def dask_setup(server: Any) -> None:
     """Called by Dask in the scheduler and in the nanny; a nanny's worker ends with it."""
-    os.nice(10) if hasattr(os, "nice") else None  # the page stays quick while a model trains
+    end_with_parent()
+
+
+def end_with_parent() -> None:
+    """Called in a process that has the `environment` of its parent."""
+    os.nice(10) if hasattr(os, "nice") else None  # the page stays quick meanwhile
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from stg_core.callbacks import Callback, Progress
 from stg_core.errors import Cancelled, UserError
-from stg_core.guard import PARENT
+from stg_core.guard import environment
 from stg_core.spec import TrainingSpec
 from stg_core.store import Run, Store, free_space
 
@@ -443,17 +443,11 @@ class Engine:
         return address, made
 
     def _spawn(self, program: str, *words: str) -> None:
-        root = str(Path(__file__).resolve().parents[1])
-        environment = {
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")])),
-            PARENT: str(os.getpid()),
-        }
         command = [sys.executable, "-m", f"distributed.cli.{program}", *words]
         log = open(self.store.folder / "engine.log", "ab")  # noqa: SIM115, its processes keep it
         with log:
             process = subprocess.Popen(
-                command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                command, env=environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
         self._processes.append(process)
 

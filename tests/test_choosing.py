@@ -155,7 +155,7 @@ def test_tasks_that_are_all_alike_have_no_best_k() -> None:
     space = TaskSpace(identical(5))
     choice = choose(space, stability(space))
     assert choice.suggested is None
-    assert "cannot be told apart" in choice.why
+    assert "cannot tell the tasks apart" in choice.why
 
 
 def test_a_pair_of_identical_tasks_may_stay_together() -> None:
