@@ -107,9 +107,10 @@ def show_group(group: TaskGroup) -> None:
         more = len(group.tasks) - TASKS_SHOWN
         st.caption(f"{names} and {more} more" if more > 0 else names)
         if not sheet:
-            when = "after" if has_images(group.dataset) else "and downloaded by"
+            here = has_images(group.dataset)
             st.caption(
-                f"Images: shown {when} the first run.", help=where_images_belong(group.dataset)
+                f"The first run {'prepares' if here else 'downloads'} its images.",
+                help=where_images_belong(group.dataset),
             )
     st.button(
         "Chosen" if chosen else "Choose",
@@ -301,10 +302,10 @@ def show_runs() -> None:
         runs = state.shared().store.runs()
         if runs:
             list_runs(runs)
-            if state.kept("run"):
-                show_run(state.chosen_run(runs))
-            else:
-                st.caption("Tick a run to open it.")
+        if wanted := state.kept("run"):
+            show_run(state.shared().store.run(wanted))
+        elif runs:
+            st.caption("Tick a run to open it.")
         else:
             st.caption("None yet: the first one takes a minute with the task group digits.")
 

@@ -205,7 +205,10 @@ class Store:
             if folders and self.damaged:
                 raise UserError(self.damaged[-1])
         known = ", ".join(run.id for run in self.runs()) or "none yet"
-        raise UserError(f"There is no run {name!r} on this machine (there are: {known}).")
+        raise UserError(
+            f"There is no run {name!r} on this machine (there are: {known}). Choose one that is"
+            " there, or import it from a .zip file."
+        )
 
     def get(self, spec: TrainingSpec) -> Run | None:
         """The result of a spec, where there is one."""

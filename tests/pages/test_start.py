@@ -57,7 +57,7 @@ def test_cards_show_images_where_they_are_on_the_machine(
     assert [alt for alt in alts if "training images" in alt] == [
         f"Ten training images of {name}" for name in ("digits", "g1", "g2")
     ]
-    assert texts(app).count("downloaded by the first run") == 1
+    assert texts(app).count("The first run downloads") == 1
 
 
 def test_half_of_the_images_of_g2_are_upside_down(cifar10_tree: Path, open_app: OpenApp) -> None:
@@ -75,9 +75,9 @@ def test_half_of_the_images_of_g2_are_upside_down(cifar10_tree: Path, open_app: 
 
 def test_images_that_come_later_are_shown_later(tmp_path: Path, open_app: OpenApp) -> None:
     app = open_app()
-    assert texts(app).count("downloaded by the first run") == 3
+    assert texts(app).count("The first run downloads") == 3
     write_tree(tmp_path / "data" / "cifar100", per_class=1, dataset="cifar100")
-    assert texts(app.run()).count("downloaded by the first run") == 2
+    assert texts(app.run()).count("The first run downloads") == 2
 
 
 def test_choosing_a_card_sets_the_group(open_app: OpenApp, engine: type[StandInEngine]) -> None:
@@ -125,7 +125,7 @@ def test_a_link_to_a_run_that_is_not_here_says_so(open_app: OpenApp, trained: Ru
     app = open_app("start", trained, run="0123456789abcdef")
     assert not app.exception
     assert "There is no run '0123456789abcdef'" in app.error[0].value
-    assert shown_runs(app)
+    assert "import it" in app.error[0].value and shown_runs(app)
 
 
 def test_a_run_gets_a_title(open_app: OpenApp, own: Run) -> None:
