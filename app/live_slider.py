@@ -36,9 +36,9 @@ button { width: 2.25rem; height: 2.25rem; cursor: pointer; color: inherit; font-
   text-align: center; font-size: .75rem; border: 1px solid var(--st-border-color); opacity: .8; }
 """
 
-# While one value is on its way, later ones wait, and after the answer only the last of them is sent:
-# a fast drag makes no backlog. The thumb belongs to the hand that moves it: an answer that comes
-# late must not pull it back.
+# While one value is on its way, later ones wait, and only the last of them is sent after the
+# answer: a fast drag makes no backlog. The thumb belongs to the hand that moves it: an answer that
+# comes late must not pull it back.
 JS = """
 const PATIENCE = 3000, STEP = 900;
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from stg_core.derived import Derived
 from stg_core.home import home
 from stg_core.jobs import Engine
 from stg_core.store import Run, Store
@@ -22,14 +24,16 @@ START, DATA_MAPS, GROUPING, SUPERCLASSES, LESSON = (
     for name in ("start", "data_maps", "grouping", "superclasses", "lesson")
 )
 FIRST_CHOICE = "bundled:g2"
+REST = 0.6  # seconds after the last move of a slider
 
 
 class Shared:
-    """The one store and job engine of this process, for all its visitors."""
+    """What this process has one of, for all its visitors: results, job engine, slow results."""
 
     def __init__(self, folder: Path) -> None:
         self.store = Store(folder)
         self.engine = Engine(self.store)
+        self.derived = Derived(self.store)
         self._warming: threading.Thread | None = None
 
     def warm_up(self) -> None:
@@ -98,6 +102,19 @@ def chosen_run(runs: list[Run]) -> Run:
 
 
 # ----------------------------------------------------------------------------- computed once
+
+
+def when_at_rest(work: Callable[..., object], *arguments: object) -> None:
+    """Does it in the background once this visitor's pages rest: it would slow down a moving slider.
+
+    Only what was asked for last is done.
+    """
+    if waiting := st.session_state.get("when_at_rest"):
+        waiting.cancel()
+    waiting = threading.Timer(REST, work, arguments)
+    waiting.daemon = True
+    waiting.start()
+    st.session_state["when_at_rest"] = waiting
 
 
 def task_space(run: Run, epochs: tuple[int, ...], features: tuple[str, ...]) -> TaskSpace:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
@@ -15,11 +15,14 @@ from app import state
 from app.charts.training import learning_curve
 from app.live_slider import live_slider
 from stg_core.datamap import FEATURES
+from stg_core.derived import Answer, Derived, stability_question
 from stg_core.errors import UserError
 from stg_core.jobs import Job
 from stg_core.store import Run
 
 if TYPE_CHECKING:
+    from streamlit.delta_generator import DeltaGenerator
+
     from stg_core.grouping import Grouping, TaskSpace
 
 POLL = 0.5  # seconds between two looks at a running job
@@ -103,6 +106,15 @@ def when(run: Run) -> datetime | None:
 
 
 @dataclass(frozen=True)
+class Input:
+    """What of a run is compared, and how its tasks are grouped."""
+
+    method: str
+    epochs: tuple[int, ...]
+    features: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Chosen:
     """What the grouping controls say: the tasks as points, their grouping, a colour per cluster."""
 
@@ -113,15 +125,22 @@ class Chosen:
 
 def choose_grouping(run: Run) -> Chosen | None:
     """The controls of a grouping, for use within a fragment; None where there is one task only."""
+    if len(run.summary.tasks) < 2:
+        st.info("This run has a single task: grouping needs two or more.")
+        return None
+    sliders = st.container()
+    with st.expander("Method, epochs and features", icon=":material/tune:"):
+        given = choose_input(run, st.columns(3))
+    with sliders:
+        return choose_clusters(run, given)
+
+
+def choose_clusters(run: Run, given: Input) -> Chosen:
+    """The two sliders of a grouping, for use within a fragment."""
     from stg_core.grouping import cluster_colours, group_tasks
 
     n_tasks = len(run.summary.tasks)
-    if n_tasks < 2:
-        st.info("This run has a single task: grouping needs two or more.")
-        return None
     left, right = st.columns(2, gap="large")
-    with st.expander("Method, epochs and features", icon=":material/tune:"):
-        method, epochs, features = choose_input(run)
     with left:
         k = live_slider(
             "Clusters (k)",
@@ -138,22 +157,30 @@ def choose_grouping(run: Run) -> Chosen | None:
             key="fuzzifier",
             help="Near 1 every task belongs to one cluster; larger shares it out. Of no effect on"
             " the methods hard and points.",
-            disabled=method in ("hard", "points"),
+            disabled=given.method in ("hard", "points"),
             show="{:.2f}".format,
         )
-    space = state.task_space(run, epochs, features)
-    grouping = group_tasks(space, k, fuzzifier, method)
+    space = state.task_space(run, given.epochs, given.features)
+    grouping = group_tasks(space, k, fuzzifier, given.method)
     usual = state.task_space(run, tuple(run.summary.epochs.tolist()), FEATURES)
     colours = cluster_colours(usual, grouping.labels, k)
-    space.compute_ahead(k)
+    state.when_at_rest(look_ahead, state.shared().derived, run, space, k)
     return Chosen(space, grouping, colours.tolist())
 
 
-def choose_input(run: Run) -> tuple[str, tuple[int, ...], tuple[str, ...]]:
-    """Method, recorded epochs and features."""
+def look_ahead(derived: Derived, run: Run, space: TaskSpace, k: int) -> None:
+    """Spares the sliders k-means: for every k once stability is computed, till then near this k."""
+    stability = derived.get(stability_question(run, space)).value
+    if stability:
+        space.remember({max(labels) + 1: labels for labels in stability["labels"]})
+    else:
+        space.compute_ahead(k)
+
+
+def choose_input(run: Run, places: Sequence[DeltaGenerator]) -> Input:
+    """Method, recorded epochs and features, each in its place."""
     recorded = run.summary.epochs.tolist()
-    columns = st.columns(3)
-    method = columns[0].selectbox(
+    method = places[0].selectbox(
         "Method",
         METHODS,
         key="method",
@@ -161,7 +188,7 @@ def choose_input(run: Run) -> tuple[str, tuple[int, ...], tuple[str, ...]]:
         help="soft: k-means, then shares by distance. hard: k-means alone. fcm: fuzzy c-means,"
         " iterated. points: each training point votes.",
     )
-    epochs = columns[1].pills(
+    epochs = places[1].pills(
         "Recorded epochs",
         recorded,
         selection_mode="multi",
@@ -170,7 +197,7 @@ def choose_input(run: Run) -> tuple[str, tuple[int, ...], tuple[str, ...]]:
         bind="query-params",
         help="The data maps of these epochs are compared.",
     )
-    features = columns[2].pills(
+    features = places[2].pills(
         "Features",
         FEATURES,
         selection_mode="multi",
@@ -179,7 +206,24 @@ def choose_input(run: Run) -> tuple[str, tuple[int, ...], tuple[str, ...]]:
         bind="query-params",
         help="What of the data maps is compared.",
     )
-    return method, tuple(sorted(epochs)), tuple(f for f in FEATURES if f in features)
+    return Input(method, tuple(sorted(epochs)), tuple(f for f in FEATURES if f in features))
+
+
+# ---------------------------------------------------------------------------------- slow results
+
+
+def wait_for(answer: Answer[Any], ask: Callable[[], Answer[Any]]) -> None:
+    """Looks again until a slow result is there; where it failed, says so and offers it again."""
+
+    def look() -> None:
+        if not ask().pending:
+            st.rerun()
+
+    if answer.pending:
+        st.fragment(look, run_every=POLL)()
+    elif answer.problem:
+        st.warning(plain(answer.problem), icon=":material/warning:")
+        st.button("Try again", on_click=state.shared().derived.ask_again, icon=":material/refresh:")
 
 
 # ------------------------------------------------------------------------------------------ jobs

@@ -2,81 +2,187 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from urllib.parse import urlencode, urlsplit, urlunsplit
 
-import numpy as np
 import pandas as pd
 import streamlit as st
-from numpy.typing import NDArray
 
-from app import widgets
-from app.charts.grouping import membership_heatmap
+from app import state, widgets
+from app.charts import grouping as charts
+from app.widgets import Chosen, Input
+from stg_core.derived import Answer
 from stg_core.store import Run
 
-if TYPE_CHECKING:
-    from stg_core.grouping import Grouping
+ALIKE = (
+    "All tasks have the same data maps here, so nothing tells them apart: how they share the"
+    " clusters says nothing."
+)
 
-QUALITY = {
-    "inertia": (
-        "Inertia",
-        ",.0f",
-        "Squared distances of the tasks to their cluster; lower is tighter.",
-    ),
-    "silhouette": (
-        "Silhouette",
-        ".3f",
-        "How much nearer a task is to its own cluster than to the next: −1 to 1, higher is better.",
-    ),
-    "partition_coefficient": (
-        "Partition coefficient",
-        ".3f",
-        "How clear-cut the memberships are: 1/k is undecided, 1 is hard.",
-    ),
-    "xie_beni": (
-        "Xie–Beni",
-        ".3f",
-        "Spread within clusters over distance between them; lower is better.",
-    ),
+
+def memberships(run: Run, chosen: Chosen) -> None:
+    wanted = state.kept("map")
+    wanted = wanted if wanted in charts.MAPS else "umap"
+    state.keep("map", wanted, default="umap")
+    derived = state.shared().derived
+    answer = derived.layout(run, chosen.space, wanted)
+    shown, layout, note = wanted, answer.value, ""
+    if layout is None:
+        shown, layout = "pca", derived.layout(run, chosen.space, "pca").value
+        note = f"{charts.MAPS[wanted][0]} is being computed: this is PCA"
+    if answer.problem:
+        note = f"{charts.MAPS[wanted][0]} failed: this is PCA"
+    assert layout is not None
+    charts.memberships(chosen.grouping, chosen.colours, layout, shown, wanted, note)
+    widgets.wait_for(answer, lambda: derived.layout(run, chosen.space, wanted))
+
+
+def clusters(run: Run, chosen: Chosen) -> None:
+    charts.cluster_cards(chosen.grouping, chosen.colours)
+
+
+def which_k(run: Run, chosen: Chosen) -> None:
+    grouping, derived = chosen.grouping, state.shared().derived
+
+    def ask() -> Answer:
+        return derived.choice(run, chosen.space, grouping.fuzzifier, grouping.method)
+
+    answer = ask()
+    if answer.pending:
+        st.info(
+            "All tasks are grouped again and again on resampled training points, for every k. This"
+            " takes up to a minute, once for this run and choice of data maps.",
+            icon=":material/hourglass_empty:",
+        )
+    elif choice := answer.value:
+        text, button = st.columns([4, 1], vertical_alignment="center")
+        text.markdown(f"**{choice.why}**")
+        if choice.suggested is not None:
+            button.button(
+                f"Take k = {choice.suggested}",
+                disabled=choice.suggested == grouping.k,
+                on_click=state.keep,
+                args=("k", str(choice.suggested)),
+                width="stretch",
+                help="Moves the slider to the suggested number of clusters.",
+            )
+        if choice.ks:
+            charts.every_k(choice, grouping.k)
+    widgets.wait_for(answer, ask)
+
+
+def distances(run: Run, chosen: Chosen) -> None:
+    from stg_core.layout import dendrogram
+
+    tree = dendrogram(chosen.space)
+    charts.distances(chosen.space, tree, chosen.grouping, chosen.colours)
+
+
+def export(run: Run, chosen: Chosen) -> None:
+    grouping = chosen.grouping
+    name = f"memberships-{run.spec.group.name}-k{grouping.k}-m{grouping.fuzzifier:.2f}"
+    st.markdown("**Memberships** of this grouping, in full precision")
+    with st.container(horizontal=True):
+        st.download_button(
+            "CSV",
+            data=lambda: table(chosen).to_csv().encode(),
+            file_name=f"{name}.csv",
+            mime="text/csv",
+            on_click="ignore",
+            icon=":material/download:",
+            help="A row per task, a column per cluster; a row sums to 1.",
+        )
+        st.download_button(
+            "JSON",
+            data=lambda: json.dumps(described(run, chosen), indent=1).encode(),
+            file_name=f"{name}.json",
+            mime="application/json",
+            on_click="ignore",
+            icon=":material/download:",
+            help="The same with the run, the choices, the clusters and their quality.",
+        )
+    st.markdown("**Pictures**: each has its own buttons SVG and PNG, above it on the right.")
+    st.markdown("**Link** to this very grouping, on every machine that has the run")
+    st.code(link(chosen), language=None, wrap_lines=True)
+
+
+def table(chosen: Chosen) -> pd.DataFrame:
+    grouping = chosen.grouping
+    columns = [f"cluster {j + 1}" for j in range(grouping.k)]
+    index = pd.Index(grouping.tasks, name="task")
+    return pd.DataFrame(grouping.memberships, index=index, columns=columns)
+
+
+def described(run: Run, chosen: Chosen) -> dict[str, object]:
+    grouping = chosen.grouping
+    return {
+        "run": run.id,
+        "title": run.title,
+        "k": grouping.k,
+        "fuzzifier": grouping.fuzzifier,
+        "method": grouping.method,
+        "recorded_epochs": chosen.space.epochs,
+        "features": chosen.space.features,
+        "quality": grouping.quality,
+        "clusters": {
+            task: int(label) + 1
+            for task, label in zip(grouping.tasks, grouping.labels, strict=True)
+        },
+        "memberships": {
+            task: row
+            for task, row in zip(grouping.tasks, grouping.memberships.tolist(), strict=True)
+        },
+    }
+
+
+def link(chosen: Chosen) -> str:
+    """The address of this page with every choice, those left at their defaults too."""
+    told = {name: st.query_params.get_all(name) for name in st.query_params if name != "show"}
+    told["k"] = [str(chosen.grouping.k)]
+    told["fuzzifier"] = [str(chosen.grouping.fuzzifier)]
+    parts = urlsplit(st.context.url or "")
+    return urlunsplit((parts.scheme, parts.netloc, parts.path, urlencode(told, doseq=True), ""))
+
+
+VIEWS = {
+    "Memberships": memberships,
+    "Clusters": clusters,
+    "Which k?": which_k,
+    "Distances": distances,
+    "Export": export,
 }
 
 
 @st.fragment
-def explore(run: Run) -> None:
-    """In a fragment: a slider moves the pictures, and nothing else runs again."""
+def explore(run: Run, given: Input, view: str) -> None:
+    """In a fragment: a slider moves these pictures, and nothing else runs again."""
     with widgets.user_errors():
-        if chosen := widgets.choose_grouping(run):
-            show(run, chosen.grouping)
+        chosen = widgets.choose_clusters(run, given)
+        if not chosen.space.distances.any():
+            st.info(ALIKE, icon=":material/info:")
+        VIEWS[view](run, chosen)
 
 
-def show(run: Run, grouping: Grouping) -> None:
-    for column, (name, (label, style, explanation)) in zip(
-        st.columns(len(QUALITY)), QUALITY.items(), strict=True
-    ):
-        value = grouping.quality[name]
-        shown = "–" if value is None else format(value, style)
-        column.metric(label, shown, border=True, help=explanation)
-    membership_heatmap(grouping.tasks, grouping.memberships, grouping.labels)
-    st.download_button(
-        "Download memberships (CSV)",
-        data=lambda: table(grouping.tasks, grouping.memberships).to_csv().encode(),
-        file_name=f"memberships-{run.spec.group.name}-k{grouping.k}.csv",
-        mime="text/csv",
-        on_click="ignore",
-        icon=":material/download:",
-    )
+@st.fragment
+def views(run: Run, given: Input) -> None:
+    tabs = st.tabs([*VIEWS], key="show", bind="query-params", on_change="rerun")
+    for tab, view in zip(tabs, VIEWS, strict=True):
+        if tab.open:
+            with tab:
+                explore(run, given, view)
 
 
-def table(tasks: tuple[str, ...], memberships: NDArray[np.float64]) -> pd.DataFrame:
-    frame = pd.DataFrame(memberships, index=pd.Index(tasks, name="task"))
-    frame.columns = [f"cluster {j + 1}" for j in range(frame.shape[1])]
-    return frame
-
-
-st.title("Grouping")
-st.markdown(
-    "Tasks whose data maps look alike are learned alike. Each row says how much of a task belongs"
-    " to each cluster; a row sums to 1."
+title, chooser, input_ = st.columns([3, 4, 3], vertical_alignment="bottom")
+title.title("Grouping")
+with chooser:
+    run = widgets.choose_run()
+st.caption(
+    "Tasks whose data maps look alike are learned alike. Move the sliders to see which of them"
+    " belong together, and how much."
 )
-run = widgets.choose_run()
-if run:
-    explore(run)
+if run and len(run.summary.tasks) < 2:
+    st.info("This run has a single task: grouping needs two or more.")
+elif run:
+    with input_.popover("Method, epochs, features", icon=":material/tune:", width="stretch"):
+        given = widgets.choose_input(run, [st.container() for _ in range(3)])
+    views(run, given)

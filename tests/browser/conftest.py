@@ -63,6 +63,13 @@ def _wait_for(app: subprocess.Popen[bytes], url: str, log: Path) -> None:
     raise AssertionError(f"The app did not start:\n{log.read_text()}")
 
 
+def keep_screenshot(page: Page, name: str) -> None:
+    """Keeps what a page looks like in tests/artifacts, or where STG_ARTIFACTS says."""
+    folder = Path(os.environ.get("STG_ARTIFACTS") or ROOT / "tests" / "artifacts")
+    folder.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=folder / f"{name}.png")
+
+
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with served(tmp_path_factory.mktemp("app")) as url:

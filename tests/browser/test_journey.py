@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.conftest import ROOT
+from tests.browser.conftest import keep_screenshot as screenshot
 
 pytestmark = pytest.mark.browser
 
@@ -25,7 +25,7 @@ def settled(page: Page) -> None:
 
 
 def chart(page: Page) -> Locator:
-    drawn = page.get_by_test_id("stVegaLiteChart").locator("canvas.marks, svg.marks").first
+    drawn = page.locator("[data-testid=stVegaLiteChart] .marks, figure.memberships .stage").first
     drawn.wait_for()
     return drawn
 
@@ -38,12 +38,6 @@ def expect_change(page: Page, before: bytes) -> bytes:
         if now != before:
             return now
     raise AssertionError("the heatmap did not change")
-
-
-def screenshot(page: Page, name: str) -> None:
-    folder = ROOT / "artifacts"
-    folder.mkdir(exist_ok=True)
-    page.screenshot(path=folder / f"{name}.png")
 
 
 def test_a_fresh_machine_opens_on_bundled_results(

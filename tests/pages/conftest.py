@@ -7,12 +7,16 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, ClassVar
 
+import numpy as np
 import pytest
 import streamlit as st
+from numpy.typing import NDArray
 from streamlit.testing.v1 import AppTest
 
 from stg_core import jobs, store
+from stg_core.derived import Answer, Derived, Question
 from stg_core.jobs import Job
 from stg_core.spec import TrainingSpec
 from stg_core.store import Run, Store
@@ -57,6 +61,27 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> type[StandInEngine]:
     return StandInEngine
 
 
+class StandInDerived(Derived):
+    """Slow results as a test gives them, by the first word of their command; no process begins."""
+
+    given: ClassVar[dict[str, Answer[Any]]] = {}
+
+    def get(self, question: Question) -> Answer[Any]:
+        if question.key in self._known:
+            return Answer(self._known[question.key])
+        return self.given.get(question.words[0], Answer())
+
+    def ask_again(self) -> None:
+        self.given.clear()
+
+
+@pytest.fixture
+def derived(monkeypatch: pytest.MonkeyPatch) -> type[StandInDerived]:
+    StandInDerived.given.clear()
+    monkeypatch.setattr("app.state.Derived", StandInDerived)
+    return StandInDerived
+
+
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Two epochs of digits, in a results folder of their own."""
@@ -81,7 +106,10 @@ def smaller(trained: Run) -> Iterator[Run]:
 
 @pytest.fixture
 def open_app(
-    engine: type[StandInEngine], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    engine: type[StandInEngine],
+    derived: type[StandInDerived],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> Iterator[OpenApp]:
     """Opens a page, by its name, on the results of a run; without any run where there is none."""
 
@@ -124,9 +152,18 @@ class Slider:
 
 def slider(app: AppTest, label: str) -> Slider:
     """The live slider with this label."""
-    shown = (json.loads(component.proto.json) for component in app.get("bidi_component"))
-    (data,) = (data for data in shown if data.get("label") == label)
+    shown = [component.proto for component in app.get("bidi_component")]
+    found = [json.loads(proto.json) for proto in shown if proto.WhichOneof("data") == "json"]
+    (data,) = (data for data in found if data.get("label") == label)
     return Slider(data["texts"], data["texts"][data["index"]], data["disabled"])
+
+
+def picture(app: AppTest, name: str) -> tuple[dict[str, Any], NDArray[np.float32]]:
+    """Header and numbers of the picture component with this name."""
+    shown = [component.proto for component in app.get("bidi_component")]
+    (message,) = (proto.bytes for proto in shown if proto.component_name == f"stg_explorer.{name}")
+    size = int.from_bytes(message[:4], "little")
+    return json.loads(message[4 : 4 + size]), np.frombuffer(message[4 + size :], dtype="<f4")
 
 
 def move(app: AppTest, key: str, value: str) -> AppTest:

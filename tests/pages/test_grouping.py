@@ -2,10 +2,45 @@
 
 from __future__ import annotations
 
-import pytest
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
-from stg_core.store import Run
-from tests.pages.conftest import OpenApp, move, slider
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from streamlit.testing.v1 import AppTest
+
+from stg_core.choosing import stability
+from stg_core.datamap import DataMapSummary, summarise
+from stg_core.derived import Answer
+from stg_core.grouping import TaskSpace, group_tasks
+from stg_core.spec import TrainingSpec
+from stg_core.store import Run, Store, write_spec
+from stg_core.tasks import custom_group
+from stg_core.training import train
+from tests.conftest import realistic_maps
+from tests.pages.conftest import OpenApp, StandInDerived, move, picture, slider, texts
+
+VIEWS = ("Memberships", "Clusters", "Which k?", "Distances", "Export")
+
+
+def shares(app: AppTest) -> NDArray[np.float32]:
+    header, values = picture(app, "memberships")
+    return values.reshape(len(header["names"]), -1)
+
+
+def quality(app: AppTest) -> dict[str, str]:
+    return {label: value for label, value, _ in picture(app, "memberships")[0]["quality"]}
+
+
+def page_of(run: Run, view: str = "Memberships") -> dict[str, str]:
+    return {"run": run.id, "show": view}
+
+
+# ------------------------------------------------------------------------------------- the sliders
 
 
 def test_grouping_follows_both_sliders(open_app: OpenApp, trained: Run) -> None:
@@ -14,14 +49,29 @@ def test_grouping_follows_both_sliders(open_app: OpenApp, trained: Run) -> None:
     k, fuzzifier = slider(app, "Clusters (k)"), slider(app, "Fuzzifier (m)")
     assert (k.values[0], k.values[-1], k.value) == ("2", "15", "3")
     assert (fuzzifier.values[0], fuzzifier.values[-1], fuzzifier.value) == ("1.01", "3.00", "2.00")
-    before = {metric.label: metric.value for metric in app.metric}
+    before = quality(app)
     assert set(before) == {"Inertia", "Silhouette", "Partition coefficient", "Xie–Beni"}
+    assert shares(app).shape == (15, 3)
     move(app, "k", "6")
     move(app, "fuzzifier", "1.01")
-    after = {metric.label: metric.value for metric in app.metric}
+    after = quality(app)
     assert not app.exception
     assert float(after["Inertia"]) < float(before["Inertia"])
     assert float(after["Partition coefficient"]) > float(before["Partition coefficient"])
+    assert shares(app).shape == (15, 6)
+
+
+def test_the_pictures_show_the_memberships_of_the_library(open_app: OpenApp, trained: Run) -> None:
+    app = open_app("grouping", trained, k="4", fuzzifier="1.7")
+    expected = group_tasks(TaskSpace(trained.summary), 4, 1.7)
+    np.testing.assert_allclose(shares(app), expected.memberships, atol=1e-6)
+    header, _ = picture(app, "memberships")
+    assert header["labels"] == expected.labels.tolist()
+    assert len(set(header["colours"])) == 4
+    ordered = expected.labels[header["order"]]
+    assert (np.diff(ordered) >= 0).all(), "tasks stand by cluster"
+    for task, label in zip(expected.tasks, expected.labels, strict=True):
+        assert task in header["alt"]["memberships"].split(f"cluster {label + 1}: ")[1].split(";")[0]
 
 
 @pytest.mark.parametrize("k", ["2", "15"])
@@ -53,3 +103,222 @@ def test_no_feature_is_an_error_in_one_sentence(open_app: OpenApp, trained: Run)
     app.button_group(key="features").set_value([]).run()
     assert not app.exception
     assert "Choose features" in app.error[0].value
+
+
+def test_colours_stay_when_k_moves_by_one_and_back(open_app: OpenApp, trained: Run) -> None:
+    app = open_app("grouping", trained, k="4")
+    before = picture(app, "memberships")[0]["colours"]
+    move(app, "k", "5")
+    between = picture(app, "memberships")[0]["colours"]
+    assert set(before) < set(between), "one colour more, and the others as before"
+    move(app, "k", "4")
+    assert picture(app, "memberships")[0]["colours"] == before
+
+
+# ----------------------------------------------------------------------------- the map of the tasks
+
+
+def test_the_map_is_pca_until_umap_is_computed(
+    open_app: OpenApp, trained: Run, derived: type[StandInDerived]
+) -> None:
+    app = open_app("grouping", trained)
+    header, _ = picture(app, "memberships")
+    assert header["map"] == "umap"
+    assert "UMAP is being computed: this is PCA" in header["notes"]
+    positions = np.arange(30.0).reshape(15, 2)
+    found = {"positions": positions.tolist(), "correlation": 0.8, "note": ""}
+    derived.given["layout"] = Answer(found)
+    header, _ = picture(app.run(), "memberships")
+    assert header["positions"] == positions.tolist()
+    assert not any("being computed" in note for note in header["notes"])
+    assert any("0.80" in note for note in header["notes"])
+
+
+@pytest.mark.parametrize("kind", ["pca", "mds"])
+def test_the_kind_of_map_is_in_the_link(open_app: OpenApp, trained: Run, kind: str) -> None:
+    header, _ = picture(open_app("grouping", trained, map=kind), "memberships")
+    assert header["map"] == kind
+    positions = np.array(header["positions"])
+    true = TaskSpace(trained.summary).distances
+    near = np.abs(positions[:, None] - positions[None]).max(axis=-1) <= true + 1e-3
+    assert kind == "mds" or near.all(), "a projection brings no tasks further apart"
+
+
+def test_a_umap_that_failed_says_so_and_is_offered_again(
+    open_app: OpenApp, trained: Run, derived: type[StandInDerived]
+) -> None:
+    derived.given["layout"] = Answer(problem="Its process was ended (SIGKILL).")
+    app = open_app("grouping", trained)
+    assert "UMAP failed: this is PCA" in picture(app, "memberships")[0]["notes"]
+    assert "SIGKILL" in app.warning[0].value
+    next(button for button in app.button if button.label == "Try again").click().run()
+    assert not app.warning and not app.exception
+    assert "UMAP is being computed: this is PCA" in picture(app, "memberships")[0]["notes"]
+
+
+# -------------------------------------------------------------------------------------- the marks
+
+
+def test_a_link_marks_its_task_in_every_picture(open_app: OpenApp, trained: Run) -> None:
+    for view, component in (
+        ("Memberships", "memberships"),
+        ("Clusters", "clusters"),
+        ("Distances", "distances"),
+    ):
+        app = open_app("grouping", trained, marked="Odd", **page_of(trained, view))
+        assert not app.exception
+        assert picture(app, component)[0]["chosen"] == "Odd"
+
+
+def test_a_task_that_the_run_lacks_is_not_marked(open_app: OpenApp, trained: Run) -> None:
+    app = open_app("grouping", trained, marked="Unicorn")
+    assert not app.exception
+    assert picture(app, "memberships")[0]["chosen"] is None
+
+
+# ---------------------------------------------------------------------------------- the other views
+
+
+def test_a_card_per_cluster_with_its_tasks_by_share(open_app: OpenApp, trained: Run) -> None:
+    app = open_app("grouping", trained, k="4", **page_of(trained, "Clusters"))
+    expected = group_tasks(TaskSpace(trained.summary), 4)
+    cards = picture(app, "clusters")[0]["cards"]
+    assert len(cards) == 4
+    for j, card in enumerate(cards):
+        own = {t: expected.memberships[i, j] for i, t in enumerate(expected.tasks)}
+        members = {
+            t for t, label in zip(expected.tasks, expected.labels, strict=True) if label == j
+        }
+        assert {task for task, _ in card["tasks"]} == members
+        values = [share for _, share in card["tasks"]]
+        assert values == sorted(values, reverse=True)
+        assert values == pytest.approx([own[task] for task, _ in card["tasks"]])
+        assert f"Most typical: {card['tasks'][0][0]}" in card["about"]
+
+
+def test_which_k_is_suggested_with_a_reason_and_taken_over(
+    open_app: OpenApp, trained: Run, derived: type[StandInDerived]
+) -> None:
+    app = open_app("grouping", trained, k="9", **page_of(trained, "Which k?"))
+    assert not app.exception
+    assert "on resampled training points" in app.info[0].value
+    derived.given["choose"] = Answer(asdict(stability(TaskSpace(trained.summary))))
+    app.run()
+    assert not app.info
+    header, _ = picture(app, "choice")
+    assert header["ks"] == list(range(2, 15))
+    assert header["chosen"] == "9"
+    titles = [measure["title"] for measure in header["measures"]]
+    assert titles == ["Inertia", "Silhouette", "Partition coefficient", "Xie–Beni", "Stability"]
+    assert all(measure["note"] for measure in header["measures"])
+    inertia = header["measures"][0]["values"]
+    assert inertia == sorted(inertia, reverse=True)
+    suggested = header["suggested"]
+    assert f"k = {suggested}" in texts(app)
+    next(b for b in app.button if b.label == f"Take k = {suggested}").click().run()
+    assert slider(app, "Clusters (k)").value == str(suggested)
+    assert picture(app, "choice")[0]["chosen"] == str(suggested)
+
+
+def test_a_choice_of_k_that_failed_is_offered_again(
+    open_app: OpenApp, trained: Run, derived: type[StandInDerived]
+) -> None:
+    derived.given["choose"] = Answer(problem="It took longer than 15 minutes and was given up.")
+    app = open_app("grouping", trained, **page_of(trained, "Which k?"))
+    assert "given up" in app.warning[0].value
+    assert any(button.label == "Try again" for button in app.button)
+
+
+def test_distances_are_those_of_the_task_vectors(open_app: OpenApp, trained: Run) -> None:
+    app = open_app("grouping", trained, **page_of(trained, "Distances"))
+    assert not app.exception
+    header, values = picture(app, "distances")
+    space = TaskSpace(trained.summary)
+    np.testing.assert_allclose(values.reshape(15, 15), space.distances, rtol=1e-5, atol=1e-5)
+    assert sorted(header["order"]) == list(range(15))
+    assert len(header["tree"]) == 3 * 14
+    nearest = header["alt"]["distances"].split("nearest two tasks are ")[1].rstrip(".")
+    first, second = (space.tasks.index(task) for task in nearest.split(" and "))
+    assert space.distances[first, second] == pytest.approx(header["range"][0])
+
+
+# ------------------------------------------------------------------------------------------ export
+
+
+def test_the_link_of_the_export_shows_the_same(open_app: OpenApp, trained: Run) -> None:
+    chosen = {"k": "5", "fuzzifier": "1.5", "method": "fcm", "map": "mds", "marked": "Odd"}
+    app = open_app("grouping", trained, **chosen, **page_of(trained, "Export"))
+    assert not app.exception
+    told = {name: values[0] for name, values in parse_qs(urlsplit(app.code[0].value).query).items()}
+    assert told["run"] == trained.id
+    again = open_app("grouping", trained, **told)
+    expected = group_tasks(TaskSpace(trained.summary), 5, 1.5, "fcm")
+    np.testing.assert_allclose(shares(again), expected.memberships, atol=1e-6)
+    header, _ = picture(again, "memberships")
+    assert (header["map"], header["chosen"]) == ("mds", "Odd")
+
+
+# ------------------------------------------------------------------------------------ empty states
+
+
+@pytest.fixture
+def pair(trained: Run) -> Iterator[Run]:
+    """A run of two tasks beside `trained`."""
+    kept = Store(trained.folder.parents[1])
+    spec = TrainingSpec(custom_group("digits", ["0", "1"]), epochs=2)
+    run = kept.save(train(spec, folder=kept.work_folder(spec.key)))
+    yield run
+    shutil.rmtree(run.folder)
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_two_tasks_are_two_clusters(open_app: OpenApp, pair: Run, view: str) -> None:
+    app = open_app("grouping", pair, **page_of(pair, view))
+    assert not app.exception and not app.error
+    assert slider(app, "Clusters (k)").values == ["2"]
+
+
+def test_a_single_task_is_told_that_grouping_needs_two(
+    open_app: OpenApp, trained: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    show_alike(monkeypatch, ("only one",))
+    app = open_app("grouping", trained)
+    assert not app.exception and not app.error
+    assert "needs two or more" in app.info[0].value
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_tasks_that_are_all_alike_are_said_to_be(
+    open_app: OpenApp,
+    trained: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    derived: type[StandInDerived],
+    view: str,
+) -> None:
+    alike = show_alike(monkeypatch, trained.spec.tasks)
+    derived.given["choose"] = Answer(asdict(stability(TaskSpace(alike))))
+    derived.given["layout"] = Answer(problem="UMAP has nothing to work on.")
+    app = open_app("grouping", trained, **page_of(trained, view))
+    assert not app.exception and not app.error
+    assert "nothing tells them apart" in app.info[0].value
+
+
+def show_alike(monkeypatch: pytest.MonkeyPatch, tasks: tuple[str, ...]) -> DataMapSummary:
+    """Lets every run have these tasks, all with the same data maps."""
+    maps, labels = realistic_maps(1, 200, (2, 3))
+    n = len(tasks)
+    summary = summarise(np.repeat(maps, n, axis=2), np.repeat(labels, n, 1), tasks, (2, 3))
+    monkeypatch.setattr(Run, "summary", summary)
+    return summary
+
+
+def test_a_run_without_data_maps_says_so(open_app: OpenApp, trained: Run, tmp_path: Path) -> None:
+    kept = Store(tmp_path / "without")
+    folder = kept.work_folder("copy")
+    shutil.copytree(trained.folder, folder, dirs_exist_ok=True)
+    (folder / "summary.npz").unlink()
+    (folder / "datamaps.npy").unlink()
+    write_spec(folder, trained.spec, trained.provenance)
+    app = open_app("grouping", kept.keep(folder, trained.spec.key))
+    assert not app.exception
+    assert "has no data maps" in app.error[0].value

@@ -1,0 +1,139 @@
+"""Pictures of tasks, drawn on canvas and linked in the browser.
+
+What a slider moves is drawn here and not by Vega: a picture is redrawn in milliseconds. A task that
+is pointed at in one picture is marked in all of them at once, without a rerun; a task that is
+clicked stays marked, in the URL as `marked`. Each picture exports itself as SVG and PNG.
+
+A picture's header holds what its JavaScript reads: `names` (of what can be pointed at) with what
+each one `says`, `alt` (a text alternative per picture) and `file` (the end of an exported file's
+name), and what the charts that draw with it add.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import streamlit as st
+from numpy.typing import NDArray
+
+from app import state
+
+FOLDER = Path(__file__).parent
+SHARED = ("pen", "theme", "view")
+WALK = "Arrow keys walk through the tasks, Enter marks one everywhere, Escape takes it back."
+
+HEATMAP = '<figure class="memberships"></figure>'
+MAP = '<figure class="map"><div class="kinds" role="radiogroup" aria-label="Map"></div></figure>'
+
+
+def _component(name: str, html: str, *scripts: str) -> Any:
+    sources = [(FOLDER / f"{script}.js").read_text() for script in (*SHARED, *scripts)]
+    return st.components.v2.component(
+        f"stg_explorer.{name}",
+        html=f'<div class="view">{html}</div>',
+        css=(FOLDER / "view.css").read_text(),
+        js="\n".join(sources),
+    )
+
+
+_heatmap = _component("heatmap", HEATMAP, "heatmap", "map", "memberships")
+_memberships = _component(
+    "memberships",
+    f'<dl class="quality"></dl><div class="pictures">{HEATMAP}{MAP}</div>',
+    "heatmap",
+    "map",
+    "memberships",
+)
+_clusters = _component("clusters", '<div class="cards"></div>', "clusters")
+_distances = _component("distances", '<figure class="distances"></figure>', "heatmap", "distances")
+_choice = _component("choice", '<figure class="which-k"></figure>', "heatmap", "choice")
+
+NOTHING: NDArray[np.float64] = np.empty(0)
+
+
+def heatmap(header: dict[str, Any], memberships: NDArray[np.float64], key: str) -> None:
+    """Membership heatmap alone."""
+    _show_tasks(_heatmap, key, header, memberships)
+
+
+def memberships(header: dict[str, Any], memberships: NDArray[np.float64]) -> None:
+    """Quality, membership heatmap and map of the tasks, whose kind is kept in the URL as `map`."""
+    key = "memberships pictures"
+
+    def chosen() -> None:
+        state.keep("map", st.session_state[key]["map"][0])
+
+    _show_tasks(_memberships, key, header, memberships, map=chosen)
+
+
+def clusters(header: dict[str, Any]) -> None:
+    """A card per cluster."""
+    _show_tasks(_clusters, "clusters pictures", header, NOTHING)
+
+
+def distances(header: dict[str, Any], distances: NDArray[np.float64]) -> None:
+    """Clustered heatmap of the distances with its dendrogram."""
+    _show_tasks(_distances, "distances pictures", header, distances)
+
+
+def choice(header: dict[str, Any], k: int, kept_as: str) -> None:
+    """Small charts over k; a click on them takes a k, as the slider of this key does."""
+    key = "choice pictures"
+
+    def chosen() -> None:
+        state.keep(kept_as, st.session_state[key]["chosen"][0])
+
+    told = {
+        "keys": "Arrow keys walk through the numbers of clusters, Enter takes one.",
+        "chosen": str(k),
+        "required": True,
+    }
+    _show(_choice, key, {**header, **told}, NOTHING, chosen=chosen)
+
+
+def marked(tasks: tuple[str, ...]) -> str | None:
+    """The task that the visitor has clicked, or that a link names."""
+    task = state.kept("marked")
+    return task if task in tasks else None
+
+
+def message(header: dict[str, Any], values: NDArray[np.float64]) -> bytes:
+    """Length of the JSON, the JSON, 32-bit floats: read in view.js."""
+    described = json.dumps(header, separators=(",", ":")).encode()
+    return struct.pack("<I", len(described)) + described + values.astype("<f4").tobytes()
+
+
+def _show_tasks(
+    component: Any,
+    key: str,
+    header: dict[str, Any],
+    values: NDArray[np.float64],
+    **changed: Callable[[], None],
+) -> None:
+    def chosen() -> None:
+        state.keep("marked", st.session_state[key]["chosen"][0])
+
+    task = marked(header["names"])
+    state.keep("marked", task)
+    told = {"keys": WALK, "chosen": task}
+    _show(component, key, {**header, **told}, values, chosen=chosen, **changed)
+
+
+def _show(
+    component: Any,
+    key: str,
+    header: dict[str, Any],
+    values: NDArray[np.float64],
+    **changed: Callable[[], None],
+) -> None:
+    component(
+        key=key,
+        data=message(header, values),
+        default=dict.fromkeys(changed),
+        **{f"on_{name}_change": call for name, call in changed.items()},
+    )

@@ -1,0 +1,75 @@
+// One card per cluster: its tasks with their shares, the most typical first.
+
+const FEW = 12; // tasks that a card shows before it is unfolded
+
+class Cards {
+  constructor(root) {
+    this.root = root;
+    this.marks = new Marks("tasks", () => this.mark());
+  }
+
+  show(message, send) {
+    this.data = read(message);
+    this.send = send;
+    this.marks.follow(this.data.chosen);
+    this.root.querySelector(".cards").replaceChildren(
+      ...this.data.cards.map((card, j) => this.card(card, j)),
+    );
+    this.mark();
+  }
+
+  card({ colour, tasks, about }, j) {
+    const number = element("span", { class: "number" }, String(j + 1));
+    number.style.background = colour;
+    number.style.color = inkOn(colour);
+    const count = `${tasks.length} ${tasks.length === 1 ? "task" : "tasks"}`;
+    const made = element("section", { class: "card", "aria-label": `Cluster ${j + 1}` });
+    made.style.borderTopColor = colour;
+    made.append(element("h4", {}, number, count));
+    made.append(...about.map((line) => element("p", {}, line)));
+    made.append(this.list(tasks.slice(0, FEW), colour));
+    if (tasks.length > FEW) {
+      const more = element("details", {}, element("summary", {}, `${tasks.length - FEW} more`));
+      more.append(this.list(tasks.slice(FEW), colour));
+      made.append(more);
+    }
+    return made;
+  }
+
+  list(tasks, colour) {
+    return element("ul", {}, ...tasks.map(([name, share]) => {
+      const bar = element("span", { class: "bar" });
+      bar.style.width = `${100 * share}%`;
+      bar.style.background = colour;
+      const value = element("span", { class: "share" }, share.toFixed(2));
+      const task = element("button", { type: "button" }, element("span", {}, name), value, bar);
+      task.value = name;
+      task.onpointerenter = task.onfocus = () => this.marks.hover(name);
+      task.onpointerleave = task.onblur = () => this.marks.hover(null);
+      task.onclick = () => this.choose(name);
+      return element("li", {}, task);
+    }));
+  }
+
+  choose(name) {
+    const chosen = name === this.marks.chosen ? null : name;
+    this.marks.choose(chosen, (value) => this.send("chosen", value));
+  }
+
+  mark() {
+    for (const task of this.root.querySelectorAll("li button")) {
+      task.classList.toggle("hovered", task.value === this.marks.hovered);
+      task.setAttribute("aria-pressed", String(task.value === this.marks.chosen));
+    }
+  }
+
+  end() {
+    this.marks.end();
+  }
+}
+
+export default function ({ data, parentElement, setStateValue }) {
+  const view = viewOf(parentElement, () => new Cards(parentElement));
+  view.show(data, setStateValue);
+  return view.close;
+}

@@ -1,0 +1,100 @@
+// Distances between the tasks, ordered by their dendrogram, which stands above them.
+
+const TREE = 96;
+
+const distances = {
+  name: "distances",
+
+  plan(data, width, theme) {
+    const n = data.names.length, size = 11;
+    const measure = (name) => textWidth(name, size, 400, theme.family);
+    const longest = Math.min(Math.max(...data.names.map(measure)), 150, width * 0.25);
+    const named = (width - longest - 14) / n >= 10;
+    const left = named ? Math.ceil(longest) + 16 : 8, top = 82 + TREE;
+    const cell = Math.min((width - left - 2) / n, 40, Math.max(900 / n, 13));
+    const place = new Array(n);
+    data.order.forEach((task, i) => (place[task] = i));
+    return { n, size, longest, cell, named, left, top, place, height: top + n * cell + 4 };
+  },
+
+  draw(pen, data, plan, theme) {
+    const { n, size, longest, cell, named, left, top } = plan;
+    pen.text(0, 10, "Distances between the tasks", { ...TITLE, fill: theme.text });
+    const note = named ? "" : "; point at a cell for its tasks";
+    pen.text(0, 30, `Tasks in the order of the tree: near leaves are alike${note}`, {
+      ...NOTE, fill: theme.faint,
+    });
+    this.legend(pen, data, theme, 0, 48);
+    this.tree(pen, data, plan, theme);
+    const [low, high] = data.range, span = high - low || 1, gap = cell >= 14 ? 1 : 0;
+    data.order.forEach((task, row) => {
+      const y = top + row * cell;
+      if (named) {
+        const name = shortened(data.names[task], longest, size, 400, theme.family);
+        pen.text(left - 10, y + cell / 2, name, { fill: theme.text, size, align: "right" });
+      }
+      pen.cell(left - 6, y, 4, cell, data.colours[data.labels[task]]);
+      data.order.forEach((other, column) => {
+        const near = 1 - (data.values[task * n + other] - low) / span;
+        const fill = row === column
+          ? theme.line
+          : theme.shades[Math.round(Math.min(Math.max(near, 0), 1) * (SHADES - 1))];
+        pen.cell(left + column * cell, y, cell - gap, cell - gap, fill);
+      });
+    });
+  },
+
+  legend(pen, data, theme, x, y) {
+    const [low, high] = data.range;
+    for (let i = 0; i < RAMP.width; i += 1) {
+      const shade = theme.shades[SHADES - 1 - Math.floor((i / RAMP.width) * SHADES)];
+      pen.cell(x + i, y, 1, RAMP.height, shade);
+    }
+    const tick = { size: 10, fill: theme.faint };
+    pen.text(x, y + RAMP.height + 8, low.toFixed(1), tick);
+    pen.text(x + RAMP.width, y + RAMP.height + 8, high.toFixed(1), { ...tick, align: "right" });
+    pen.text(x + RAMP.width + 10, y + 5, "Distance between task vectors", {
+      size: 10.5, fill: theme.faint,
+    });
+  },
+
+  /** Heights are distances too: where two branches meet, so far apart are they on average. */
+  tree(pen, data, plan, theme) {
+    const highest = Math.max(...data.tree.map((line) => Math.max(line[1], line[3])), 1e-12);
+    const across = (x) => plan.left + (x + 0.5) * plan.cell;
+    const up = (height) => plan.top - 3 - (height / highest) * (TREE - 12);
+    for (const [x0, y0, x1, y1] of data.tree) {
+      const points = [[across(x0), up(y0)], [across(x1), up(y1)]];
+      pen.line(points, { stroke: theme.faint, width: 1 });
+    }
+  },
+
+  mark(pen, data, plan, theme, task, style) {
+    const at = plan.place[task] * plan.cell, side = plan.n * plan.cell;
+    const { left, top, cell, size } = plan;
+    pen.rect(left, top + at, side, cell, style);
+    pen.rect(left + at, top, cell, side, style);
+    if (plan.named) return;
+    const name = data.names[task], w = textWidth(name, size, 600, theme.family) + 10;
+    const x = Math.min(Math.max(left + at - w / 2, left), left + side - w);
+    pen.rect(x, top - 22, w, 19, { fill: theme.background, ...style, width: 1, radius: 4 });
+    pen.text(x + w / 2, top - 12.5, name, { fill: theme.text, size, weight: 600, align: "center" });
+  },
+
+  at(data, plan, x, y) {
+    const i = data.order[Math.floor((y - plan.top) / plan.cell)];
+    const other = data.order[Math.floor((x - plan.left) / plan.cell)];
+    if (i === undefined) return null;
+    if (other === undefined) return x < plan.left ? { i, lines: [data.says[i]] } : null;
+    const distance = data.values[i * plan.n + other].toFixed(1);
+    return { i, lines: [`${data.names[i]} – ${data.names[other]}`, `Distance: ${distance}`] };
+  },
+
+  order: (data) => data.order,
+};
+
+export default function ({ data, parentElement, setStateValue }) {
+  const view = viewOf(parentElement, () => new View(parentElement, [distances], "tasks"));
+  view.show(data, setStateValue);
+  return view.close;
+}

@@ -1,0 +1,105 @@
+// One drawing, two back ends: the screen and PNG get a canvas, SVG gets text.
+
+const GLYPHS = document.createElement("canvas").getContext("2d");
+
+function fontOf(size, weight, family) {
+  return `${weight} ${size}px ${family}`;
+}
+
+function textWidth(text, size, weight, family) {
+  GLYPHS.font = fontOf(size, weight, family);
+  return GLYPHS.measureText(text).width;
+}
+
+function shortened(text, room, size, weight, family) {
+  if (textWidth(text, size, weight, family) <= room) return text;
+  let end = text.length;
+  while (end > 1 && textWidth(text.slice(0, end) + "…", size, weight, family) > room) end -= 1;
+  return text.slice(0, end) + "…";
+}
+
+function canvasPen(context, family) {
+  const finish = ({ fill, stroke, width = 1, opacity = 1 }) => {
+    context.globalAlpha = opacity;
+    if (fill) {
+      context.fillStyle = fill;
+      context.fill();
+    }
+    context.globalAlpha = 1;
+    if (stroke) {
+      context.strokeStyle = stroke;
+      context.lineWidth = width;
+      context.stroke();
+    }
+  };
+  return {
+    cell(x, y, w, h, fill) {
+      context.fillStyle = fill;
+      context.fillRect(x, y, w, h);
+    },
+    rect(x, y, w, h, style) {
+      context.beginPath();
+      context.roundRect(x, y, w, h, style.radius ?? 0);
+      finish(style);
+    },
+    circle(x, y, r, style) {
+      context.beginPath();
+      context.arc(x, y, r, 0, 2 * Math.PI);
+      finish(style);
+    },
+    line(points, style) {
+      context.beginPath();
+      points.forEach(([x, y], i) => (i ? context.lineTo(x, y) : context.moveTo(x, y)));
+      finish(style);
+    },
+    text(x, y, text, { fill, size, weight = 400, align = "left", turn = 0 }) {
+      context.save();
+      context.translate(x, y);
+      context.rotate((turn * Math.PI) / 180);
+      context.font = fontOf(size, weight, family);
+      context.textAlign = align;
+      context.textBaseline = "middle";
+      context.fillStyle = fill;
+      context.fillText(text, 0, 0);
+      context.restore();
+    },
+  };
+}
+
+function svgPen(width, height, background, family) {
+  const parts = [];
+  const round = (number) => String(Math.round(number * 100) / 100);
+  const safe = (text) =>
+    String(text).replace(/[&<>"]/g, (mark) => `&#${mark.charCodeAt(0)};`);
+  const shape = (name, geometry, { fill, stroke, width: line = 1, opacity = 1 }) => {
+    const attributes = { ...geometry, fill: fill ?? "none" };
+    if (opacity < 1) attributes["fill-opacity"] = opacity;
+    if (stroke) Object.assign(attributes, { stroke, "stroke-width": line });
+    const written = Object.entries(attributes).map(([key, value]) => {
+      return `${key}="${typeof value === "number" ? round(value) : safe(value)}"`;
+    });
+    parts.push(`<${name} ${written.join(" ")}/>`);
+  };
+  const anchors = { left: "start", center: "middle", right: "end" };
+  const pen = {
+    cell: (x, y, w, h, fill) => shape("rect", { x, y, width: w, height: h }, { fill }),
+    rect: (x, y, w, h, style) =>
+      shape("rect", { x, y, width: w, height: h, rx: style.radius ?? 0 }, style),
+    circle: (x, y, r, style) => shape("circle", { cx: x, cy: y, r }, style),
+    line: (points, style) =>
+      shape("polyline", { points: points.map((p) => p.map(round).join(",")).join(" ") }, style),
+    text(x, y, text, { fill, size, weight = 400, align = "left", turn = 0 }) {
+      parts.push(
+        `<text transform="translate(${round(x)} ${round(y)}) rotate(${turn})" dy="0.35em"` +
+          ` fill="${safe(fill)}" font-size="${size}" font-weight="${weight}"` +
+          ` text-anchor="${anchors[align]}">${safe(text)}</text>`,
+      );
+    },
+    written: () =>
+      `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${round(width)} ${round(height)}"` +
+      ` width="${round(width)}" height="${round(height)}" font-family="${safe(family)}">\n` +
+      `${parts.join("\n")}\n</svg>\n`,
+  };
+  pen.cell(0, 0, width, height, background);
+  return pen;
+}

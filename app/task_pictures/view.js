@@ -1,0 +1,275 @@
+// What all pictures share: a canvas as wide as its room, things to point at (tasks, mostly) that
+// are marked in all pictures at once, a choice among them that Python keeps, keys, tooltips, export.
+// `data.names` names the things. A picture is an object:
+//   name                         for the file and to find its element
+//   plan(data, width, theme)     where everything goes; has at least `height`
+//   draw(pen, data, plan, theme)
+//   mark(pen, data, plan, theme, i, style)   shows thing i, above the drawing
+//   at(data, plan, x, y)         {i, lines} under the pointer, or null
+//   order(data)                  things in the order in which arrow keys walk
+
+const TOLD = "stg-explorer-told";
+const EXPORT_SCALE = 2;
+
+function download(name, blob) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(blob);
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+}
+
+function element(tag, attributes = {}, ...children) {
+  const made = document.createElement(tag);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  made.append(...children);
+  return made;
+}
+
+/** A message of Python's: the length of its JSON, the JSON, 32-bit floats. */
+function read(message) {
+  const size = new DataView(message.buffer, message.byteOffset).getUint32(0, true);
+  const data = JSON.parse(new TextDecoder().decode(message.subarray(4, 4 + size)));
+  data.values = new Float32Array(message.slice(4 + size).buffer);
+  return data;
+}
+
+/** Names of what is looked at and of what is chosen, the same in every picture of the page. */
+class Marks {
+  constructor(things, changed) {
+    Object.assign(this, { things, hovered: null, chosen: null });
+    this.heard = ({ detail }) => {
+      if (detail.things !== things) return;
+      Object.assign(this, detail);
+      changed();
+    };
+    window.addEventListener(TOLD, this.heard);
+  }
+
+  /** Python's answer to an older choice must not undo a newer one. */
+  follow(told) {
+    const answered = told === this.sent;
+    if (answered) this.sent = undefined;
+    if (this.sent === undefined && told !== this.told) this.chosen = told;
+    this.told = told;
+  }
+
+  hover(hovered) {
+    if (hovered !== this.hovered) this.tell({ hovered });
+  }
+
+  choose(chosen, keep) {
+    this.sent = chosen;
+    this.tell({ chosen });
+    keep([chosen, Date.now()]);
+  }
+
+  tell(change) {
+    const detail = { things: this.things, ...change };
+    window.dispatchEvent(new CustomEvent(TOLD, { detail }));
+  }
+
+  end() {
+    window.removeEventListener(TOLD, this.heard);
+  }
+}
+
+class Canvas {
+  constructor(view, picture, figure) {
+    Object.assign(this, { view, picture, figure });
+    this.base = element("canvas");
+    this.above = element("canvas", { class: "above" });
+    this.stage = element("div", { class: "stage", role: "img", tabindex: "0" });
+    this.stage.append(this.base, this.above);
+    this.buttons = element("div", { class: "buttons" });
+    for (const kind of ["SVG", "PNG"]) {
+      const button = element("button", { type: "button" }, kind);
+      button.onclick = () => this.export(kind);
+      this.buttons.append(button);
+    }
+    figure.append(this.buttons, this.stage);
+    this.stage.onpointermove = (event) => this.point(event);
+    this.stage.onpointerleave = () => this.leave();
+    this.stage.onclick = (event) => this.click(event);
+    this.stage.onkeydown = (event) => this.press(event);
+    this.stage.onblur = () => this.leave();
+  }
+
+  get data() {
+    return this.view.data;
+  }
+
+  draw() {
+    const { data, picture } = this, theme = this.view.theme;
+    const width = this.figure.clientWidth;
+    if (!width || !data) return;
+    this.plan = picture.plan(data, width, theme);
+    this.stage.setAttribute("aria-label", `${data.alt[picture.name]} ${data.keys}`);
+    for (const kind of this.buttons.children) {
+      kind.title = `Save ${data.alt[picture.name].split(/[.:]/)[0].toLowerCase()} as ${kind.textContent}`;
+      kind.setAttribute("aria-label", kind.title);
+    }
+    const context = this.sized(this.base, width, this.plan.height);
+    picture.draw(canvasPen(context, theme.family), data, this.plan, theme);
+    this.mark();
+  }
+
+  sized(canvas, width, height) {
+    const ratio = window.devicePixelRatio || 1;
+    const [w, h] = [Math.round(width * ratio), Math.round(height * ratio)];
+    if (canvas.width !== w || canvas.height !== h) {
+      Object.assign(canvas, { width: w, height: h });
+      canvas.style.width = `${width}px`;
+      canvas.style.height = `${height}px`;
+    }
+    const context = canvas.getContext("2d");
+    context.setTransform(ratio, 0, 0, ratio, 0, 0);
+    context.clearRect(0, 0, width, height);
+    return context;
+  }
+
+  mark() {
+    if (!this.plan) return;
+    const { theme, marks } = this.view;
+    const context = this.sized(this.above, this.figure.clientWidth, this.plan.height);
+    this.marked(canvasPen(context, theme.family), marks.chosen, marks.hovered);
+  }
+
+  marked(pen, chosen, hovered) {
+    const { data, picture, plan } = this, theme = this.view.theme;
+    for (const [name, width] of [[chosen, 3], [hovered, 1.5]]) {
+      const i = data.names.indexOf(name);
+      if (i >= 0) picture.mark(pen, data, plan, theme, i, { stroke: theme.text, width });
+    }
+  }
+
+  point(event) {
+    if (!this.plan) return;
+    const box = this.stage.getBoundingClientRect();
+    const found = this.picture.at(
+      this.data, this.plan, event.clientX - box.left, event.clientY - box.top,
+    );
+    if (!found) return this.leave();
+    this.stage.style.cursor = "pointer";
+    this.view.hover(this.data.names[found.i], found.lines, event);
+  }
+
+  leave() {
+    this.stage.style.cursor = "";
+    this.view.hover(null);
+  }
+
+  click(event) {
+    this.point(event);
+    this.view.choose(this.view.marks.hovered);
+  }
+
+  press(event) {
+    const { view, data } = this, order = this.picture.order(data);
+    const place = order.indexOf(data.names.indexOf(view.marks.hovered ?? view.marks.chosen));
+    const steps = { ArrowDown: 1, ArrowRight: 1, ArrowUp: -1, ArrowLeft: -1 };
+    if (event.key in steps) {
+      const next = place < 0 ? 0 : (place + steps[event.key] + order.length) % order.length;
+      view.hover(data.names[order[next]]);
+      view.say(data.says[order[next]]);
+    } else if (event.key === "Enter" || event.key === " ") {
+      view.choose(view.marks.hovered);
+    } else if (event.key === "Escape") {
+      view.hover(null);
+      view.choose(view.marks.chosen);
+    } else return;
+    event.preventDefault();
+  }
+
+  export(kind) {
+    const { data, plan, picture } = this, theme = this.view.theme;
+    const width = this.figure.clientWidth, name = `${picture.name}-${data.file}`;
+    const onto = (pen) => {
+      picture.draw(pen, data, plan, theme);
+      this.marked(pen, this.view.marks.chosen, null);
+    };
+    if (kind === "SVG") {
+      const pen = svgPen(width, plan.height, theme.background, theme.family);
+      onto(pen);
+      return download(`${name}.svg`, new Blob([pen.written()], { type: "image/svg+xml" }));
+    }
+    const canvas = element("canvas", {
+      width: width * EXPORT_SCALE, height: plan.height * EXPORT_SCALE,
+    });
+    const context = canvas.getContext("2d");
+    context.scale(EXPORT_SCALE, EXPORT_SCALE);
+    const pen = canvasPen(context, theme.family);
+    pen.cell(0, 0, width, plan.height, theme.background);
+    onto(pen);
+    canvas.toBlob((blob) => download(`${name}.png`, blob));
+  }
+}
+
+/** The pictures of one component; `view.data` is what they show. */
+class View {
+  constructor(root, pictures, things) {
+    this.root = root.querySelector(".view");
+    this.tip = element("div", { class: "tip", hidden: "" });
+    this.spoken = element("div", { class: "spoken", "aria-live": "polite" });
+    this.root.append(this.tip, this.spoken);
+    this.canvases = pictures.map((picture) => {
+      return new Canvas(this, picture, root.querySelector(`.${picture.name}`));
+    });
+    this.marks = new Marks(things, () => this.mark());
+    this.resized = new ResizeObserver(() => this.draw());
+    this.resized.observe(this.root);
+    document.fonts.ready.then(() => this.draw());
+  }
+
+  show(message, send) {
+    Object.assign(this, { data: read(message), send, theme: themeOf(this.root) });
+    this.marks.follow(this.data.chosen);
+    this.draw();
+  }
+
+  draw() {
+    if (this.data) this.canvases.forEach((canvas) => canvas.draw());
+  }
+
+  mark() {
+    if (this.data) this.canvases.forEach((canvas) => canvas.mark());
+  }
+
+  hover(name, lines = null, event = null) {
+    this.marks.hover(name);
+    this.tip.hidden = !lines;
+    if (!lines) return;
+    this.tip.replaceChildren(...lines.map((line) => element("div", {}, line)));
+    const box = this.root.getBoundingClientRect();
+    const x = event.clientX - box.left, y = event.clientY - box.top;
+    const beyond = x + 16 + this.tip.offsetWidth > box.width;
+    this.tip.style.left = `${beyond ? x - 12 - this.tip.offsetWidth : x + 16}px`;
+    this.tip.style.top = `${y + 16}px`;
+  }
+
+  /** What is chosen again is let go, where nothing need be chosen. */
+  choose(name) {
+    const again = name === this.marks.chosen;
+    if (name === null || (again && this.data.required)) return;
+    this.marks.choose(again ? null : name, (value) => this.send("chosen", value));
+  }
+
+  say(text) {
+    this.spoken.textContent = text;
+  }
+
+  end() {
+    this.resized.disconnect();
+    this.marks.end();
+  }
+}
+
+/** The view of a component, made when it is first shown; `view.close` ends it. */
+function viewOf(root, make) {
+  root.view ??= make();
+  root.view.close = () => {
+    root.view.end();
+    root.view = undefined;
+  };
+  return root.view;
+}
