@@ -1,8 +1,135 @@
-"""Superclasses: a grouping against what people know of the tasks."""
+"""Superclasses: a grouping against what people know of its tasks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from app import widgets
+from app.charts import superclasses as charts
+from app.references import choose_reference
+from app.score_curve import score_curve
+from stg_core.store import Run
+
+if TYPE_CHECKING:
+    from stg_core.agreement import Agreement, Reference
+
+LIVING = "living or not"
+NOUNS = {"superclasses": ("superclass", "superclasses")}
+LIST_HEIGHT, FEW, MOST_NAMED = 420, 4, 15
+CHANCE = (
+    "**Chance** is what 1,000 random relabellings of the tasks score: the clusters keep their"
+    " sizes, and the tasks are dealt out anew. **p** is the share of them that score as high as"
+    " this grouping."
+)
+SCORES_HELP = "\n".join(
+    [
+        "What is drawn thick:",
+        "",
+        *(f"- **{name}**: {asks}" for name, asks in charts.SCORES.values()),
+    ]
+)
+
+
+@st.fragment(key="superclasses")
+def explore(run: Run) -> None:
+    """In a fragment: a slider moves the pictures, and nothing else runs again."""
+    with widgets.user_errors():
+        chosen = widgets.choose_grouping(run)
+        reference = choose_reference(run) if chosen else None
+        if chosen and reference:
+            show(run, chosen, reference)
+
+
+def show(run: Run, chosen: widgets.Chosen, reference: Reference) -> None:
+    from stg_core.agreement import agreement_with
+
+    found = agreement_with(reference, chosen.grouping)
+    noun, plural = NOUNS.get(reference.name, ("label", "labels"))
+    summary(found, chosen.grouping.k, plural)
+    left, right = st.columns(2, gap="medium", vertical_alignment="bottom")
+    with left:
+        st.caption(CHANCE)
+        charts.scores_beside_chance(found.scores)
+    with right:
+        scores_for_every_k(run, chosen, found)
+    charts.contingency(found, chosen.colours, f"Tasks by {noun} and cluster")
+    lists(found, chosen.colours, plural)
+    charts.membership_panels(
+        found.panels, chosen.colours, f"Memberships by {noun}, the most coherent first"
+    )
+
+
+def summary(found: Agreement, k: int, plural: str) -> None:
+    reference = found.reference
+    st.markdown(
+        f"Reference: {reference.name}. Of {len(found.rows)} {plural}, **{len(found.whole)} kept"
+        f" whole** and **{len(found.split)} split**; of {k} clusters, **{len(found.merged)}** hold"
+        f" several {plural}."
+    )
+    if left_out := reference.left_out:
+        why = "are not a single class" if reference.name == LIVING else "have no label"
+        named = widgets.plain(", ".join(left_out[:MOST_NAMED]))
+        more = f" and {len(left_out) - MOST_NAMED} more" if len(left_out) > MOST_NAMED else ""
+        st.caption(f"Left out, since they {why}: {named}{more}.")
+
+
+def scores_for_every_k(run: Run, chosen: widgets.Chosen, found: Agreement) -> None:
+    score = st.selectbox(
+        "Score",
+        list(charts.SCORES),
+        format_func=lambda name: charts.SCORES[name][0],
+        key="score",
+        bind="query-params",
+        help=SCORES_HELP,
+    )
+    curve = score_curve(run, found.reference, chosen.space, chosen.grouping)
+
+    polling, k = not curve.complete, chosen.grouping.k
+
+    def draw() -> None:
+        by_k = curve.look() or {k: found.scores}
+        if polling and curve.complete:
+            st.rerun()  # which ends the polling
+        charts.scores_by_k(by_k, score, k, found.scores[score])
+
+    st.fragment(draw, run_every=widgets.POLL if polling else None)()
+
+
+def lists(found: Agreement, colours: list[int], plural: str) -> None:
+    whole, split, merged = st.columns(3, gap="medium")
+    longest = max(map(len, (found.whole, found.split, found.merged)))
+    for column, title, items, help in (
+        (
+            whole,
+            f"{len(found.whole)} kept whole",
+            charts.kept_whole(found, colours),
+            f"All tasks of these {plural} are in one cluster.",
+        ),
+        (
+            split,
+            f"{len(found.split)} split",
+            charts.split(found, colours),
+            f"The tasks of these {plural} are in several clusters.",
+        ),
+        (
+            merged,
+            f"{len(found.merged)} merged",
+            charts.merged(found, colours),
+            f"These clusters hold tasks of several {plural}.",
+        ),
+    ):
+        column.markdown(f"**{title}**", help=help)
+        with column.container(height=LIST_HEIGHT if longest > FEW else "stretch", border=True):
+            st.html(items)
+
 
 st.title("Superclasses")
+st.markdown(
+    "Do the clusters follow what people know of the tasks? The model never saw these labels: where"
+    " a grouping agrees with them, it found out from how the tasks are learned."
+)
 run = widgets.choose_run()
+if run:
+    explore(run)
