@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 LARGEST_UPLOAD = 1  # MB
 LONGEST = 1_500  # characters in the URL: a few programs cut a link after 2,000
-PLACES, NO_LABEL, BETWEEN = string.digits + string.ascii_letters, "-", "*"
+PLACES, NO_LABEL, BETWEEN = string.digits + string.ascii_letters, "-", "~"
 
 
 def choose_reference(run: Run) -> Reference | None:
@@ -83,7 +83,7 @@ def _editor(run: Run, tasks: tuple[str, ...], first: str) -> str:
             help="Write the label behind the comma: any word; tasks that belong together have the"
             " same. A task without a label is left out. Ctrl+Enter applies.",
         )
-        right.file_uploader(
+        file = right.file_uploader(
             "Or upload them (CSV: task, label)",
             ["csv", "tsv", "txt"],
             key=uploaded,
@@ -93,8 +93,8 @@ def _editor(run: Run, tasks: tuple[str, ...], first: str) -> str:
             help="Columns task and label, separated by commas, semicolons or tabs, in UTF-8. They"
             " replace what stands in the text.",
         )
-        if wrong := st.session_state.get(problem):
-            right.error(widgets.plain(wrong), icon=":material/error:")
+        if file and problem in st.session_state:
+            right.error(widgets.plain(st.session_state[problem]), icon=":material/error:")
     return text or ""
 
 
@@ -131,7 +131,7 @@ def packed(tasks: Sequence[str], labels: Sequence[str | None]) -> str | None:
     if len(names) > len(PLACES):
         return None
     places = "".join(NO_LABEL if label is None else PLACES[names.index(label)] for label in labels)
-    text = ".".join([_check(tasks), places, BETWEEN.join(quote(name) for name in names)])
+    text = ".".join([_check(tasks), places, BETWEEN.join(map(_quoted, names))])
     return text if len(text) <= LONGEST else None
 
 
@@ -144,6 +144,10 @@ def unpacked(text: str, tasks: Sequence[str]) -> tuple[str | None, ...] | None:
     except (ValueError, IndexError):
         return None
     return labels if check == _check(tasks) and len(labels) == len(tasks) else None
+
+
+def _quoted(name: str) -> str:
+    return quote(name).replace(BETWEEN, f"%{ord(BETWEEN):X}")
 
 
 def _check(tasks: Sequence[str]) -> str:
