@@ -1,64 +1,262 @@
-"""Data maps: how the model learned one task, point by point."""
+"""Data maps: how the model learned each task, point by point."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
 import streamlit as st
 
-from app import widgets
-from app.charts.data_maps import data_map
+from app import images, state, widgets
+from app.charts.data_maps import Small, brush_of, clicked, data_map, small_maps
+from app.live_slider import live_slider
+from stg_core.datamap import KINDS, REGIONS, Region
+from stg_core.errors import UserError
 from stg_core.store import Run
 
 ABOUT = (
     "Each point is a training image. **Confidence** is the model's mean probability of the true"
-    " label over the epochs so far, **variability** how much that probability moved. Points at the"
-    " top left are easy, at the bottom left hard, on the right ambiguous."
+    " label over the epochs so far, **variability** how much that probability moved."
 )
+MEANING = {
+    "easy to learn": "The model finds the true label probable, and does not change its mind.",
+    "ambiguous": "The model changes its mind about them: variability of 0.22 and more.",
+    "hard to learn": "The model finds the true label improbable, and does not change its mind.",
+}
+MOST_IMAGES = 60
+PER_PAGE = 15
+MEASURES = ("order in the group", "name", "mean confidence", "mean variability", "test F1")
 
 
-def show(run: Run) -> None:
-    summary = run.summary
-    tasks, epochs = summary.tasks.tolist(), summary.epochs.tolist()
-    left, right = st.columns([2, 3])
-    task = left.selectbox(
+# ----------------------------------------------------------------------------- one task, or two
+
+
+@st.fragment(key="maps")
+def explore(run: Run) -> None:
+    """In a fragment: a step through the epochs redraws these maps, and not those of all tasks."""
+    with widgets.user_errors():
+        task, beside, kind, epoch = controls(run)
+        region = chosen_region()
+        keep_region(region)  # on a page that opens, the URL may lack it
+        left, right = st.columns([1, 1] if beside else [4, 3], gap="medium")
+        with left:
+            one_map(run, task, epoch, kind, key=brush_key(), region=region, on_brush=brush)
+        if beside:
+            with right:
+                one_map(run, beside, epoch, kind, key="map beside", region=region)
+        with st.container() if beside else right:
+            region_images(run, task, epoch, kind, region)
+
+
+def controls(run: Run) -> tuple[str, str | None, str, int]:
+    """Task, the task beside it or None, kind of points, and recorded epoch."""
+    tasks, epochs = run.summary.tasks.tolist(), run.summary.epochs.tolist()
+    first, second, third, fourth = st.columns([5, 5, 8, 7])
+    task = first.selectbox(
         "Task",
         tasks,
         key="task",
         bind="query-params",
         help="One yes-or-no question, asked about every image.",
     )
-    epoch = right.segmented_control(
-        "Recorded epoch",
-        epochs,
-        default=epochs[-1],
-        required=True,
-        key="epoch",
+    beside = second.selectbox(
+        "Beside it",
+        tasks,
+        index=None,
+        placeholder="No other task",
+        key="beside",
         bind="query-params",
-        help="The data map as it stood after this epoch.",
+        help="A second task on the same scales.",
     )
-    confidence, variability = summary.task_means[epochs.index(epoch), :, tasks.index(task)]
-    cards = st.columns(3)
-    cards[0].metric(
-        "Mean confidence",
-        f"{confidence:.3f}",
-        border=True,
-        help="Mean over all training points; 0.5 is guessing, 1 is sure and right.",
+    kind = third.segmented_control(
+        "Points",
+        KINDS,
+        default=KINDS[0],
+        required=True,
+        key="points",
+        bind="query-params",
+        help="Positives are the images whose true answer to the task is yes, negatives the others.",
     )
-    cards[1].metric(
-        "Mean variability",
-        f"{variability:.3f}",
-        border=True,
-        help="Mean standard deviation over the epochs so far, from 0 to 0.71.",
+    with fourth:
+        epoch = live_slider(
+            "Recorded epoch",
+            epochs,
+            epochs[-1],
+            key="epoch",
+            help="The data map as it stood after this epoch. Play walks through all of them.",
+            play=True,
+            disabled=len(epochs) < 2,
+        )
+    return task, beside, kind, epoch
+
+
+def one_map(
+    run: Run,
+    task: str,
+    epoch: int,
+    kind: str,
+    key: str,
+    region: Region | None,
+    on_brush: Callable[[], None] | None = None,
+) -> None:
+    summary = run.summary
+    t, e = summary.tasks.tolist().index(task), summary.epochs.tolist().index(epoch)
+    confidence, variability = summary.task_means[e, :, t]
+    f1 = run.metrics["test"]["f1"][-1][t]
+    found = summary.task_map(task, epoch, kind)
+    points = f"{found.histogram.sum():,} points"
+    means = f"mean confidence {confidence:.2f}, variability {variability:.2f}"
+    st.caption(
+        f"{points}, {means}, test F1 {'–' if f1 is None else format(f1, '.2f')}",
+        help="The means are over all points of the task: a confidence of 0.5 is guessing, 1 is sure"
+        " and right. F1, on test images after the last epoch: 1 is perfect.",
     )
-    cards[2].metric(
-        "Training points",
-        f"{int(summary.n_points):,}",
-        border=True,
-        help=f"All are in the density; {summary.sample.shape[-1]:,} of them are drawn as points,"
-        " as many positives as negatives where there are enough.",
+    data_map(
+        found,
+        task,
+        f"Data map of the task {task} after epoch {epoch}: density of {points} ({kind}), {means}.",
+        int(summary.n_points),
+        key,
+        region,
+        on_brush,
     )
-    data_map(summary, task, epoch)
+
+
+# ------------------------------------------------------------------------------ images of a region
+
+
+def brush_key() -> str:
+    """Another one after each choice by a button: a new chart has no rectangle of the browser's."""
+    return f"map {st.session_state.get('choices', 0)}"
+
+
+def brush() -> None:
+    keep_region(brush_of(brush_key()))
+
+
+def choose(region: Region | None) -> None:
+    keep_region(region)
+    st.session_state["choices"] = st.session_state.get("choices", 0) + 1
+
+
+def keep_region(region: Region | None) -> None:
+    bounds = (*region.variability, *region.confidence) if region else ()
+    state.keep("region", ",".join(f"{bound:.3g}" for bound in bounds) or None)
+
+
+def chosen_region() -> Region | None:
+    """The region that the URL names; None where it names none."""
+    try:
+        v, v_to, c, c_to = map(float, (state.kept("region") or "").split(","))
+    except ValueError:
+        return None
+    drawable = 0 <= v < v_to <= 1 and 0 <= c < c_to <= 1
+    return Region((c, c_to), (v, v_to)) if drawable else None
+
+
+def region_images(run: Run, task: str, epoch: int, kind: str, region: Region | None) -> None:
+    with st.container(horizontal=True, horizontal_alignment="distribute"):
+        st.markdown("**Images of a region**", width="content", help="Of the points in a rectangle.")
+        st.button("Clear", type="tertiary", on_click=choose, args=(None,), disabled=not region)
+    with st.container(horizontal=True, gap="small"):
+        for name, bounds in REGIONS.items():
+            st.button(name, on_click=choose, args=(bounds,), help=MEANING[name])
+    if not region:
+        st.caption(f"Drag a rectangle over the map of {task}, or choose a region.")
+        return
+    found = run.summary.task_map(task, epoch, kind)
+    inside = found.within(region)
+    shown = inside[np.linspace(0, len(inside) - 1, min(len(inside), MOST_IMAGES)).astype(int)]
+    st.caption(
+        f"{len(shown)} of the {len(inside):,} in the rectangle, of a sample of"
+        f" {len(found.indices):,} of {found.histogram.sum():,} points. By rising confidence; below"
+        " each: class, label, confidence ± variability, index."
+    )
+    try:
+        pictures = images.training_images(run)
+    except UserError as error:
+        st.info(str(error), icon=":material/image_not_supported:")
+        st.button("Look again", on_click=images.look_again)
+        return
+    if pictures:
+        with st.container(height=330, border=False):
+            images.show_images(pictures, found, shown)
+    else:
+        images.wait_for_images(run)
+
+
+# ---------------------------------------------------------------------------------- all the tasks
+
+
+@st.fragment(key="all tasks")
+def all_tasks(run: Run) -> None:
+    st.subheader("All tasks")
+    by, order, turn = st.columns([4, 2, 4], vertical_alignment="bottom", gap="medium")
+    measure = by.selectbox(
+        "Sorted by",
+        MEASURES,
+        key="sort",
+        bind="query-params",
+        help="Means are over all points of a task. F1, on test images after the last epoch: 1 is"
+        " perfect. The number stands beside the name.",
+    )
+    backwards = order.toggle(
+        "Backwards", key="backwards", bind="query-params", help="The last, or the highest, first."
+    )
+    maps = sorted_maps(run, measure, backwards)
+    page = 1
+    if len(maps) > PER_PAGE:
+        with turn:
+            page = st.pagination(
+                -(-len(maps) // PER_PAGE), key="tasks_page", bind="query-params", width="stretch"
+            )
+    st.caption(
+        f"After epoch {run.summary.epochs[-1]}, all points, on the same scales. Click one to see it"
+        " large."
+    )
+    small_maps(
+        maps[(page - 1) * PER_PAGE : page * PER_PAGE],
+        int(run.summary.epochs[-1]),
+        int(run.summary.n_points),
+        key="small maps",
+        on_click=open_clicked,
+    )
+
+
+def sorted_maps(run: Run, measure: str, backwards: bool) -> list[Small]:
+    """All tasks after the last recorded epoch, in the chosen order."""
+    summary = run.summary
+    values = {
+        "mean confidence": summary.task_means[-1, 0].tolist(),
+        "mean variability": summary.task_means[-1, 1].tolist(),
+        "test F1": [0.0 if f1 is None else f1 for f1 in run.metrics["test"]["f1"][-1]],
+    }
+    names = summary.tasks.tolist()
+    keys = values | {
+        "order in the group": list(range(len(names))),
+        "name": [name.lower() for name in names],
+    }
+    order = sorted(range(len(names)), key=keys[measure].__getitem__, reverse=backwards)
+    return [
+        Small(
+            names[t],
+            summary.histogram[-1, t].sum(axis=0, dtype=np.int64),
+            f"{values[measure][t]:.2f}" if measure in values else "",
+            *(of_tasks[t] for of_tasks in values.values()),
+        )
+        for t in order
+    ]
+
+
+def open_clicked() -> None:
+    if task := clicked("small maps"):
+        st.session_state["task"] = task
+        st.rerun("maps")
 
 
 st.title("Data maps")
 st.markdown(ABOUT)
 run = widgets.choose_run()
-if run:
-    show(run)
+if run and run.summary:
+    explore(run)
+    all_tasks(run)

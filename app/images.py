@@ -1,0 +1,161 @@
+"""Images of training points: the chosen ones are read, and the whole set is never in memory."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import streamlit as st
+from numpy.typing import NDArray
+
+from stg_core.datamap import TaskMap
+from stg_core.datasets import CLASS_NAMES, has_images, prepared_images, where_images_belong
+from stg_core.errors import UserError
+from stg_core.guard import environment
+from stg_core.home import data_folder, home
+from stg_core.store import Run
+from stg_core.tasks import upside_down
+
+SIDE, MARGIN = 96, 4  # pixels of the screen
+POLL = 1.0  # seconds
+
+# Reading a tree of 60,000 files takes a while, and torchvision's files need torch.
+PREPARE = """
+import sys
+from stg_core.datasets import load_images
+from stg_core.errors import UserError
+from stg_core.guard import end_with_parent
+end_with_parent()
+try:
+    load_images(sys.argv[1])
+except UserError as error:
+    sys.exit(str(error))
+"""
+
+
+@dataclass(frozen=True)
+class TrainingImages:
+    """The training images of a run, in the order of its points, as the model saw them.
+
+    pixels   memory-mapped uint8, (N, H, W, C)
+    classes  class indices, (N,)
+    names    class names
+    turned   which images are upside down, (N,)
+    """
+
+    pixels: NDArray[np.uint8]
+    classes: NDArray[np.uint8]
+    names: tuple[str, ...]
+    turned: NDArray[np.bool_]
+
+    def enlarged(self, index: int) -> NDArray[np.uint8]:
+        """One image as RGBA, with whole pixels of the screen for each of its own, and a margin."""
+        image = np.array(self.pixels[index])[:: -1 if self.turned[index] else 1]
+        times = max(round(SIDE / len(image)), 1)
+        rgb = np.broadcast_to(image, (*image.shape[:2], 3)).repeat(times, 0).repeat(times, 1)
+        opaque = np.full((*rgb.shape[:2], 1), 255, dtype=np.uint8)
+        margin = ((0, 0), (MARGIN, MARGIN), (0, 0))
+        return np.pad(np.concatenate([rgb, opaque], axis=-1), margin)
+
+    def name(self, index: int) -> str:
+        return self.names[self.classes[index]]
+
+
+def training_images(run: Run) -> TrainingImages | None:
+    """The images of a run; None while another process prepares them.
+
+    Nothing is downloaded. Raises UserError where they are not on this machine, cannot be read, or
+    are not those that the run was trained on.
+    """
+    group = run.spec.group
+    wanted = run.provenance.get("images")
+    found = prepared_images(group.dataset)
+    if not found or found.digest != wanted:
+        if not has_images(group.dataset):
+            raise UserError(
+                f"The images of {group.dataset} are not on this machine: not in {data_folder()}."
+                f" {where_images_belong(group.dataset)} Or train any run of {group.dataset}: that"
+                " downloads them."
+            )
+        preparation = _preparation(group.dataset, str(home()), str(data_folder()))
+        if preparation.going_on:
+            return None
+        if preparation.problem:
+            raise UserError(preparation.problem)
+        found = prepared_images(group.dataset)
+    if not found or found.digest != wanted:
+        raise UserError(
+            f"The images of {group.dataset} on this machine are not those that this run was"
+            " trained on, so its points cannot be shown."
+        )
+    pixels, classes = found.split("train")
+    turned = upside_down(len(classes), "train") & group.flips_images
+    return TrainingImages(pixels, classes, CLASS_NAMES[group.dataset], turned)
+
+
+def look_again() -> None:
+    """Forgets how earlier preparations ended: what kept them may have been mended."""
+    _preparation.clear()
+
+
+class Preparation:
+    """Another process that prepares the images of a data set, once for all visitors."""
+
+    def __init__(self, dataset: str) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", PREPARE, dataset],
+            env=environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    @property
+    def going_on(self) -> bool:
+        return self._process.poll() is None
+
+    @cached_property
+    def problem(self) -> str:
+        """What kept it from its end; empty where nothing did."""
+        said = self._process.communicate()[1].strip()
+        return said.splitlines()[-1] if self._process.returncode else ""
+
+
+@st.cache_resource(show_spinner=False)
+def _preparation(dataset: str, home: str, data: str) -> Preparation:
+    return Preparation(dataset)
+
+
+def show_images(images: TrainingImages, found: TaskMap, positions: NDArray[np.int64]) -> None:
+    """A grid of points of a data map: class and label, confidence ± variability, index."""
+    captions, texts = [], []
+    for p in positions:
+        index, label = int(found.indices[p]), "positive" if found.positive[p] else "negative"
+        shown = f"{found.confidence[p]:.2f} ± {found.variability[p]:.2f}"
+        captions.append(f"**{images.name(index)}**  \n{label}  \n{shown}  \n#{index}")
+        texts.append(
+            f"Training point {index}, an image of class {images.name(index)}, {label}:"
+            f" confidence {found.confidence[p]:.2f}, variability {found.variability[p]:.2f}"
+        )
+    st.image(
+        [images.enlarged(int(index)) for index in found.indices[positions]],
+        caption=captions,
+        alt=texts,
+        width=SIDE + 2 * MARGIN,
+    )
+
+
+def wait_for_images(run: Run) -> None:
+    """Says that the images are being prepared, and draws the page again when they are."""
+    st.fragment(_wait, run_every=POLL)(run)
+
+
+def _wait(run: Run) -> None:
+    dataset = run.spec.group.dataset
+    st.status(f"Preparing the images of {dataset}: once on this machine, about a minute.")
+    if not _preparation(dataset, str(home()), str(data_folder())).going_on:
+        st.rerun()
