@@ -10,15 +10,18 @@ import numpy as np
 import streamlit as st
 
 from app import state, widgets
+from app.charts import grouping as grouping_charts
 from app.charts import lesson as charts
+from app.charts import superclasses as superclass_charts
 from app.live_slider import live_slider
 from app.presenter import presenter
 from stg_core.datamap import FEATURES
 from stg_core.datasets import CLASS_NAMES
 from stg_core.store import Run
+from stg_core.tasks import CIFAR100_SUPERCLASSES
 
 if TYPE_CHECKING:
-    from stg_core.grouping import TaskSpace
+    from stg_core.grouping import Grouping, TaskSpace
 
 TEXTS = state.ROOT / "assets" / "lesson.toml"
 POINTS = 100  # of a task's sample, spread evenly from hard to easy
@@ -30,6 +33,15 @@ def bundled(name: str) -> Run:
 
 def space_of(run: Run) -> TaskSpace:
     return state.task_space(run, tuple(run.summary.epochs.tolist()), FEATURES)
+
+
+def grouped(run: Run, k: int, fuzzifier: float = 2.0) -> tuple[Grouping, list[int]]:
+    """The tasks of a run in k clusters, and the colour of each cluster."""
+    from stg_core.grouping import cluster_colours, group_tasks
+
+    space = space_of(run)
+    grouping = group_tasks(space, k, fuzzifier)
+    return grouping, cluster_colours(space, grouping.labels, k).tolist()
 
 
 # ------------------------------------------------------------- one control and picture per step
@@ -89,27 +101,73 @@ def complementary() -> None:
 
 
 def random() -> None:
-    pass
+    k = live_slider(
+        "Clusters (k)",
+        range(2, 10),
+        2,
+        key="lesson_k",
+        help="How many clusters the fifteen tasks of G2 are put in.",
+    )
+    grouping_charts.membership_heatmap(*grouped(bundled("g2"), k), key="lesson random")
 
 
 def fuzzifier() -> None:
-    pass
+    chosen = live_slider(
+        "Fuzzifier (m)",
+        widgets.FUZZIFIERS,
+        2.0,
+        key="lesson_fuzzifier",
+        help="Near 1 every task belongs to one cluster; larger shares it out.",
+        show="{:.2f}".format,
+    )
+    grouping_charts.membership_heatmap(*grouped(bundled("g2"), 3, chosen), key="lesson fuzzifier")
 
 
 def choosing_k() -> None:
-    pass
+    run = bundled("g1")
+    k = live_slider(
+        "Clusters (k)",
+        range(2, len(run.spec.tasks)),
+        5,
+        key="k",
+        help="How many clusters the ten tasks of G1 are put in.",
+    )
+    grouping, _ = grouped(run, k)
+    for j in range(k):
+        members = ", ".join(np.array(grouping.tasks)[grouping.labels == j])
+        st.markdown(f"**{j + 1}** {members}")
+    answer = state.shared().derived.choice(run, space_of(run), 2.0, "soft")
+    widgets.wait_for(answer, lambda: state.shared().derived.choice(run, space_of(run), 2.0, "soft"))
+    if answer.value:
+        grouping_charts.every_k(answer.value, k)
 
 
 def superclasses() -> None:
-    pass
+    from stg_core.agreement import agreement_with, built_in_reference
+
+    run = bundled("g3")
+    grouping, colours = grouped(run, len(CIFAR100_SUPERCLASSES))
+    reference = built_in_reference(run.spec.group, grouping.tasks)
+    assert reference is not None
+    chosen = st.selectbox(
+        "Superclass",
+        list(CIFAR100_SUPERCLASSES),
+        key="lesson_superclass",
+        bind="query-params",
+        help="Five classes of CIFAR-100 that people put together by their meaning.",
+    )
+    panel = next(p for p in agreement_with(reference, grouping).panels if p.label == chosen)
+    superclass_charts.membership_panels([panel], colours, "Memberships in the twenty clusters")
+    of = dict(zip(grouping.tasks, grouping.labels, strict=True))
+    st.markdown("**Where they are, and with whom**")
+    for j in sorted({of[task] for task in panel.tasks}):
+        together = [task for task in grouping.tasks if of[task] == j]
+        named = (f"**{task}**" if task in panel.tasks else task for task in together)
+        st.markdown(f"- cluster {j + 1}: {', '.join(named)}".replace("_", " "))
 
 
 def specialists() -> None:
-    from stg_core.grouping import cluster_colours, group_tasks
-
-    space = space_of(bundled("g2"))
-    grouping = group_tasks(space, 3)
-    colours = cluster_colours(space, grouping.labels, 3)
+    grouping, colours = grouped(bundled("g2"), 3)
     cluster = live_slider(
         "Specialist",
         range(1, 4),
@@ -118,7 +176,7 @@ def specialists() -> None:
         help="One for each cluster of G2 at k = 3.",
     )
     weights = grouping.memberships[:, cluster - 1]
-    charts.loss_weights(grouping.tasks, weights, cluster, int(colours[cluster - 1]))
+    charts.loss_weights(grouping.tasks, weights, cluster, colours[cluster - 1])
 
 
 STEPS: tuple[Callable[[], None], ...] = (
@@ -146,19 +204,26 @@ def turn(by: int) -> None:
     state.keep("step", str(min(max(current() + by, 1), len(STEPS))), default="1")
 
 
+@st.fragment
+def picture(step: int) -> None:
+    """In a fragment: a control moves its picture, and nothing else runs again."""
+    with widgets.user_errors():
+        STEPS[step - 1]()
+
+
 def show() -> None:
     step = current()
     written = tomllib.loads(TEXTS.read_text())["step"][step - 1]
     stepping(step)
-    words, picture = st.columns([2, 3], gap="large")
+    words, right = st.columns([2, 3], gap="large")
     with words:
         st.header(written["title"])
         st.markdown(written["text"])
         st.markdown(f"**{written['question'].strip()}**")
         if st.toggle("Show the answer", key=f"answer_{step}", bind="query-params"):
             st.info(written["answer"])
-    with picture, widgets.user_errors():
-        STEPS[step - 1]()
+    with right:
+        picture(step)
 
 
 def stepping(step: int) -> None:

@@ -72,4 +72,4 @@ def test_presenter_mode_and_back(lesson: OpenApp) -> None:
 def test_without_bundled_runs_the_lesson_says_what_to_do(open_app: OpenApp, trained: Run) -> None:
     app = open_app("lesson", trained)
     assert not app.exception
-    assert "bundled:g2" in app.error[0].value
+    assert "import it from a .zip file" in app.error[0].value
