@@ -224,8 +224,11 @@ def _agreement(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
 
 
 def _bundle(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
+    from stg_core.derived import bundle_answers
+
     store = Store()
     folder = store.bundle(store.run(options.run), options.name)
+    bundle_answers(store, store.run(f"bundled:{options.name}"))
     return {"bundled": f"bundled:{options.name}"}, f"Bundled as {folder.parent.name}/{folder.name}."
 
 

@@ -6,6 +6,7 @@ which lets the command line do it in the background and says what there is so fa
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -14,12 +15,14 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import cache
 from typing import IO, TYPE_CHECKING, Any, Generic, TypeVar
 
 from threadpoolctl import threadpool_limits
 
+from stg_core.files import atomic
 from stg_core.guard import environment
-from stg_core.store import Run, Store
+from stg_core.store import BUNDLES, Run, Store
 
 if TYPE_CHECKING:
     # slow to import, and the app's first page does without them
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from stg_core.grouping import TaskSpace
     from stg_core.layout import TaskMap
 
+BUNDLED_ANSWERS = BUNDLES / "derived.json"
 FORMAT = 1  # of the kept values, and of the methods behind them
 AT_ONCE, LIMIT_SECONDS, REMEMBERED = 2, 900, 200
 BEFOREHAND = ("soft", "hard")  # methods whose quality is quick once stability is known
@@ -102,8 +106,38 @@ def kept_choice(store: Store, run: Run, space: TaskSpace, fuzzifier: float, meth
     return choose(space, found, fuzzifier, method, quality)
 
 
+def bundle_answers(store: Store, run: Run) -> None:
+    """Puts what a bundled run's pages ask for first into the bundles, for those who open them."""
+    from stg_core.grouping import TaskSpace
+
+    space = TaskSpace(run.summary)
+    kept_choice(store, run, space, 2.0, "soft")
+    kept_layout(store, run, space, "umap")
+    answers = {
+        question.key: _known(store, question.key)
+        for question in (stability_question(run, space), layout_question(run, space, "umap"))
+    }
+    text = json.dumps({**bundled_answers(), **answers}, separators=(",", ":"), sort_keys=True)
+    with atomic(BUNDLED_ANSWERS) as file:
+        file.write(text.encode())
+
+
+@cache
+def bundled_answers() -> dict[str, Any]:
+    """Answers that came with the bundled runs, by the key of their question."""
+    try:
+        return dict(json.loads(BUNDLED_ANSWERS.read_text()))
+    except (OSError, ValueError):  # they are computed then
+        return {}
+
+
+def _known(store: Store, key: str) -> Any:
+    value = store.cache.get(key)
+    return bundled_answers().get(key) if value is None else value
+
+
 def _kept(store: Store, question: Question, compute: Callable[[], Any]) -> Any:
-    value = store.cache.get(question.key)
+    value = _known(store, question.key)
     if value is None:
         with threadpool_limits(1):  # many small steps, at which two threads wait for each other
             value = store.cache[question.key] = compute()
@@ -168,7 +202,7 @@ class Derived:
         with self._lock:
             self._collect()
             if not (key in self._known or key in self._problems or key in self._running):
-                value = self.store.cache.get(key)
+                value = _known(self.store, key)
                 if value is not None:
                     self._remember(key, value)
                 elif len(self._running) < AT_ONCE:

@@ -19,7 +19,13 @@ import pytest
 
 from stg_core.choosing import choose, stability
 from stg_core.cli import main
-from stg_core.derived import Derived, Question, layout_question, quality_question
+from stg_core.derived import (
+    Derived,
+    Question,
+    bundled_answers,
+    layout_question,
+    quality_question,
+)
 from stg_core.grouping import TaskSpace
 from stg_core.layout import task_map
 from stg_core.store import Run, Store
@@ -51,8 +57,9 @@ def until(ask: Callable[[], T | None]) -> T:
 
 
 def run_and_space(store: Store, name: str = "bundled:g1") -> tuple[Run, TaskSpace]:
+    """A run, and a choice of its epochs whose answers do not come with the bundles."""
     run = store.run(name)
-    return run, TaskSpace(run.summary)
+    return run, TaskSpace(run.summary, run.summary.epochs.tolist()[1:])
 
 
 def test_a_choice_is_computed_once_in_the_background_and_kept(derived: Derived) -> None:
@@ -182,3 +189,33 @@ def test_the_commands_print_what_the_app_shows(
     assert "Not living being" in capsys.readouterr().out
     assert main("layout bundled:g2 --how globe".split()) == 2
     assert "choose one of pca, mds, umap" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["bundled:g1", "bundled:g2", "bundled:g3"])
+def test_what_a_bundled_run_is_asked_first_comes_with_it(derived: Derived, name: str) -> None:
+    run = derived.store.run(name)
+    space = TaskSpace(run.summary)
+    choice, layout = derived.choice(run, space, 2.0, "soft"), derived.layout(run, space, "umap")
+    assert choice.value is not None and layout.value is not None
+    assert not children()
+    assert layout.value.positions.shape == (len(space.tasks), 2)
+
+
+def test_what_comes_with_a_bundle_is_what_would_be_computed(derived: Derived) -> None:
+    run = derived.store.run("bundled:g1")
+    space = TaskSpace(run.summary)
+    here = choose(space, stability(space))
+    there = derived.choice(run, space, 2.0, "soft").value
+    assert there is not None and there.suggested == here.suggested
+    assert there.measures["stability"] == pytest.approx(here.measures["stability"], abs=0.02)
+
+
+def test_damaged_answers_of_the_bundles_are_computed_again(
+    derived: Derived, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "derived.json").write_text('{"derived')
+    monkeypatch.setattr("stg_core.derived.BUNDLED_ANSWERS", tmp_path / "derived.json")
+    bundled_answers.cache_clear()
+    run = derived.store.run("bundled:g1")
+    assert derived.choice(run, TaskSpace(run.summary), 2.0, "soft").pending
+    bundled_answers.cache_clear()
