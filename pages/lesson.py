@@ -133,13 +133,19 @@ def choosing_k() -> None:
         help="How many clusters the ten tasks of G1 are put in.",
     )
     grouping, _ = grouped(run, k)
-    for j in range(k):
-        members = ", ".join(np.array(grouping.tasks)[grouping.labels == j])
-        st.markdown(f"**{j + 1}** {members}")
-    answer = state.shared().derived.choice(run, space_of(run), 2.0, "soft")
-    widgets.wait_for(answer, lambda: state.shared().derived.choice(run, space_of(run), 2.0, "soft"))
+    st.markdown(
+        "\n".join(
+            f"{j + 1}. {', '.join(np.array(grouping.tasks)[grouping.labels == j])}"
+            for j in range(k)
+        )
+    )
+    space, derived = space_of(run), state.shared().derived
+    answer = derived.choice(run, space, 2.0, "soft")
     if answer.value:
         grouping_charts.every_k(answer.value, k)
+    elif answer.pending:
+        st.info("The tasks are being grouped for every k; this takes some seconds, once.")
+    widgets.wait_for(answer, lambda: derived.choice(run, space, 2.0, "soft"))
 
 
 def superclasses() -> None:
@@ -160,10 +166,12 @@ def superclasses() -> None:
     superclass_charts.membership_panels([panel], colours, "Memberships in the twenty clusters")
     of = dict(zip(grouping.tasks, grouping.labels, strict=True))
     st.markdown("**Where they are, and with whom**")
+    clusters = []
     for j in sorted({of[task] for task in panel.tasks}):
         together = [task for task in grouping.tasks if of[task] == j]
         named = (f"**{task}**" if task in panel.tasks else task for task in together)
-        st.markdown(f"- cluster {j + 1}: {', '.join(named)}".replace("_", " "))
+        clusters.append(f"- cluster {j + 1}: {', '.join(named)}")
+    st.markdown("\n".join(clusters).replace("_", " "))
 
 
 def specialists() -> None:
@@ -228,7 +236,9 @@ def show() -> None:
 
 def stepping(step: int) -> None:
     presenting = state.presenting()
-    with st.container(horizontal=True, vertical_alignment="center"):
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        if not presenting:
+            st.title("Lesson", width="content")
         st.progress(step / len(STEPS), text=f"Step {step} of {len(STEPS)}")
         st.button(
             "Back",
@@ -258,7 +268,4 @@ def stepping(step: int) -> None:
 
 if state.presenting():
     presenter(turn)
-else:
-    st.title("Lesson")
-    st.caption("The method in eight steps, on the bundled results. It takes about ten minutes.")
 show()
