@@ -163,7 +163,9 @@ def superclasses() -> None:
         help="Five classes of CIFAR-100 that people put together by their meaning.",
     )
     panel = next(p for p in agreement_with(reference, grouping).panels if p.label == chosen)
-    superclass_charts.membership_panels([panel], colours, "Memberships in the twenty clusters")
+    superclass_charts.membership_panels(
+        [panel], grouping, colours, "Memberships in the twenty clusters"
+    )
     of = dict(zip(grouping.tasks, grouping.labels, strict=True))
     st.markdown("**Where they are, and with whom**")
     clusters = []

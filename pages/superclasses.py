@@ -45,19 +45,20 @@ def explore(run: Run) -> None:
 def show(run: Run, chosen: widgets.Chosen, reference: Reference) -> None:
     from stg_core.agreement import agreement_with
 
-    found = agreement_with(reference, chosen.grouping)
+    grouping = chosen.grouping
+    found = agreement_with(reference, grouping)
     noun, plural = NOUNS.get(reference.name, ("label", "labels"))
-    summary(found, chosen.grouping.k, plural)
+    summary(found, grouping.k, plural)
     left, right = st.columns(2, gap="medium", vertical_alignment="bottom")
     with left:
         st.caption(CHANCE)
         charts.scores_beside_chance(found.scores)
     with right:
         scores_for_every_k(run, chosen, found)
-    charts.contingency(found, chosen.colours, f"Tasks by {noun} and cluster")
+    charts.contingency(found, grouping, chosen.colours, f"Tasks by {noun} and cluster")
     lists(found, chosen.colours, plural)
     charts.membership_panels(
-        found.panels, chosen.colours, f"Memberships by {noun}, the most coherent first"
+        found.panels, grouping, chosen.colours, f"Memberships by {noun}, the most coherent first"
     )
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache, lru_cache
 from html import escape
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import altair as alt
@@ -12,11 +13,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from app import task_pictures
 from app.charts.base import Spec, cluster_colour, draw, finished
 from app.state import dark
 
 if TYPE_CHECKING:
     from stg_core.agreement import Agreement, Panel, Part, Score
+    from stg_core.grouping import Grouping
 
 Columns = dict[str, NDArray[Any]]
 
@@ -46,15 +49,6 @@ SCORES = {
 SCORES_HEIGHT = 390
 NARROW = 0.005  # half of the width of a distribution that has one value only
 
-# Contingency, in pixels.
-ROW, LOW_ROW, CONTINGENCY_AROUND = 24, 15, 110
-MOST_HIGH_ROWS, MOST_NUMBERS = 30, 50  # rows; numbers of clusters side by side
-
-# Panels of memberships, in pixels; across, a panel is 1 wide.
-PANEL_COLUMNS, PANEL_ROW, PANEL_HEAD, PANEL_FOOT = 4, 15, 24, 26
-NAMES_SHARE, PANEL_GAP, PANELS_AROUND = 0.4, 0.04, 125
-NUMBER_ROOM = 0.07  # of a panel's width, for the number of a cluster
-
 
 def p_text(p_value: float) -> str:
     """A p-value such as "p < 0.001", "p = 0.004" or "p = 0.03"."""
@@ -71,6 +65,10 @@ def _shades(colours: Sequence[int]) -> list[str]:
 def _joined(parts: Sequence[Columns]) -> pd.DataFrame:
     """One table of all parts: a table for each would take longer than the chart."""
     return pd.DataFrame({name: np.concatenate([p[name] for p in parts]) for name in parts[0]})
+
+
+def _number(value: float) -> str:
+    return f"{value:.2f}".replace("-", "−")
 
 
 def ink_on(colour: str) -> str:
@@ -98,19 +96,19 @@ def scores_beside_chance(scores: Mapping[str, Score]) -> None:
                 "explanation": SCORES[name][1],
                 "value": score.value,
                 "p": p_text(score.p_value),
-                "verdict": f"{score.value:.2f},  {p_text(score.p_value)}",
+                "verdict": f"{_number(score.value)},  {p_text(score.p_value)}",
                 "mean": score.chance_mean,
                 "low": score.chance_low,
                 "high": score.chance_high,
-                "chance": f"{score.chance_mean:.2f} ({score.chance_low:.2f} to"
-                f" {score.chance_high:.2f})",
+                "chance": _chance(score),
             }
             for row, (name, score) in enumerate(scores.items())
         ]
     )
     told = "; ".join(
-        f"{row.name_} {row.value:.2f}, chance {row.chance}, {row.p}"
-        for row in rows.rename(columns={"name": "name_"}).itertuples()
+        f"{SCORES[name][0]} {_number(score.value)}, chance {_chance(score)},"
+        f" {p_text(score.p_value)}"
+        for name, score in scores.items()
     )
     draw(
         _scores_beside_chance(dark()),
@@ -119,6 +117,11 @@ def scores_beside_chance(scores: Mapping[str, Score]) -> None:
         rows=rows,
         humps=_joined([_hump(row, score) for row, score in enumerate(scores.values())]),
     )
+
+
+def _chance(score: Score) -> str:
+    low, high = _number(score.chance_low), _number(score.chance_high)
+    return f"{_number(score.chance_mean)} ({low} to {high})"
 
 
 def _hump(row: int, score: Score) -> Columns:
@@ -224,7 +227,7 @@ def scores_by_k(by_k: Mapping[int, Mapping[str, Score]], chosen: str, k: int, no
     draw(
         _scores_by_k(dark(), name),
         f"Line chart: {name} and four other scores for every number of clusters, k, with the band"
-        f" of chance. At k = {k} it is {now.value:.2f}.{best}",
+        f" of chance. At k = {k} it is {_number(now.value)}.{best}",
         key="scores by k",
         lines=lines,
         chance=chance,
@@ -309,95 +312,65 @@ def _scores_by_k(dark: bool, name: str) -> Spec:
 # ------------------------------------------------------------------------- who is in which cluster
 
 
-def contingency(found: Agreement, colours: list[int], title: str) -> None:
-    """Tasks by label and cluster, in the order of the best assignment, whose cells are framed."""
-    members = {(part.label, part.cluster): part.tasks for part in _parts(found)}
-    sizes = found.table.sum(axis=1)
-    cells = pd.DataFrame(
-        [
-            {
-                "label": label,
-                "cluster": cluster + 1,
-                "share": found.table[i, j] / sizes[i],
-                "count": str(found.table[i, j] or ""),
-                "tasks": ", ".join(members.get((label, cluster), ("none",))),
-                "assigned": found.assigned[i] == cluster,
-            }
-            for i, label in enumerate(found.rows)
-            for j, cluster in enumerate(found.columns)
-        ]
-    )
-    shades = _shades([colours[cluster] for cluster in found.columns])
-    numbers = [str(cluster + 1) if len(shades) <= MOST_NUMBERS else "" for cluster in found.columns]
-    heads = pd.DataFrame(
-        {
-            "cluster": [cluster + 1 for cluster in found.columns],
-            "colour": shades,
-            "ink": [ink_on(shade) for shade in shades],
-            "number": numbers,
-            "label": "",
-        }
-    )
-    draw(
-        _contingency(dark(), len(found.rows), title),
-        f"Heatmap: {title}. " + _told(found),
-        key="contingency",
-        heads=heads,
-        cells=cells,
-    )
+def contingency(found: Agreement, grouping: Grouping, colours: list[int], title: str) -> None:
+    """Tasks by label and cluster, in the order of the best assignment, which is framed."""
+    in_rows = sorted(found.panels, key=lambda panel: found.rows.index(panel.label))
+    header = _header(in_rows, grouping, colours)
+    header |= {
+        "title": title,
+        "rows": found.rows,
+        "columns": found.columns,
+        "rowOf": [-1 if x is None else found.rows.index(x) for x in found.reference.labels],
+        "assigned": [-1 if j is None else found.columns.index(j) for j in found.assigned],
+        "alt": {"contingency": f"{title}: heatmap. {_told(found)}"},
+    }
+    task_pictures.contingency(header)
 
 
-@lru_cache(maxsize=32)
-def _contingency(dark: bool, n_labels: int, title: str) -> Spec:
-    ink, line = ("#F2F4F7", "#2B333D") if dark else ("#1B2733", "#E3E7EB")
-    x = alt.X(
-        "cluster:O",
-        title="Cluster",
-        sort=None,
-        axis=alt.Axis(labels=False, ticks=False, domain=False, orient="top"),
-    )
-    y = alt.Y(
-        "label:N",
-        title=None,
-        sort=None,
-        axis=alt.Axis(domain=False, ticks=False, labelOverlap=False, labelLimit=220),
-    )
-    heads = alt.Chart(alt.NamedData("heads")).encode(x=x, y=y)  # in a row above all others
-    chips = heads.mark_rect(cornerRadius=2, height=alt.RelativeBandSize(0.8)).encode(
-        fill=alt.Fill("colour:N", scale=None)
-    )
-    numbers = heads.mark_text(fontSize=11, fontWeight=600).encode(
-        text="number:N", fill=alt.Fill("ink:N", scale=None)
-    )
-    cells = alt.Chart(alt.NamedData("cells")).encode(x=x, y=y)
-    rects = cells.mark_rect(stroke=line, strokeWidth=1).encode(
-        color=alt.Color("share:Q", scale=alt.Scale(domain=[0, 1]), legend=None),
-        tooltip=[
-            alt.Tooltip("label:N", title="Row"),
-            alt.Tooltip("cluster:O", title="Cluster"),
-            alt.Tooltip("tasks:N", title="Tasks"),
+def membership_panels(
+    panels: Sequence[Panel], grouping: Grouping, colours: list[int], title: str
+) -> None:
+    """A small heatmap per panel, its tasks by all clusters, in the order of the panels."""
+    coherence = ["–" if p.coherence is None else f"{p.coherence:.2f}" for p in panels]
+    told = (f"{p.label} {shown}" for p, shown in zip(panels, coherence, strict=True))
+    header = _header(panels, grouping, colours)
+    header |= {
+        "title": title,
+        "panels": [
+            {"label": p.label, "coherence": shown, "tasks": _places(p, grouping)}
+            for p, shown in zip(panels, coherence, strict=True)
         ],
-    )
-    counts = cells.mark_text(fontSize=12).encode(
-        text="count:N",
-        color=alt.condition(
-            "datum.share > 0.5",
-            alt.value("#10151B" if dark else "#FFFFFF"),
-            alt.value(ink),
-        ),
-    )
-    assigned = cells.transform_filter("datum.assigned").mark_rect(
-        fillOpacity=0, stroke=ink, strokeWidth=2
-    )
-    head = _title(
-        dark,
-        title,
-        "Number of tasks. Colour: share of the row. Framed: the best assignment of one cluster to"
-        " each row",
-    )
-    chart = alt.layer(chips, numbers, rects, counts, assigned, title=head)
-    row = ROW if n_labels <= MOST_HIGH_ROWS else LOW_ROW
-    return finished(chart.properties(height=(1 + n_labels) * row + CONTINGENCY_AROUND))
+        "alt": {"panels": f"{title}: small heatmaps. Coherence: {', '.join(told)}."},
+    }
+    task_pictures.panels(header, grouping.memberships)
+
+
+def _header(panels: Sequence[Panel], grouping: Grouping, colours: list[int]) -> dict[str, Any]:
+    """What both pictures of the tasks have in common; arrow keys walk from panel to panel."""
+    label_of = {task: panel.label for panel in panels for task in panel.tasks}
+    return {
+        "names": grouping.tasks,
+        "says": [
+            f"{task}: {label_of.get(task, 'no label')}, cluster {cluster + 1}"
+            for task, cluster in zip(grouping.tasks, grouping.labels, strict=True)
+        ],
+        "order": [task for panel in panels for task in _places(panel, grouping)],
+        "labels": grouping.labels.tolist(),
+        "colours": _shades(colours),
+        "file": f"k{grouping.k}-m{grouping.fuzzifier:.2f}-{grouping.method}",
+    }
+
+
+def _places(panel: Panel, grouping: Grouping) -> list[int]:
+    return [grouping.tasks.index(task) for task in panel.tasks]
+
+
+def _told(found: Agreement) -> str:
+    """The whole table in words."""
+    rows: dict[str, list[str]] = {label: [] for label in found.rows}
+    for part in chain(found.whole, *found.split):
+        rows[part.label].append(f"{len(part.tasks)} in cluster {part.cluster + 1}")
+    return "; ".join(f"{label}: {', '.join(parts)}" for label, parts in rows.items()) + "."
 
 
 def kept_whole(found: Agreement, colours: list[int]) -> str:
@@ -447,174 +420,3 @@ def _chip(cluster: int, shades: list[str]) -> str:
 
 def _tasks(part: Part) -> str:
     return escape(", ".join(part.tasks))
-
-
-def _parts(found: Agreement) -> Iterator[Part]:
-    yield from found.whole
-    for parts in found.split:
-        yield from parts
-
-
-def _told(found: Agreement) -> str:
-    """The whole table in words."""
-    rows: dict[str, list[str]] = {label: [] for label in found.rows}
-    for part in _parts(found):
-        rows[part.label].append(f"{len(part.tasks)} in cluster {part.cluster + 1}")
-    return "; ".join(f"{label}: {', '.join(parts)}" for label, parts in rows.items()) + "."
-
-
-# ------------------------------------------------------------------------------------ memberships
-
-
-def membership_panels(panels: Sequence[Panel], colours: list[int], title: str) -> None:
-    """A small heatmap per label, tasks by clusters, in the order of the panels."""
-    columns, shades = min(PANEL_COLUMNS, len(panels)), _shades(colours)
-    cells, names, heads, feet = [], [], [], []
-    top = 0
-    for start in range(0, len(panels), columns):
-        row = panels[start : start + columns]
-        for column, panel in enumerate(row):
-            cells.append(_panel_cells(panel, column, top))
-            names.append(_panel_names(panel, column, top))
-            heads.append({"x": column, "y": top + 10, **_panel_head(panel)})
-            feet.append(_panel_feet(panel, column, top, shades))
-        top += PANEL_HEAD + max(len(panel.tasks) for panel in row) * PANEL_ROW + PANEL_FOOT
-    draw(
-        _membership_panels(dark(), columns, top, title),
-        f"Small heatmaps: {title}. Coherence: "
-        + ", ".join(f"{head['label']} {head['coherence']}" for head in heads)
-        + ".",
-        key="membership panels",
-        cells=_joined(cells).astype({"task": "category"}),
-        names=_joined(names),
-        heads=pd.DataFrame(heads),
-        feet=_joined(feet),
-    )
-
-
-def _left_edges(column: int, clusters: NDArray[np.int64], k: int) -> NDArray[np.float32]:
-    width = 1 - NAMES_SHARE - PANEL_GAP
-    return np.asarray(column + NAMES_SHARE + clusters * width / k, dtype=np.float32)
-
-
-def _panel_cells(panel: Panel, column: int, top: int) -> Columns:
-    n, k = panel.memberships.shape
-    task, cluster = np.indices((n, k)).reshape(2, -1)
-    y = (top + PANEL_HEAD + task * PANEL_ROW).astype(np.float32)
-    return {
-        "x": _left_edges(column, cluster, k),
-        "x_to": _left_edges(column, cluster + 1, k),
-        "y": y,
-        "y_to": y + PANEL_ROW - 1,
-        "share": panel.memberships.ravel().astype(np.float32),
-        "cluster": (cluster + 1).astype(np.int16),
-        "task": np.array(panel.tasks)[task],
-    }
-
-
-def _panel_names(panel: Panel, column: int, top: int) -> Columns:
-    n = len(panel.tasks)
-    return {
-        "x": np.full(n, column + NAMES_SHARE - 0.015),
-        "y": top + PANEL_HEAD + (np.arange(n) + 0.5) * PANEL_ROW,
-        "task": np.array(panel.tasks),
-    }
-
-
-def _panel_head(panel: Panel) -> dict[str, str]:
-    shown = "–" if panel.coherence is None else f"{panel.coherence:.2f}"
-    return {"label": panel.label, "coherence": shown}
-
-
-def _panel_feet(panel: Panel, column: int, top: int, shades: list[str]) -> Columns:
-    """Chips below the clusters to which tasks of the panel belong most, numbered where they fit."""
-    k = panel.memberships.shape[1]
-    counts = np.bincount(panel.memberships.argmax(axis=1), minlength=k)
-    clusters = np.argsort(-counts, kind="stable")[: np.count_nonzero(counts)]
-    left, right = _left_edges(column, clusters, k), _left_edges(column, clusters + 1, k)
-    y = np.full(len(clusters), top + PANEL_HEAD + len(panel.tasks) * PANEL_ROW + 1)
-    taken: list[float] = []
-    numbers = []
-    for cluster, at in zip(clusters, left, strict=True):
-        free = all(abs(at - other) >= NUMBER_ROOM for other in taken)
-        numbers.append(str(cluster + 1) if free else "")
-        taken += [at] if free else []
-    return {
-        "x": left,
-        "x_to": right,
-        "centre": (left + right) / 2,
-        "y": y,
-        "y_to": y + 4,
-        "number": np.array(numbers),
-        "colour": np.array(shades)[clusters],
-    }
-
-
-@lru_cache(maxsize=32)
-def _membership_panels(dark: bool, columns: int, height: int, title: str) -> Spec:
-    ink, faint = ("#F2F4F7", "#A6ADB7") if dark else ("#1B2733", "#5F6B78")
-    x = alt.X("x:Q", scale=alt.Scale(domain=[0, columns], nice=False), axis=None)
-    y = alt.Y("y:Q", scale=alt.Scale(domain=[0, height], reverse=True, nice=False), axis=None)
-    cells = (
-        alt.Chart(alt.NamedData("cells"))
-        .mark_rect()
-        .encode(
-            x=x,
-            x2="x_to:Q",
-            y=y,
-            y2="y_to:Q",
-            color=alt.Color(
-                "share:Q",
-                title="Membership",
-                scale=alt.Scale(type="sqrt", domain=[0, 1]),
-                legend=alt.Legend(
-                    orient="bottom", gradientLength=160, values=[0, 0.1, 0.3, 1], offset=8
-                ),
-            ),
-            tooltip=[
-                alt.Tooltip("task:N", title="Task"),
-                alt.Tooltip("cluster:Q", title="Cluster"),
-                alt.Tooltip("share:Q", title="Membership", format=".3f"),
-            ],
-        )
-    )
-    names = (
-        alt.Chart(alt.NamedData("names"))
-        .mark_text(
-            align="right",
-            baseline="middle",
-            fontSize=11,
-            color=ink,
-            limit=alt.ExprRef(f"width / {columns} * {NAMES_SHARE - 0.02}"),
-        )
-        .encode(x=x, y=y, text="task:N")
-    )
-    heads = alt.Chart(alt.NamedData("heads")).encode(y=y)
-    style: dict[str, Any] = {"baseline": "middle", "fontSize": 12}
-    labels = heads.mark_text(
-        **style,
-        align="left",
-        fontWeight=600,
-        color=ink,
-        limit=alt.ExprRef(f"width / {columns} * {1 - PANEL_GAP - 0.16}"),
-    ).encode(x=x, text="label:N")
-    coherence = (
-        heads.transform_calculate(x=f"datum.x + {1 - PANEL_GAP}")
-        .mark_text(**style, align="right", color=faint)
-        .encode(x=x, text="coherence:N")
-    )
-    feet = alt.Chart(alt.NamedData("feet"))
-    chips = feet.mark_rect().encode(
-        x=x, x2="x_to:Q", y=y, y2="y_to:Q", fill=alt.Fill("colour:N", scale=None)
-    )
-    numbers = feet.mark_text(baseline="top", dy=3, fontSize=10, color=faint).encode(
-        x=alt.X("centre:Q"), y="y_to:Q", text="number:N"
-    )
-    head = _title(
-        dark,
-        title,
-        "Rows: tasks. Columns: clusters, from 1. Grey number: coherence, the mean overlap of two"
-        " rows",
-    )
-    chart = alt.layer(cells, names, labels, coherence, chips, numbers, title=head)
-    return finished(chart.properties(height=height + PANELS_AROUND))

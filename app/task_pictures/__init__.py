@@ -51,6 +51,10 @@ _memberships = _component(
 )
 _clusters = _component("clusters", '<div class="cards"></div>', "clusters")
 _distances = _component("distances", '<figure class="distances"></figure>', "heatmap", "distances")
+_contingency = _component(
+    "contingency", '<figure class="contingency"></figure>', "heatmap", "contingency"
+)
+_panels = _component("panels", '<figure class="panels"></figure>', "heatmap", "panels")
 _choice = _component("choice", '<figure class="which-k"></figure>', "heatmap", "choice")
 
 NOTHING: NDArray[np.float64] = np.empty(0)
@@ -79,6 +83,16 @@ def clusters(header: dict[str, Any]) -> None:
 def distances(header: dict[str, Any], distances: NDArray[np.float64]) -> None:
     """Clustered heatmap of the distances with its dendrogram."""
     _show_tasks(_distances, "distances pictures", header, distances)
+
+
+def contingency(header: dict[str, Any]) -> None:
+    """Tasks by label and cluster."""
+    _show_tasks(_contingency, "contingency pictures", header, NOTHING)
+
+
+def panels(header: dict[str, Any], memberships: NDArray[np.float64]) -> None:
+    """A small membership heatmap per label."""
+    _show_tasks(_panels, "panels pictures", header, memberships)
 
 
 def choice(header: dict[str, Any], k: int, kept_as: str) -> None:

@@ -34,7 +34,7 @@ from stg_core.grouping import TaskSpace, group_tasks
 from stg_core.spec import TrainingSpec
 from stg_core.store import Run, Store
 from stg_core.tasks import GROUPS, custom_group
-from tests.pages.conftest import ROOT, OpenApp, move, slider, texts, titles
+from tests.pages.conftest import ROOT, OpenApp, move, picture, slider, texts, titles
 
 DIGITS = GROUPS["digits"].task_names
 PARITY = "".join(f"{digit},{'odd' if digit % 2 else 'even'}\n" for digit in range(10))
@@ -78,18 +78,25 @@ def assert_shows(app: AppTest, found: Agreement, noun: str) -> None:
             score.chance_mean,
             score.chance_high,
         )
-    cells = chart(app, f"Tasks by {noun} and cluster")["cells"]
-    shape = len(found.rows), len(found.columns)
-    assert cells["label"].to_numpy().reshape(shape)[:, 0].tolist() == [*found.rows]
-    assert cells["cluster"].to_numpy().reshape(shape)[0].tolist() == [
-        cluster + 1 for cluster in found.columns
-    ]
-    counts = pd.to_numeric(cells["count"]).fillna(0).to_numpy().reshape(shape)
-    assert np.array_equal(counts, found.table)
-    panels = chart(app, f"Memberships by {noun}, the most coherent first")
-    assert panels["heads"]["label"].tolist() == [panel.label for panel in found.panels]
-    shares = np.concatenate([panel.memberships.ravel() for panel in found.panels])
-    assert panels["cells"]["share"].to_numpy() == pytest.approx(shares, abs=1e-6)
+    header, _ = picture(app, "contingency")
+    assert header["title"] == f"Tasks by {noun} and cluster"
+    table = np.zeros_like(found.table)
+    for row, cluster in zip(header["rowOf"], header["labels"], strict=True):
+        if row >= 0:
+            table[row, header["columns"].index(cluster)] += 1
+    assert (header["rows"], header["columns"]) == ([*found.rows], [*found.columns])
+    assert np.array_equal(table, found.table)
+    assigned = [header["columns"][j] if j >= 0 else None for j in header["assigned"]]
+    assert assigned == [*found.assigned]
+    header, shares = picture(app, "panels")
+    tasks = [[header["names"][t] for t in panel["tasks"]] for panel in header["panels"]]
+    assert [panel["label"] for panel in header["panels"]] == [p.label for p in found.panels]
+    assert tasks == [[*panel.tasks] for panel in found.panels]
+    memberships = shares.reshape(len(header["names"]), -1)
+    for drawn, panel in zip(header["panels"], found.panels, strict=True):
+        assert memberships[drawn["tasks"]] == pytest.approx(panel.memberships, abs=1e-6)
+        coherence = "–" if panel.coherence is None else f"{panel.coherence:.2f}"
+        assert drawn["coherence"] == coherence
     for text in (
         f"**{len(found.whole)} kept whole**",
         f"**{len(found.split)} split**",
@@ -171,6 +178,19 @@ def test_every_method_at_the_bounds_of_k(open_app: OpenApp, method: str, k: str)
 
 
 # ----------------------------------------------------------------------------- labels of one's own
+
+
+def test_both_pictures_of_the_tasks_have_the_colours_of_the_grouping_page(
+    open_app: OpenApp,
+) -> None:
+    app = open_app("grouping", bundles=True, run="bundled:g2", k="5", marked="cat")
+    there, _ = picture(app, "memberships")
+    app.switch_page(str(ROOT / "pages" / "superclasses.py")).run()
+    for name in ("contingency", "panels"):
+        here, _ = picture(app, name)
+        assert here["colours"] == there["colours"] and here["labels"] == there["labels"]
+        assert here["chosen"] == "cat"
+        assert len(here["order"]) == 10  # those that have a label
 
 
 def type_labels(app: AppTest, text: str) -> AppTest:

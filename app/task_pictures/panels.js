@@ -1,0 +1,106 @@
+// Memberships label by label: a small heatmap for each, its tasks by all clusters.
+
+const PANEL = { head: 24, foot: 28, gap: 20, narrowest: 175, most: 5 };
+
+const panels = {
+  name: "panels",
+
+  plan(data, width, theme) {
+    const k = data.colours.length, few = data.panels.length < 3;
+    const row = few ? 24 : 15, size = few ? 13 : 11;
+    const fitting = Math.max(Math.floor((width + PANEL.gap) / (PANEL.narrowest + PANEL.gap)), 1);
+    const columns = Math.min(fitting, PANEL.most, data.panels.length);
+    const w = (width - PANEL.gap * (columns - 1)) / columns;
+    const measure = (task) => textWidth(data.names[task], size, 400, theme.family);
+    const longest = Math.max(...data.panels.flatMap((panel) => panel.tasks).map(measure));
+    const names = Math.min(Math.ceil(longest) + 8, w * 0.45, 150);
+    const column = Math.min((w - names) / k, 48);
+    const boxes = [], places = new Array(data.names.length);
+    let y = 74;
+    for (let from = 0; from < data.panels.length; from += columns) {
+      const line = data.panels.slice(from, from + columns);
+      line.forEach((panel, i) => {
+        const box = { panel, x: i * (w + PANEL.gap), y };
+        boxes.push(box);
+        panel.tasks.forEach((task, j) => {
+          places[task] = { x: box.x, y: y + PANEL.head + j * row };
+        });
+      });
+      const tasks = Math.max(...line.map((panel) => panel.tasks.length));
+      y += PANEL.head + tasks * row + PANEL.foot;
+    }
+    return { k, row, size, w, names, column, boxes, places, height: y };
+  },
+
+  draw(pen, data, plan, theme) {
+    pen.text(0, 10, data.title, { ...TITLE, fill: theme.text });
+    pen.text(0, 30, "Rows: tasks. Columns: clusters. Grey number: coherence, the mean overlap of"
+      + " two rows, from 0 to 1", { ...NOTE, fill: theme.faint });
+    heatmap.legend(pen, theme, 0, 46);
+    for (const box of plan.boxes) this.panel(pen, data, plan, box, theme);
+  },
+
+  panel(pen, data, { k, row, size, w, names, column, places }, { panel, x, y }, theme) {
+    const text = { size: 11.5, weight: 600, fill: theme.text };
+    const label = shortened(panel.label, w - 32, 11.5, 600, theme.family);
+    pen.text(x, y + 10, label, text);
+    const right = x + names + k * column;
+    pen.text(right, y + 10, panel.coherence, { size: 12, fill: theme.faint, align: "right" });
+    for (const task of panel.tasks) {
+      const top = places[task].y;
+      const name = shortened(data.names[task], names - 8, size, 400, theme.family);
+      pen.text(x + names - 6, top + row / 2, name, { size, align: "right", fill: theme.text });
+      for (let j = 0; j < k; j += 1) {
+        const shade = Math.round(strength(data.values[task * k + j]) * (SHADES - 1));
+        const from = x + names + j * column;
+        pen.cell(from, top, column, row - 1, theme.shades[shade]);
+      }
+    }
+    const below = y + PANEL.head + panel.tasks.length * row;
+    this.feet(pen, data, panel, x + names, below, { column, theme });
+  },
+
+  /** Chips below the clusters to which tasks belong most, the commonest numbered first. */
+  feet(pen, data, panel, x, y, { column, theme }) {
+    const counts = new Map();
+    for (const task of panel.tasks) {
+      counts.set(data.labels[task], (counts.get(data.labels[task]) ?? 0) + 1);
+    }
+    const taken = [];
+    for (const [cluster] of [...counts].sort((a, b) => b[1] - a[1] || a[0] - b[0])) {
+      const from = x + cluster * column, middle = from + column / 2, number = String(cluster + 1);
+      pen.cell(from, y + 1, Math.max(column, 2), 4, data.colours[cluster]);
+      const half = textWidth(number, 10, 400, theme.family) / 2 + 2;
+      if (taken.some(([a, b]) => middle - half < b && a < middle + half)) continue;
+      taken.push([middle - half, middle + half]);
+      pen.text(middle, y + 13, number, { size: 10, align: "center", fill: theme.faint });
+    }
+  },
+
+  mark(pen, data, plan, theme, task, style) {
+    const place = plan.places[task];
+    if (!place) return;
+    const w = plan.names + plan.k * plan.column;
+    pen.rect(place.x, place.y - 1, w + 1, plan.row + 1, { ...style, radius: 3 });
+  },
+
+  at(data, plan, x, y) {
+    const { k, row, w, names, column, boxes, places } = plan;
+    const box = boxes.find((each) => x >= each.x && x < each.x + w &&
+      y >= each.y + PANEL.head && y < each.y + PANEL.head + each.panel.tasks.length * row);
+    if (!box) return null;
+    const i = box.panel.tasks[Math.floor((y - box.y - PANEL.head) / row)];
+    const cluster = Math.floor((x - places[i].x - names) / column);
+    if (cluster < 0 || cluster >= k) return { i, lines: [data.says[i]] };
+    const share = data.values[i * k + cluster].toFixed(3);
+    return { i, lines: [data.names[i], `Cluster ${cluster + 1}: ${share}`] };
+  },
+
+  order: (data) => data.order,
+};
+
+export default function ({ data, parentElement, setStateValue }) {
+  const view = viewOf(parentElement, () => new View(parentElement, [panels], "tasks"));
+  view.show(data, setStateValue);
+  return view.close;
+}
