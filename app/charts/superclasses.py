@@ -199,7 +199,12 @@ def _scores_beside_chance(dark: bool) -> Spec:
 
 
 def scores_by_k(by_k: Mapping[int, Mapping[str, Score]], chosen: str, k: int, now: Score) -> None:
-    """All scores over k as far as they are known; the chosen one with chance, and marked at k."""
+    """All scores over k as far as they are known; the chosen one with chance, and marked at k.
+
+    by_k ends at 40, and a larger k is not marked.
+    """
+    from stg_core.agreement import MAX_K
+
     lines = pd.DataFrame(
         [
             {"k": at, "name": SCORES[name][0], "value": score.value, "chosen": name == chosen}
@@ -231,7 +236,7 @@ def scores_by_k(by_k: Mapping[int, Mapping[str, Score]], chosen: str, k: int, no
         key="scores by k",
         lines=lines,
         chance=chance,
-        now=pd.DataFrame({"k": [k], "value": [now.value]}),
+        now=pd.DataFrame({"k": [k], "value": [now.value]})[: int(k <= MAX_K)],
     )
 
 
@@ -304,7 +309,7 @@ def _scores_by_k(dark: bool, name: str) -> Spec:
         f"Thick: {name}; diamond: this k",
         "Grey: chance, 5 to 95 % of it and its mean",
     )
-    one = now.mark_rule(opacity=0).encode(y=alt.datum(1))  # the scale goes up to it
+    one = over_k.mark_rule(opacity=0).encode(y=alt.datum(1))  # the scale goes up to it
     chart = alt.layer(area, mean, lines, chosen, rule, mark, one, title=title)
     return finished(chart.properties(height=SCORES_HEIGHT))
 

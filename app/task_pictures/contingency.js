@@ -1,6 +1,7 @@
 // Tasks by label and cluster: rows and columns in the order of the best assignment, framed.
 
 const HEAD = { height: 18, narrow: 26 };
+const TIP = { line: 5, tasks: 30 };
 
 const contingency = {
   name: "contingency",
@@ -79,8 +80,12 @@ const contingency = {
     const i = Math.floor((y - plan.top) / plan.row), j = Math.floor((x - plan.left) / plan.column);
     const part = plan.cells[i]?.[j];
     if (!part?.length) return null;
-    const names = part.map((task) => data.names[task]).join(", ");
-    return { i: part[0], lines: [`${data.rows[i]}, cluster ${data.columns[j] + 1}`, names] };
+    const lines = [`${data.rows[i]}, cluster ${data.columns[j] + 1}`];
+    for (let from = 0; from < Math.min(part.length, TIP.tasks); from += TIP.line) {
+      lines.push(part.slice(from, from + TIP.line).map((task) => data.names[task]).join(", "));
+    }
+    if (part.length > TIP.tasks) lines.push(`and ${part.length - TIP.tasks} more`);
+    return { i: part[0], lines };
   },
 
   order: (data) => data.order,

@@ -12,7 +12,7 @@ from stg_core.store import Run
 from tests.pages.conftest import ROOT, OpenApp, picture, slider, texts
 
 
-@pytest.mark.parametrize("page", ["data_maps", "grouping"])
+@pytest.mark.parametrize("page", ["data_maps", "grouping", "superclasses"])
 def test_without_runs_a_page_says_where_to_begin(open_app: OpenApp, page: str) -> None:
     app = open_app(page)
     assert not app.exception and not app.error
@@ -62,7 +62,7 @@ import os, sys
 from streamlit.testing.v1 import AppTest
 app = AppTest.from_file("app/main.py", default_timeout=60).run()
 early = [name for name in ("torch", "umap", "sklearn") if name in sys.modules]
-for page in ("data_maps", "grouping"):
+for page in ("data_maps", "grouping", "superclasses"):
     app.switch_page(f"../pages/{page}.py").run()
     assert app.title and not app.exception, page
 print(early, "torch" in sys.modules, flush=True)

@@ -193,6 +193,13 @@ def test_both_pictures_of_the_tasks_have_the_colours_of_the_grouping_page(
         assert len(here["order"]) == 10  # those that have a label
 
 
+def test_a_k_beyond_the_curve_is_not_marked_on_it(open_app: OpenApp) -> None:
+    app = open_app("superclasses", bundles=True, run="bundled:g3", k="100")
+    run = Store().run("bundled:g3")
+    assert_shows(app, expected(run, built_in(run), 100), "superclass")
+    assert chart(app, "Scores for every k")["now"].empty
+
+
 def type_labels(app: AppTest, text: str) -> AppTest:
     return app.text_area[0].set_value(text).run()
 
@@ -364,12 +371,6 @@ def test_two_tasks_are_enough(open_app: OpenApp, run_of: Callable[[list[str]], R
     assert slider(app, "Clusters (k)").values == ["2"]
     reference = read_reference("1,straight\n8,round\n", ("1", "8"))
     assert_shows(app, expected(run, reference, 2), "label")
-
-
-def test_without_runs_it_says_where_to_begin(open_app: OpenApp) -> None:
-    app = open_app("superclasses")
-    assert not app.exception and not app.error
-    assert "There are no runs yet" in texts(app)
 
 
 def test_a_link_to_a_missing_run_says_so(open_app: OpenApp, trained: Run) -> None:
