@@ -86,7 +86,6 @@ def scores_for_every_k(run: Run, chosen: widgets.Chosen, found: Agreement) -> No
         help=SCORES_HELP,
     )
     curve = score_curve(run, found.reference, chosen.space, chosen.grouping)
-
     polling, k = not curve.complete, chosen.grouping.k
 
     def draw() -> None:
