@@ -8,7 +8,7 @@ import numpy as np
 import streamlit as st
 
 from app import images, state, widgets
-from app.charts.data_maps import Small, brush_of, clicked, data_map, small_maps
+from app.charts.data_maps import Small, bounds_of, data_map, region_of, small_maps
 from app.live_slider import live_slider
 from stg_core.datamap import KINDS, REGIONS, Region
 from stg_core.errors import UserError
@@ -40,7 +40,7 @@ def explore(run: Run) -> None:
         keep_region(region)  # on a page that opens, the URL may lack it
         left, right = st.columns([1, 1] if beside else [4, 3], gap="medium")
         with left:
-            one_map(run, task, epoch, kind, key=brush_key(), region=region, on_brush=brush)
+            one_map(run, task, epoch, kind, key="map", region=region, on_brush=keep_region)
         if beside:
             with right:
                 one_map(run, beside, epoch, kind, key="map beside", region=region)
@@ -97,7 +97,7 @@ def one_map(
     kind: str,
     key: str,
     region: Region | None,
-    on_brush: Callable[[], None] | None = None,
+    on_brush: Callable[[Region | None], None] | None = None,
 ) -> None:
     summary = run.summary
     t, e = summary.tasks.tolist().index(task), summary.epochs.tolist().index(epoch)
@@ -125,42 +125,26 @@ def one_map(
 # ------------------------------------------------------------------------------ images of a region
 
 
-def brush_key() -> str:
-    """Another one after each choice by a button: a new chart has no rectangle of the browser's."""
-    return f"map {st.session_state.get('choices', 0)}"
-
-
-def brush() -> None:
-    keep_region(brush_of(brush_key()))
-
-
-def choose(region: Region | None) -> None:
-    keep_region(region)
-    st.session_state["choices"] = st.session_state.get("choices", 0) + 1
-
-
 def keep_region(region: Region | None) -> None:
-    bounds = (*region.variability, *region.confidence) if region else ()
-    state.keep("region", ",".join(f"{bound:.3g}" for bound in bounds) or None)
+    bounds = bounds_of(region) or ()
+    state.keep("region", ",".join(f"{bound:g}" for bound in bounds) or None)
 
 
 def chosen_region() -> Region | None:
     """The region that the URL names; None where it names none."""
     try:
-        v, v_to, c, c_to = map(float, (state.kept("region") or "").split(","))
+        return region_of([float(bound) for bound in (state.kept("region") or "").split(",")])
     except ValueError:
         return None
-    drawable = 0 <= v < v_to <= 1 and 0 <= c < c_to <= 1
-    return Region((c, c_to), (v, v_to)) if drawable else None
 
 
 def region_images(run: Run, task: str, epoch: int, kind: str, region: Region | None) -> None:
     with st.container(horizontal=True, horizontal_alignment="distribute"):
         st.markdown("**Images of a region**", width="content", help="Of the points in a rectangle.")
-        st.button("Clear", type="tertiary", on_click=choose, args=(None,), disabled=not region)
+        st.button("Clear", type="tertiary", on_click=keep_region, args=(None,), disabled=not region)
     with st.container(horizontal=True, gap="small"):
         for name, bounds in REGIONS.items():
-            st.button(name, on_click=choose, args=(bounds,), help=MEANING[name])
+            st.button(name, on_click=keep_region, args=(bounds,), help=MEANING[name])
     if not region:
         st.caption(f"Drag a rectangle over the map of {task}, or choose a region.")
         return
@@ -218,8 +202,7 @@ def all_tasks(run: Run) -> None:
         maps[(page - 1) * PER_PAGE : page * PER_PAGE],
         int(run.summary.epochs[-1]),
         int(run.summary.n_points),
-        key="small maps",
-        on_click=open_clicked,
+        on_click=open_large,
     )
 
 
@@ -242,16 +225,15 @@ def sorted_maps(run: Run, measure: str, backwards: bool) -> list[Small]:
             names[t],
             summary.histogram[-1, t].sum(axis=0, dtype=np.int64),
             f"{values[measure][t]:.2f}" if measure in values else "",
-            *(of_tasks[t] for of_tasks in values.values()),
+            ", ".join(f"{name} {of_tasks[t]:.2f}" for name, of_tasks in values.items()),
         )
         for t in order
     ]
 
 
-def open_clicked() -> None:
-    if task := clicked("small maps"):
-        st.session_state["task"] = task
-        st.rerun("maps")
+def open_large(task: str) -> None:
+    st.session_state["task"] = task
+    st.rerun("maps")
 
 
 st.title("Data maps")

@@ -27,6 +27,9 @@ FOLDER = Path(__file__).parent
 SHARED = ("pen", "theme", "view")
 WALK = "Arrow keys walk through the tasks, Enter marks one everywhere, Escape takes it back."
 
+# Told the rectangle: variability from and to, confidence from and to; or None.
+Brushed = Callable[[list[float] | None], None]
+
 HEATMAP = '<figure class="memberships"></figure>'
 MAP = '<figure class="map"><div class="kinds" role="radiogroup" aria-label="Map"></div></figure>'
 
@@ -56,6 +59,11 @@ _contingency = _component(
 )
 _panels = _component("panels", '<figure class="panels"></figure>', "heatmap", "panels")
 _choice = _component("choice", '<figure class="which-k"></figure>', "heatmap", "choice")
+
+_data_map = _component("data_map", '<figure class="data-map"></figure>', "density", "data_map")
+_small_maps = _component(
+    "small_maps", '<figure class="small-maps"></figure>', "density", "small_maps"
+)
 
 NOTHING: NDArray[np.float64] = np.empty(0)
 
@@ -108,6 +116,32 @@ def choice(header: dict[str, Any], k: int, kept_as: str) -> None:
         "required": True,
     }
     _show(_choice, key, {**header, **told}, NOTHING, chosen=chosen)
+
+
+def data_map(
+    header: dict[str, Any], values: NDArray[np.float64], key: str, on_brush: Brushed | None
+) -> None:
+    """Data map of one task; with `on_brush`, which is told it, a rectangle can be dragged over."""
+
+    def brushed() -> None:
+        if on_brush:
+            on_brush(st.session_state[key]["region"][0])
+
+    keys = "Drag a rectangle to see its images; Escape removes it." if on_brush else ""
+    _show(_data_map, key, {**header, "keys": keys, "brush": bool(on_brush)}, values, region=brushed)
+
+
+def small_maps(
+    header: dict[str, Any], values: NDArray[np.float64], on_click: Callable[[str], None]
+) -> None:
+    """Data maps of many tasks; `on_click` is told which task is clicked."""
+    key = "small maps"
+
+    def clicked() -> None:
+        on_click(st.session_state[key]["chosen"][0])
+
+    told = {"keys": "Arrow keys walk through the tasks, Enter shows one large.", "chosen": None}
+    _show(_small_maps, key, {**header, **told}, values, chosen=clicked)
 
 
 def marked(tasks: tuple[str, ...]) -> str | None:

@@ -10,9 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
-from streamlit.dataframe_util import convert_arrow_bytes_to_pandas_df
 from streamlit.testing.v1 import AppTest
 
 from app import images
@@ -24,25 +22,27 @@ from stg_core.tasks import GROUPS, TaskData, load_task_data
 from stg_core.training import train
 from tests.pages.conftest import ROOT, OpenApp, StandInEngine, move, slider, texts
 
-AMBIGUOUS, MOST = 5 / 16 * np.sqrt(0.5), np.sqrt(0.5)
+AMBIGUOUS = 5 / 16 * np.sqrt(0.5)
 
 
-def chart(app: AppTest, title: str) -> Any:
-    """Message of the chart with this title."""
-    shown = [element.proto for element in app.get("vega_lite_chart")]
-    (found,) = (proto for proto in shown if json.loads(proto.spec)["title"] == title)
-    return found
+def picture(app: AppTest, title: str) -> tuple[dict[str, Any], np.ndarray]:
+    """Header and numbers of the picture with this title."""
+    messages = [element.proto.bytes for element in app.get("bidi_component")]
+    for message in filter(None, messages):
+        size = int.from_bytes(message[:4], "little")
+        header = json.loads(message[4 : 4 + size])
+        if header.get("title") == title:
+            return header, np.frombuffer(message[4 + size :], dtype="<f4")
+    raise AssertionError(f"no picture {title!r}")
 
 
-def drawn(app: AppTest, title: str, name: str) -> pd.DataFrame:
-    """A named data set of a chart."""
-    (found,) = (d for d in chart(app, title).datasets if d.name == name)
-    return convert_arrow_bytes_to_pandas_df(found.data.data)
+def has_pictures(app: AppTest) -> bool:
+    return any(element.proto.bytes for element in app.get("bidi_component"))
 
 
 def shares(app: AppTest, task: str) -> dict[str, float]:
     """The regions' names and shares that stand on a data map, in percent."""
-    said = " ".join(drawn(app, f"Data map of {task}", "names")["text"])
+    said = " ".join(picture(app, f"Data map of {task}")[0]["regions"])
     return {name.strip(): float(share) for name, share in re.findall(r"([a-z ]+) ([\d.]+)%", said)}
 
 
@@ -93,10 +93,8 @@ def test_a_map_shows_each_regions_share_of_the_points(
     confidence, variability = map_of(trained, task)
     assert shares(app, task) == counted(confidence, variability)
     assert sum(shares(app, task).values()) == pytest.approx(100, abs=0.2)
-    assert (
-        f"easy to learn {shares(app, task)['easy to learn']}%"
-        in chart(app, f"Data map of {task}").alt
-    )
+    header, _ = picture(app, f"Data map of {task}")
+    assert f"easy to learn {shares(app, task)['easy to learn']}%" in header["alt"]["data-map"]
     assert f"mean confidence {confidence.mean():.2f}" in texts(app)
 
 
@@ -105,22 +103,16 @@ def test_density_covers_all_points_and_single_ones_are_drawn_where_they_are_few(
 ) -> None:
     app = open_app("data_maps", trained, task="7")
     histogram = trained.summary.histogram[-1, trained.spec.tasks.index("7")].sum(axis=0)
-    covered = np.zeros((64, 64), dtype=int)
-    for strip in drawn(app, "Data map of 7", "density").to_dict("records"):
-        start, end = round(strip["x"] / MOST * 64), int(strip["x_to"] / MOST * 64)
-        cells = histogram[round(strip["y"] * 64), start:end]
-        assert (cells >= strip["least"]).all() and (cells <= strip["most"]).all()
-        covered[round(strip["y"] * 64), start:end] += 1
-    assert np.array_equal(covered, (histogram > 0).astype(int))
+    header, values = picture(app, "Data map of 7")
+    assert np.array_equal(values[: 64 * 64].reshape(64, 64), histogram)
 
     # The sample of the digits is all of them, so those in cells of fewer than ten are counted.
-    points = drawn(app, "Data map of 7", "points")
-    assert len(points) == histogram[histogram < 10].sum() > 0
-    maps = map_of(trained, "7")
-    assert np.array_equal(points["y"], maps[0, points["point"]])
-    assert np.array_equal(points["x"], maps[1, points["point"]])
-    positive = labels_of(trained, "7")[points["point"]] == 1
-    assert np.array_equal(points["kind"] == "positive", positive)
+    variability, confidence, positive = values[64 * 64 :].reshape(-1, 3).T
+    points = np.array(header["names"]).astype(int)
+    assert len(points) == len(positive) == histogram[histogram < 10].sum() > 0
+    maps = map_of(trained, "7")[:, points]
+    assert np.array_equal(confidence, maps[0]) and np.array_equal(variability, maps[1])
+    assert np.array_equal(positive, labels_of(trained, "7")[points])
 
 
 @pytest.mark.parametrize(("kind", "label"), [("positives", 1), ("negatives", 0)])
@@ -134,7 +126,9 @@ def test_positives_and_negatives_can_be_separated(
         chosen = labels_of(trained, task) == label
         maps = map_of(trained, task)
         assert shares(app, task) == counted(*maps[:, chosen])
-        assert set(drawn(app, f"Data map of {task}", "points")["kind"]) == {kind[:-1]}
+        header, values = picture(app, f"Data map of {task}")
+        assert values[: 64 * 64].sum() == chosen.sum()
+        assert chosen[np.array(header["names"]).astype(int)].all()
         assert f"{chosen.sum():,} points" in texts(app)
 
 
@@ -144,32 +138,26 @@ def test_a_slider_with_a_play_button_walks_through_the_recorded_epochs(
     app = open_app("data_maps", smaller, run=smaller.id, task="8")
     assert slider(app, "Recorded epoch").values == ["2", "3", "4"]
     assert slider(app, "Recorded epoch").value == "4"
-    spec = chart(app, "Data map of 8").spec
     for e, epoch in enumerate(("2", "3", "4")):
         move(app, "epoch", epoch)
         assert not app.exception
         maps = map_of(smaller, "8", e)
         assert shares(app, "8") == counted(*maps)
-        assert f"after epoch {epoch}" in chart(app, "Data map of 8").alt
-        assert chart(app, "Data map of 8").spec == spec  # another one would be built anew
+        header, _ = picture(app, "Data map of 8")
+        assert f"after epoch {epoch}" in header["alt"]["data-map"]
 
 
 def test_a_second_task_stands_beside_on_the_same_scales(open_app: OpenApp, trained: Run) -> None:
     app = open_app("data_maps", trained, task="Small")
-    assert len(app.get("vega_lite_chart")) == 2  # the map, and the small ones
     app.selectbox(key="beside").set_value("Not small").run()
-    assert len(app.get("vega_lite_chart")) == 3
+    headers = [picture(app, f"Data map of {task}")[0] for task in ("Small", "Not small")]
+    for scale in ("bins", "variability", "most"):
+        assert headers[0][scale] == headers[1][scale]
     for task in ("Small", "Not small"):
-        maps = map_of(trained, task)
-        assert shares(app, task) == counted(*maps)
-    first, second = (
-        json.loads(chart(app, f"Data map of {task}").spec)["layer"][0]["encoding"]
-        for task in ("Small", "Not small")
-    )
-    for channel in ("x", "y", "color"):
-        assert first[channel]["scale"]["domain"] == second[channel]["scale"]["domain"]
+        assert shares(app, task) == counted(*map_of(trained, task))
     app.selectbox(key="beside").set_value(None).run()
-    assert len(app.get("vega_lite_chart")) == 2
+    with pytest.raises(AssertionError, match="no picture"):
+        picture(app, "Data map of Not small")
 
 
 # ------------------------------------------------------------------------------ images of a region
@@ -193,8 +181,7 @@ def test_a_link_shows_the_same_picture(open_app: OpenApp, smaller: Run, with_ima
     assert slider(app, "Recorded epoch").value == "3"
     assert app.selectbox(key="sort").value == "name" and app.toggle(key="backwards").value
     for task in ("8", "1"):
-        (outline,) = drawn(app, f"Data map of {task}", "region").to_dict("records")
-        assert outline == pytest.approx({"x": 0, "x_to": 0.7, "y": 0.3, "y_to": 1})
+        assert picture(app, f"Data map of {task}")[0]["region"] == [0, 0.7, 0.3, 1]
     assert image_texts(app)
     move(app, "epoch", "2")
     assert app.query_params["region"] in ("0,0.7,0.3,1", ["0,0.7,0.3,1"])
@@ -229,7 +216,7 @@ def test_a_region_can_be_chosen_by_its_name_and_cleared(
         assert f"of the {inside.sum():,} in the rectangle" in texts(app)
         assert inside[indices(app)].all()
     next(button for button in app.button if button.label == "Clear").click().run()
-    assert not image_texts(app) and drawn(app, "Data map of 5", "region").empty
+    assert not image_texts(app) and picture(app, "Data map of 5")[0]["region"] is None
 
 
 @pytest.mark.parametrize("region", ["nonsense", "1,2", "0,nan,0,1", ",,,", "0,inf,0,1", "1,0,1,0"])
@@ -333,17 +320,13 @@ def test_a_damaged_copy_is_named_and_looked_at_again_when_mended(
 
 def test_all_tasks_are_drawn_small_on_the_same_scales(open_app: OpenApp, trained: Run) -> None:
     app = open_app("data_maps", trained)
-    title = "Data maps after the last recorded epoch"
-    frames = drawn(app, title, "frames")
-    assert frames["task"].tolist() == list(trained.spec.tasks)
-    assert frames["f1"].tolist() == pytest.approx(trained.metrics["test"]["f1"][-1])
-    cells = drawn(app, title, "cells")
-    for t, frame in enumerate(frames.to_dict("records")):
-        inside = cells[cells["x"].between(frame["x"], frame["x_to"] - 0.01)]
-        inside = inside[inside["y"].between(frame["y"], frame["y_to"] - 0.01)]
-        coarse = trained.summary.histogram[-1, t].sum(0).reshape(16, 4, 16, 4).sum((1, 3))
-        covered = ((inside["x_to"] - inside["x"]) * 16).astype(int).sum()
-        assert covered == (coarse > 0).sum()
+    header, values = picture(app, "Data maps after epoch 2")
+    assert header["names"] == list(trained.spec.tasks)
+    for t, counts in enumerate(values.reshape(15, 16, 16)):
+        histogram = trained.summary.histogram[-1, t].sum(axis=0)
+        assert np.array_equal(counts, histogram.reshape(16, 4, 16, 4).sum((1, 3)))
+        f1 = trained.metrics["test"]["f1"][-1][t]
+        assert f"test F1 {f1:.2f}" in header["says"][t]
 
 
 def test_a_hundred_tasks_come_page_by_page_and_sorted(open_app: OpenApp, tmp_path: Path) -> None:
@@ -351,8 +334,8 @@ def test_a_hundred_tasks_come_page_by_page_and_sorted(open_app: OpenApp, tmp_pat
     assert not app.exception and not app.error
     run = Store(tmp_path).run("bundled:g3")
     names = np.array(run.spec.tasks)
-    title = "Data maps after the last recorded epoch"
-    assert drawn(app, title, "frames")["task"].tolist() == names[:15].tolist()
+    title = "Data maps after epoch 10"
+    assert picture(app, title)[0]["names"] == names[:15].tolist()
 
     measures = {
         "mean confidence": run.summary.task_means[-1, 0],
@@ -365,7 +348,7 @@ def test_a_hundred_tasks_come_page_by_page_and_sorted(open_app: OpenApp, tmp_pat
         for backwards in (False, True):
             app.toggle(key="backwards").set_value(backwards).run()
             assert not app.exception
-            shown = drawn(app, title, "frames")["task"].tolist()
+            shown = picture(app, title)[0]["names"]
             expected = values[np.argsort(-values if backwards else values, kind="stable")][:15]
             assert [values[names.tolist().index(task)] for task in shown] == expected.tolist()
 
@@ -374,7 +357,7 @@ def test_a_hundred_tasks_come_page_by_page_and_sorted(open_app: OpenApp, tmp_pat
     app.session_state["tasks_page"] = 7
     app.run()
     assert not app.exception
-    assert drawn(app, title, "frames")["task"].tolist() == names[90:].tolist()
+    assert picture(app, title)[0]["names"] == names[90:].tolist()
 
 
 # ------------------------------------------------------------------------- what may be missing
@@ -387,7 +370,7 @@ def test_a_run_without_recorded_epochs_says_what_to_do(
     spec = TrainingSpec(GROUPS["digits"], epochs=1, recorded_epochs=())
     run = kept.save(train(spec, folder=kept.work_folder(spec.key)))
     app = open_app("data_maps", run)
-    assert not app.exception and not app.get("vega_lite_chart")
+    assert not app.exception and not has_pictures(app)
     assert "train it with recorded epochs" in app.error[0].value
 
 
@@ -410,8 +393,8 @@ def test_a_task_with_missing_labels_shows_the_points_it_has(
     assert "437 points" in texts(app)
     shown = indices(when_prepared(app))
     assert set(shown) <= set(range(1000, 1437)) and len(shown) == 60
-    names = drawn(app, "Data map of 1", "names")["text"].tolist()
-    assert names == [f"{n}: no points" for n in ("easy to learn", "ambiguous", "hard to learn")]
+    regions = picture(app, "Data map of 1")[0]["regions"]
+    assert regions == [f"{n}: no points" for n in ("easy to learn", "ambiguous", "hard to learn")]
 
 
 def test_a_link_to_a_damaged_run_says_what_there_is_instead(
@@ -421,7 +404,7 @@ def test_a_link_to_a_damaged_run_says_what_there_is_instead(
     shutil.copytree(trained.folder.parent, runs)
     (runs / trained.id / "summary.npz").write_bytes(b"damaged")
     app = open_app("data_maps", Store(tmp_path / "home").run(smaller.id), run=trained.id)
-    assert not app.exception and not app.get("vega_lite_chart")
+    assert not app.exception and not has_pictures(app)
     assert "no run" in app.error[0].value and smaller.id in app.error[0].value
     app.selectbox(key="run_choice").set_value(smaller.id).run()
     assert not app.exception and not app.error and shares(app, "0")
