@@ -6,7 +6,6 @@ makes the browser build the whole chart anew, while new data is swapped in.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import altair as alt
@@ -44,24 +43,8 @@ LARGER = {
 }
 
 
-def draw(
-    spec: Spec,
-    description: str,
-    key: str,
-    on_select: Callable[[], None] | None = None,
-    **data: pd.DataFrame,
-) -> None:
-    """Draws a specification with its named data; the description is read to the blind.
-
-    With `on_select`, a selection is in the session under `key` when that function is called.
-    """
+def draw(spec: Spec, description: str, key: str, **data: pd.DataFrame) -> None:
+    """Draws a specification with its named data; the description is read to the blind."""
     if presenting():
         spec = {**spec, "config": {**spec["config"], **LARGER}}
-    st.vega_lite_chart(
-        None,
-        {**spec, "datasets": data},
-        width="stretch",
-        key=key,
-        alt=description,
-        on_select=on_select or "ignore",
-    )
+    st.vega_lite_chart(None, {**spec, "datasets": data}, width="stretch", key=key, alt=description)

@@ -25,7 +25,7 @@ def settled(page: Page) -> None:
 
 
 def chart(page: Page) -> Locator:
-    drawn = page.locator("[data-testid=stVegaLiteChart] .marks, figure.memberships .stage").first
+    drawn = page.locator("[data-testid=stVegaLiteChart] .marks, figure .stage").first
     drawn.wait_for()
     return drawn
 
