@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -59,6 +59,16 @@ def duration(seconds: float) -> str:
 
 
 # ------------------------------------------------------------------------------------------ runs
+
+
+def page_head(title: str, about: str) -> tuple[Run | None, DeltaGenerator]:
+    """Title, run chooser and a place beside them; the run, and that place."""
+    left, middle, right = st.columns([3, 4, 3], vertical_alignment="bottom")
+    left.title(title)
+    with middle:
+        run = choose_run()
+    st.caption(about)
+    return run, right
 
 
 def choose_run() -> Run | None:
@@ -123,16 +133,15 @@ class Chosen:
     colours: list[int]  # colour index of each cluster, see charts.base.cluster_colour
 
 
-def choose_grouping(run: Run) -> Chosen | None:
-    """The controls of a grouping, for use within a fragment; None where there is one task only."""
-    if len(run.summary.tasks) < 2:
+def grouping_head(title: str, about: str) -> tuple[Run, Input] | None:
+    """The head of a page about groupings, with its run and input; None where none can be shown."""
+    run, place = page_head(title, about)
+    if run and len(run.summary.tasks) < 2:
         st.info("This run has a single task: grouping needs two or more.")
-        return None
-    sliders = st.container()
-    with st.expander("Method, epochs and features", icon=":material/tune:"):
-        given = choose_input(run, st.columns(3))
-    with sliders:
-        return choose_clusters(run, given)
+    elif run:
+        with place.popover("Method, epochs, features", icon=":material/tune:", width="stretch"):
+            return run, choose_input(run)
+    return None
 
 
 def choose_clusters(run: Run, given: Input) -> Chosen:
@@ -177,10 +186,10 @@ def look_ahead(derived: Derived, run: Run, space: TaskSpace, k: int) -> None:
         space.compute_ahead(k)
 
 
-def choose_input(run: Run, places: Sequence[DeltaGenerator]) -> Input:
-    """Method, recorded epochs and features, each in its place."""
+def choose_input(run: Run) -> Input:
+    """Method, recorded epochs and features."""
     recorded = run.summary.epochs.tolist()
-    method = places[0].selectbox(
+    method = st.selectbox(
         "Method",
         METHODS,
         key="method",
@@ -188,7 +197,7 @@ def choose_input(run: Run, places: Sequence[DeltaGenerator]) -> Input:
         help="soft: k-means, then shares by distance. hard: k-means alone. fcm: fuzzy c-means,"
         " iterated. points: each training point votes.",
     )
-    epochs = places[1].pills(
+    epochs = st.pills(
         "Recorded epochs",
         recorded,
         selection_mode="multi",
@@ -197,7 +206,7 @@ def choose_input(run: Run, places: Sequence[DeltaGenerator]) -> Input:
         bind="query-params",
         help="The data maps of these epochs are compared.",
     )
-    features = places[2].pills(
+    features = st.pills(
         "Features",
         FEATURES,
         selection_mode="multi",

@@ -236,9 +236,7 @@ def open_large(task: str) -> None:
     st.rerun("maps")
 
 
-st.title("Data maps")
-st.markdown(ABOUT)
-run = widgets.choose_run()
+run, _ = widgets.page_head("Data maps", ABOUT)
 if run and run.summary:
     explore(run)
     all_tasks(run)

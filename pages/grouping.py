@@ -172,17 +172,9 @@ def views(run: Run, given: Input) -> None:
                 explore(run, given, view)
 
 
-title, chooser, input_ = st.columns([3, 4, 3], vertical_alignment="bottom")
-title.title("Grouping")
-with chooser:
-    run = widgets.choose_run()
-st.caption(
+if head := widgets.grouping_head(
+    "Grouping",
     "Tasks whose data maps look alike are learned alike. Move the sliders to see which of them"
-    " belong together, and how much."
-)
-if run and len(run.summary.tasks) < 2:
-    st.info("This run has a single task: grouping needs two or more.")
-elif run:
-    with input_.popover("Method, epochs, features", icon=":material/tune:", width="stretch"):
-        given = widgets.choose_input(run, [st.container() for _ in range(3)])
-    views(run, given)
+    " belong together, and how much.",
+):
+    views(*head)

@@ -33,12 +33,11 @@ SCORES_HELP = "\n".join(
 
 
 @st.fragment(key="superclasses")
-def explore(run: Run) -> None:
+def explore(run: Run, given: widgets.Input) -> None:
     """In a fragment: a slider moves the pictures, and nothing else runs again."""
     with widgets.user_errors():
-        chosen = widgets.choose_grouping(run)
-        reference = choose_reference(run) if chosen else None
-        if chosen and reference:
+        chosen = widgets.choose_clusters(run, given)
+        if reference := choose_reference(run):
             show(run, chosen, reference)
 
 
@@ -125,11 +124,9 @@ def lists(found: Agreement, colours: list[int], plural: str) -> None:
             st.html(items)
 
 
-st.title("Superclasses")
-st.markdown(
+if head := widgets.grouping_head(
+    "Superclasses",
     "Do the clusters follow what people know of the tasks? The model never saw these labels: where"
-    " a grouping agrees with them, it found out from how the tasks are learned."
-)
-run = widgets.choose_run()
-if run:
-    explore(run)
+    " a grouping agrees with them, it found out from how the tasks are learned.",
+):
+    explore(*head)
