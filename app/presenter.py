@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import streamlit as st
 
-SIZE = "max(20px, 1.4vw)"  # of a root em, of which all else is a multiple; usually 16px
+SIZE = "max(20px, 1.25vw)"  # of a root em, of which all else is a multiple; usually 16px
 
 # A slider that has the focus keeps its arrow keys; page keys always turn the page.
 JS = """

@@ -63,7 +63,7 @@ def duration(seconds: float) -> str:
 
 def page_head(title: str, about: str) -> tuple[Run | None, DeltaGenerator]:
     """Title, run chooser and a place beside them; the run, and that place."""
-    left, middle, right = st.columns([3, 4, 3], vertical_alignment="bottom")
+    left, middle, right = st.columns([4, 5, 3], vertical_alignment="bottom")
     left.title(title)
     with middle:
         run = choose_run()

@@ -139,11 +139,6 @@ class MapCanvas extends Canvas {
     this.stage.style.cursor = this.data.brush ? "crosshair" : "";
   }
 
-  place(event) {
-    const box = this.stage.getBoundingClientRect();
-    return [event.clientX - box.left, event.clientY - box.top];
-  }
-
   begin(event) {
     if (event.button !== 0 || !this.plan || !this.data.brush) return;
     this.from = this.place(event);

@@ -99,9 +99,14 @@ class Canvas {
     return this.view.data;
   }
 
+  /** In the pictures' own pixels, which grow with the letters of the page. */
+  get width() {
+    return this.figure.clientWidth / this.view.zoom;
+  }
+
   draw() {
     const { data, picture } = this, theme = this.view.theme;
-    const width = this.figure.clientWidth;
+    const width = this.width;
     if (!width || !data) return;
     this.plan = picture.plan(data, width, theme);
     this.stage.setAttribute("aria-label", `${data.alt[picture.name]} ${data.keys}`);
@@ -115,12 +120,12 @@ class Canvas {
   }
 
   sized(canvas, width, height) {
-    const ratio = window.devicePixelRatio || 1;
+    const zoom = this.view.zoom, ratio = (window.devicePixelRatio || 1) * zoom;
     const [w, h] = [Math.round(width * ratio), Math.round(height * ratio)];
     if (canvas.width !== w || canvas.height !== h) {
       Object.assign(canvas, { width: w, height: h });
-      canvas.style.width = `${width}px`;
-      canvas.style.height = `${height}px`;
+      canvas.style.width = `${width * zoom}px`;
+      canvas.style.height = `${height * zoom}px`;
     }
     const context = canvas.getContext("2d");
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
@@ -131,7 +136,7 @@ class Canvas {
   mark() {
     if (!this.plan) return;
     const { theme, marks } = this.view;
-    const context = this.sized(this.above, this.figure.clientWidth, this.plan.height);
+    const context = this.sized(this.above, this.width, this.plan.height);
     this.marked(canvasPen(context, theme.family), marks.chosen, marks.hovered);
   }
 
@@ -143,12 +148,15 @@ class Canvas {
     }
   }
 
+  /** Where in the picture a pointer is. */
+  place(event) {
+    const box = this.stage.getBoundingClientRect(), zoom = this.view.zoom;
+    return [(event.clientX - box.left) / zoom, (event.clientY - box.top) / zoom];
+  }
+
   point(event) {
     if (!this.plan) return;
-    const box = this.stage.getBoundingClientRect();
-    const found = this.picture.at(
-      this.data, this.plan, event.clientX - box.left, event.clientY - box.top,
-    );
+    const found = this.picture.at(this.data, this.plan, ...this.place(event));
     if (!found) return this.leave();
     this.stage.style.cursor = "pointer";
     this.view.hover(this.data.names[found.i], found.lines, event);
@@ -183,7 +191,7 @@ class Canvas {
 
   export(kind) {
     const { data, plan, picture } = this, theme = this.view.theme;
-    const width = this.figure.clientWidth, name = `${picture.name}-${data.file}`;
+    const width = this.width, name = `${picture.name}-${data.file}`;
     const onto = (pen) => {
       picture.draw(pen, data, plan, theme);
       this.marked(pen, this.view.marks.chosen, null);
@@ -225,6 +233,11 @@ class View {
     Object.assign(this, { data: read(message), send, theme: themeOf(this.root) });
     this.marks.follow(this.data.chosen);
     this.draw();
+  }
+
+  /** How large a presenter has the letters of the page. */
+  get zoom() {
+    return parseFloat(getComputedStyle(document.documentElement).fontSize) / 16;
   }
 
   draw() {
