@@ -139,14 +139,16 @@ def chosen_region() -> Region | None:
 
 
 def region_images(run: Run, task: str, epoch: int, kind: str, region: Region | None) -> None:
-    with st.container(horizontal=True, horizontal_alignment="distribute"):
+    with st.container(
+        horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
+    ):
         st.markdown("**Images of a region**", width="content", help="Of the points in a rectangle.")
         st.button("Clear", type="tertiary", on_click=keep_region, args=(None,), disabled=not region)
     with st.container(horizontal=True, gap="small"):
         for name, bounds in REGIONS.items():
             st.button(name, on_click=keep_region, args=(bounds,), help=MEANING[name])
     if not region:
-        st.caption(f"Drag a rectangle over the map of {task}, or choose a region.")
+        st.caption(f"Drag a rectangle over the map of {widgets.plain(task)}, or choose a region.")
         return
     found = run.summary.task_map(task, epoch, kind)
     inside = found.within(region)
@@ -159,7 +161,7 @@ def region_images(run: Run, task: str, epoch: int, kind: str, region: Region | N
     try:
         pictures = images.training_images(run)
     except UserError as error:
-        st.info(str(error), icon=":material/image_not_supported:")
+        st.info(widgets.plain(str(error)), icon=":material/image_not_supported:")
         st.button("Look again", on_click=images.look_again)
         return
     if pictures:
