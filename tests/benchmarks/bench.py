@@ -1,4 +1,4 @@
-"""What the design promises about speed, measured: `python -m tests.benchmarks.bench [a b c d e]`.
+"""What the design promises about speed, measured: `python -m tests.benchmarks.bench [a b c d e f]`.
 
 Each benchmark compares two things in one run, in turn, and prints the ratio of their medians, so
 that other work on the machine meets both alike.
@@ -357,18 +357,25 @@ def bench_e(options: argparse.Namespace) -> None:
         raise SystemExit("The app's process has loaded torch, which it must not.")
 
 
+def bench_f(options: argparse.Namespace) -> None:
+    from tests.benchmarks.pages import measure_pages
+
+    measure_pages()
+
+
 BENCHMARKS: dict[str, Callable[[argparse.Namespace], None]] = {
     "a": bench_a,
     "b": bench_b,
     "c": bench_c,
     "d": bench_d,
     "e": bench_e,
+    "f": bench_f,
 }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.bench", description=__doc__)
-    parser.add_argument("which", nargs="*", help="of a, b, c, d, e; all without any")
+    parser.add_argument("which", nargs="*", help="of a, b, c, d, e, f; all without any")
     parser.add_argument("--model", default="resnet18", help="backbone of a, b and c")
     parser.add_argument("--points", type=int, default=5_120, help="training images of a and b")
     parser.add_argument("--map-points", type=int, default=50_000, help="training images of d")
