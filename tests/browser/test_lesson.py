@@ -1,0 +1,67 @@
+"""The lesson, played to its end as a teacher does."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import ROOT, keep_screenshot
+
+pytestmark = pytest.mark.browser
+
+WRITTEN = tomllib.loads((ROOT / "assets" / "lesson.toml").read_text())["step"]
+OpenPage = Callable[..., Page]
+
+
+def at_step(page: Page, number: int) -> None:
+    expect(page.get_by_role("heading", name=WRITTEN[number - 1]["title"])).to_be_visible()
+
+
+def test_the_lesson_is_played_to_its_end(address: str, open_page: OpenPage) -> None:
+    page = open_page(f"{address}/lesson")
+    for number, written in enumerate(WRITTEN, start=1):
+        at_step(page, number)
+        page.get_by_text("Show the answer").click()
+        first_words = " ".join(written["answer"].replace("*", "").split()[:4])
+        expect(page.get_by_role("status").filter(has_text=first_words)).to_be_visible()
+        if number == 5:
+            keep_screenshot(page, "lesson")
+        if number < len(WRITTEN):
+            page.get_by_role("button", name="Next").click()
+    expect(page.get_by_role("button", name="Next")).to_be_disabled()
+
+
+def test_the_fuzzifier_makes_shares_even_while_the_class_looks_on(
+    address: str, open_page: OpenPage
+) -> None:
+    page = open_page(f"{address}/lesson?step=5")
+    fuzzifier = page.get_by_role("slider", name="Fuzzifier (m)")
+    fuzzifier.focus()
+    fuzzifier.press("Home")
+    expect(fuzzifier).to_have_attribute("aria-valuetext", "1.01")
+    expect(page).to_have_url(f"{address}/lesson?step=5&lesson_fuzzifier=1.01")
+
+
+def test_presenter_mode_is_larger_and_follows_the_keys(address: str, open_page: OpenPage) -> None:
+    page = open_page(f"{address}/lesson")
+    at_step(page, 1)
+    size = "() => parseFloat(getComputedStyle(document.documentElement).fontSize)"
+    before = page.evaluate(size)
+    page.get_by_role("button", name="Presenter mode").click()
+    expect(page.get_by_test_id("stSidebarNavLink")).to_have_count(0)
+    page.wait_for_function(f"({size})() > {before}")
+    page.locator("body").press("ArrowRight")
+    at_step(page, 2)
+    page.locator("body").press("PageDown")
+    at_step(page, 3)
+    page.locator("body").press("ArrowLeft")
+    at_step(page, 2)
+    keep_screenshot(page, "lesson_presented")
+    page.reload()
+    at_step(page, 2)
+    page.get_by_role("button", name="Leave presenter mode").click()
+    expect(page.get_by_test_id("stSidebarNavLink")).not_to_have_count(0)
+    page.wait_for_function(f"({size})() === {before}")
