@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.cluster.hierarchy import cophenet, leaves_list, linkage
@@ -19,6 +21,14 @@ from stg_core.layout import LAYOUTS, Dendrogram, dendrogram, task_map
 from tests.conftest import realistic_maps
 
 EPOCHS = (2, 3)
+
+
+@pytest.fixture(autouse=True)
+def threads() -> Iterator[None]:
+    """Numba, which UMAP compiles with, changes torch's threads, and so the last digits elsewhere."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
 
 
 def space_of(n_tasks: int, seed: int = 0, copies: int = 1) -> TaskSpace:
