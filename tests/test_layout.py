@@ -25,7 +25,7 @@ EPOCHS = (2, 3)
 
 @pytest.fixture(autouse=True)
 def threads() -> Iterator[None]:
-    """Numba, which UMAP compiles with, changes torch's threads, and so the last digits elsewhere."""
+    """Numba, which UMAP compiles with, changes torch's threads, and so last digits elsewhere."""
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)
