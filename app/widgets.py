@@ -139,7 +139,7 @@ def grouping_head(title: str, about: str) -> tuple[Run, Input] | None:
     if run and len(run.summary.tasks) < 2:
         st.info("This run has a single task: grouping needs two or more.")
     elif run:
-        with place.popover("Method, epochs, features", icon=":material/tune:", width="stretch"):
+        with place.popover("Method and input", icon=":material/tune:", width="stretch"):
             return run, choose_input(run)
     return None
 
