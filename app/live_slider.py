@@ -126,19 +126,16 @@ def live_slider(
 
     Inside a fragment, only that fragment runs again while the slider is dragged.
     """
-    mounted = f"{key} slider"
-
-    def keep(value: Value) -> None:
-        # another run may have another default, and is not to inherit this one
-        state.keep(key, None if value == default else str(value))
+    mounted, chosen = f"{key} slider", f"{key} as just moved"
 
     def moved() -> None:
         index, _ = st.session_state[mounted]["moved"]
         if 0 <= int(index) < len(options):
-            keep(options[int(index)])
+            st.session_state[chosen] = str(options[int(index)])
 
-    value = _nearest(state.kept(key), options, default)
-    keep(value)
+    value = _nearest(st.session_state.pop(chosen, None) or state.kept(key), options, default)
+    # another run may have another default, and is not to inherit this one
+    state.keep(key, None if value == default else str(value))
     _slider(
         key=mounted,
         data={

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,7 @@ START, DATA_MAPS, GROUPING, SUPERCLASSES, LESSON = (
 )
 FIRST_CHOICE = "bundled:g2"
 REST = 0.6  # seconds after the last move of a slider
+WAITING = "choices on their way to the URL"
 
 
 class Shared:
@@ -69,14 +70,35 @@ def dark() -> bool:
 
 
 def kept(name: str) -> str | None:
-    """What the URL says, else what this visitor last chose."""
-    return st.query_params.get(name) or st.session_state.get(f"kept {name}")
+    """What the URL says or is about to say, else what this visitor last chose."""
+    waiting = st.session_state.get(WAITING, {})
+    return waiting.get(name) or st.query_params.get(name) or st.session_state.get(f"kept {name}")
 
 
 def keep(name: str, value: str | None, default: str | None = None) -> None:
     """Remembers a choice, for this visitor and in the URL, where a default is left out."""
     st.session_state[f"kept {name}"] = value
-    if value is None or value == default:
+    said = None if value == default else value
+    if WAITING in st.session_state:
+        st.session_state[WAITING][name] = said
+    else:
+        _say(name, said)
+
+
+@contextmanager
+def url_last() -> Iterator[None]:
+    """What is kept within goes to the URL at the end: a browser that changes its address bar first
+    draws the pictures later."""
+    st.session_state[WAITING] = {}
+    try:
+        yield
+    finally:
+        for name, value in st.session_state.pop(WAITING).items():
+            _say(name, value)
+
+
+def _say(name: str, value: str | None) -> None:
+    if value is None:
         st.query_params.pop(name, None)
     elif st.query_params.get(name) != value:
         st.query_params[name] = value

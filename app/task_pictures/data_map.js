@@ -189,6 +189,10 @@ class MapCanvas extends Canvas {
     this.view.send("region", [region, Date.now()]);
   }
 
+  get unmarked() {
+    return super.unmarked && !this.region;
+  }
+
   marked(pen, chosen, hovered) {
     super.marked(pen, chosen, hovered);
     if (!this.region) return;

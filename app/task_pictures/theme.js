@@ -21,11 +21,21 @@ function inkOn(colour) {
   return 0.2126 * r + 0.7152 * g + 0.0722 * b > 0.2 ? "#10151B" : "#FFFFFF";
 }
 
+const THEMES = new Map(); // by what they follow from, since their shades take a while
+
 function themeOf(element) {
   const style = getComputedStyle(element);
-  const value = (name) => style.getPropertyValue(`--st-${name}`).trim();
-  const stops = value("chart-sequential-colors").split(/,(?![^(]*\))/).map((stop) => stop.trim());
-  const text = value("text-color"), background = value("background-color");
+  const names = [
+    "chart-sequential-colors", "text-color", "background-color", "primary-color", "font",
+  ];
+  const told = names.map((name) => style.getPropertyValue(`--st-${name}`).trim());
+  const key = told.join();
+  if (!THEMES.has(key)) THEMES.set(key, theme(...told));
+  return THEMES.get(key);
+}
+
+function theme(sequential, text, background, accent, font) {
+  const stops = sequential.split(/,(?![^(]*\))/).map((stop) => stop.trim());
   const shades = Array.from({ length: SHADES }, (_, i) => {
     const at = (i / (SHADES - 1)) * (stops.length - 1);
     const below = Math.min(Math.floor(at), stops.length - 2);
@@ -36,8 +46,8 @@ function themeOf(element) {
     background,
     faint: mixed(background, text, 0.65),
     line: mixed(background, text, 0.2),
-    accent: value("primary-color"),
-    family: value("font") || "sans-serif",
+    accent,
+    family: font || "sans-serif",
     shades,
     inks: shades.map(inkOn),
   };

@@ -136,8 +136,15 @@ class Canvas {
   mark() {
     if (!this.plan) return;
     const { theme, marks } = this.view;
+    this.above.hidden = this.unmarked; // a canvas that is not there need not be composed
+    if (this.above.hidden) return;
     const context = this.sized(this.above, this.width, this.plan.height);
     this.marked(canvasPen(context, theme.family), marks.chosen, marks.hovered);
+  }
+
+  get unmarked() {
+    const { chosen, hovered } = this.view.marks;
+    return chosen === null && hovered === null;
   }
 
   marked(pen, chosen, hovered) {
