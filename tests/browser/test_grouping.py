@@ -36,7 +36,8 @@ def marks(page: Page, name: str) -> int:
         stage(page, name)
         .locator("canvas.above")
         .evaluate(
-            """canvas => canvas.hidden ? 0 : canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height)
+            """canvas => canvas.hidden ? 0 : canvas.getContext("2d")
+               .getImageData(0, 0, canvas.width, canvas.height)
               .data.filter((value, i) => i % 4 === 3 && value > 0).length"""
         )
     )
