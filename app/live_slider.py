@@ -53,12 +53,14 @@ export default function ({ data, parentElement, setStateValue }) {
     clearTimeout(range.patience);
     range.sent = undefined;
   };
+  const tellAddressBar = () => window.dispatchEvent(new Event("stg-explorer-moved"));
   const send = () => {
     const wanted = Number(range.value);
     if (range.sent !== undefined || wanted === range.known) return;
     range.sent = wanted;
     range.patience = setTimeout(() => {
       answered();
+      tellAddressBar();
       if (Number(range.value) !== wanted) send();
     }, PATIENCE);
     setStateValue("moved", [wanted, Date.now()]);
@@ -86,6 +88,7 @@ export default function ({ data, parentElement, setStateValue }) {
   range.known = data.index;
   if (range.sent === data.index) {
     answered();
+    tellAddressBar();
     requestAnimationFrame(() => setTimeout(send));  // what came with the answer is drawn first
   } else if (range.sent === undefined) {
     range.value = data.index;
@@ -126,16 +129,19 @@ def live_slider(
 
     Inside a fragment, only that fragment runs again while the slider is dragged.
     """
-    mounted, chosen = f"{key} slider", f"{key} as just moved"
+    mounted = f"{key} slider"
+
+    def said(value: Value) -> str | None:
+        # another run may have another default, and is not to inherit this one
+        return None if value == default else str(value)
 
     def moved() -> None:
         index, _ = st.session_state[mounted]["moved"]
         if 0 <= int(index) < len(options):
-            st.session_state[chosen] = str(options[int(index)])
+            state.keep_moving(key, said(options[int(index)]))
 
-    value = _nearest(st.session_state.pop(chosen, None) or state.kept(key), options, default)
-    # another run may have another default, and is not to inherit this one
-    state.keep(key, None if value == default else str(value))
+    value = _nearest(state.kept(key), options, default)
+    state.keep(key, said(value))
     _slider(
         key=mounted,
         data={

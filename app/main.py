@@ -14,7 +14,9 @@ if str(ROOT) not in sys.path:
 import streamlit as st  # noqa: E402
 
 from app import state, widgets  # noqa: E402
+from app.address_bar import address_bar  # noqa: E402
 
+state.read_url()
 st.set_page_config(
     page_title="STG Explorer", page_icon=str(ROOT / "assets" / "icon.svg"), layout="wide"
 )
@@ -34,4 +36,5 @@ page = st.navigation(
 )
 with widgets.user_errors():
     page.run()
+address_bar()
 state.shared().warm_up()

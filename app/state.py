@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,7 +25,7 @@ START, DATA_MAPS, GROUPING, SUPERCLASSES, LESSON = (
 )
 FIRST_CHOICE = "bundled:g2"
 REST = 0.6  # seconds after the last move of a slider
-WAITING = "choices on their way to the URL"
+MOVING = "choices that the URL does not say yet"
 
 
 class Shared:
@@ -66,35 +66,43 @@ def dark() -> bool:
 # ------------------------------------------------------------------- what the URL remembers
 #
 # A widget of Streamlit's keeps its value in the URL by itself (bind="query-params"). These do it
-# for all else: a page that opens finds in the session what the move to it took from the URL.
+# for all else. The session holds what was chosen; the URL is read when a whole page runs, since a
+# link or a move to another page may have changed it, and written when a choice is made.
+
+
+def read_url() -> None:
+    """At the start of a whole run: what a link says counts more than what was chosen last."""
+    say_url()
+    for name in st.query_params:
+        st.session_state[f"kept {name}"] = st.query_params[name]
 
 
 def kept(name: str) -> str | None:
-    """What the URL says or is about to say, else what this visitor last chose."""
-    waiting = st.session_state.get(WAITING, {})
-    return waiting.get(name) or st.query_params.get(name) or st.session_state.get(f"kept {name}")
+    """What this visitor last chose, or followed a link to."""
+    chosen: str | None = st.session_state.get(f"kept {name}")
+    return chosen
 
 
 def keep(name: str, value: str | None, default: str | None = None) -> None:
     """Remembers a choice, for this visitor and in the URL, where a default is left out."""
     st.session_state[f"kept {name}"] = value
-    said = None if value == default else value
-    if WAITING in st.session_state:
-        st.session_state[WAITING][name] = said
-    else:
-        _say(name, said)
+    if name not in st.session_state.get(MOVING, ()):
+        _say(name, None if value == default else value)
 
 
-@contextmanager
-def url_last() -> Iterator[None]:
-    """What is kept within goes to the URL at the end: a browser that changes its address bar first
-    draws the pictures later."""
-    st.session_state[WAITING] = {}
-    try:
-        yield
-    finally:
-        for name, value in st.session_state.pop(WAITING).items():
-            _say(name, value)
+def keep_moving(name: str, value: str | None) -> None:
+    """Remembers a choice for this visitor, and for the URL once it rests (see `address_bar`).
+
+    A browser that is told another address draws the whole page anew, and the pictures wait for it.
+    """
+    st.session_state[f"kept {name}"] = value
+    st.session_state.setdefault(MOVING, set()).add(name)
+
+
+def say_url() -> None:
+    """Tells the URL what was moved."""
+    for name in st.session_state.pop(MOVING, ()):
+        _say(name, kept(name))
 
 
 def _say(name: str, value: str | None) -> None:

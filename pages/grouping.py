@@ -156,7 +156,7 @@ VIEWS = {
 @st.fragment
 def explore(run: Run, given: Input, view: str) -> None:
     """In a fragment: a slider moves these pictures, and nothing else runs again."""
-    with state.url_last(), widgets.user_errors():
+    with widgets.user_errors():
         chosen = widgets.choose_clusters(run, given)
         if not chosen.space.distances.any():
             st.info(ALIKE, icon=":material/info:")
