@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from stg_core.derived import Derived
+from stg_core.derived import Derived, stability_question
 from stg_core.home import home
 from stg_core.jobs import Engine
 from stg_core.store import Run, Store
@@ -160,4 +160,14 @@ def _task_space(
     # scikit-learn takes a second to import; the Start page does without it
     from stg_core.grouping import TaskSpace
 
-    return TaskSpace(_run.summary, epochs, features)
+    space = TaskSpace(_run.summary, epochs, features)
+    knows_every_k(space, _run, shared().derived)
+    return space
+
+
+def knows_every_k(space: TaskSpace, run: Run, derived: Derived) -> bool:
+    """Whether k-means is known for every k: it is found on the way to stability, once computed."""
+    stability = derived.get(stability_question(run, space)).value
+    if stability:
+        space.remember({max(labels) + 1: labels for labels in stability["labels"]})
+    return bool(stability)

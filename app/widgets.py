@@ -15,7 +15,7 @@ from app import state
 from app.charts.training import learning_curve
 from app.live_slider import live_slider
 from stg_core.datamap import FEATURES
-from stg_core.derived import Answer, Derived, stability_question
+from stg_core.derived import Answer, Derived
 from stg_core.errors import UserError
 from stg_core.jobs import Job
 from stg_core.store import Run
@@ -178,11 +178,8 @@ def choose_clusters(run: Run, given: Input) -> Chosen:
 
 
 def look_ahead(derived: Derived, run: Run, space: TaskSpace, k: int) -> None:
-    """Spares the sliders k-means: for every k once stability is computed, till then near this k."""
-    stability = derived.get(stability_question(run, space)).value
-    if stability:
-        space.remember({max(labels) + 1: labels for labels in stability["labels"]})
-    else:
+    """Spares the next move of a slider k-means."""
+    if not state.knows_every_k(space, run, derived):
         space.compute_ahead(k)
 
 

@@ -76,7 +76,8 @@ const heatmap = {
       const x = left + j * column, inside = every === 1;
       pen.cell(x, top - (inside ? 20 : 6), Math.max(column - 1, 1), inside ? 16 : 4, colour);
       if (inside || (j + 1) % every === 0) {
-        pen.text(x + column / 2 - 0.5, top - (inside ? 11.5 : 13), String(j + 1), {
+        const at = Math.min(x + column / 2 - 0.5, left + k * column - widest / 2);
+        pen.text(at, top - (inside ? 11.5 : 13), String(j + 1), {
           size: 11, weight: 600, align: "center", fill: inside ? inkOn(colour) : theme.text,
         });
       }
