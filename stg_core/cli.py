@@ -167,14 +167,9 @@ def _layout(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
 
 
 def _specialists(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
+    from stg_core.derived import kept_report
     from stg_core.grouping import TaskSpace, group_tasks
-    from stg_core.specialists import (
-        bundle_report,
-        make_plan,
-        make_report,
-        mtl_spec_of,
-        recorded_speed,
-    )
+    from stg_core.specialists import bundle_report, make_plan, mtl_spec_of, recorded_speed
 
     store = Store()
     run = store.run(options.run)
@@ -186,10 +181,10 @@ def _specialists(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
         return _planned(plan, cost, store)
     print(_cost_line(cost), file=sys.stderr)
     for i, spec in enumerate(plan.trainings):
-        if store.get(spec) is None:
+        if store.get(spec) is None and not options.only_judge:
             print(f"Training {i + 1} of {cost.distinct}: {plan.name_of(spec)}", file=sys.stderr)
             run_anywhere(store, spec, _tell_on_terminal())
-    report = make_report(plan, store)
+    report = kept_report(store, run, space, plan)
     if options.bundle:
         bundle_report(report, options.bundle)
     return _judged(report, options.average, options.routing)
@@ -498,6 +493,7 @@ def _parser() -> argparse.ArgumentParser:
     specialists.add_argument("--routing", choices=("soft", "hard"), default="soft")
     specialists.add_argument("--bundle", metavar="NAME", help="keep the report among the bundles")
     specialists.add_argument("--dry-run", action="store_true", help="only tell what is to be done")
+    specialists.add_argument("--only-judge", action="store_true", help="train nothing")
     choose = command("choose", _choose, "Tell how good every k is, and suggest one.")
     layout = command("layout", _layout, "Lay the tasks out as a map and as a dendrogram.")
     layout.add_argument("--how", default="umap", help="pca, mds or umap (default umap)")

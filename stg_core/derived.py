@@ -6,6 +6,7 @@ which lets the command line do it in the background and says what there is so fa
 
 from __future__ import annotations
 
+import hashlib
 import json
 import signal
 import subprocess
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from stg_core.choosing import Choice
     from stg_core.grouping import TaskSpace
     from stg_core.layout import TaskMap
+    from stg_core.specialists import Plan
 
 BUNDLED_ANSWERS = BUNDLES / "derived.json"
 FORMAT = 1  # of the kept values, and of the methods behind them
@@ -73,6 +75,24 @@ def quality_question(run: Run, space: TaskSpace, fuzzifier: float, method: str) 
     return _question(run, space, "choose", *options)
 
 
+def report_question(store: Store, run: Run, space: TaskSpace, plan: Plan) -> Question:
+    """The judgement of a plan; another question once one of its trainings is another."""
+    grouping = plan.grouping
+    asked = _question(
+        run,
+        space,
+        "specialists",
+        "--only-judge",
+        *("--k", str(grouping.k), "--fuzzifier", repr(float(grouping.fuzzifier))),
+        *("--method", grouping.method),
+        *("--schemes", ",".join(plan.schemes), "--seeds", ",".join(map(str, plan.seeds))),
+    )
+    trainings = [(spec.key, store.get(spec)) for spec in plan.trainings]
+    made = [[key, run and run.provenance.get("created")] for key, run in trainings]
+    digest = hashlib.sha256(json.dumps(made).encode()).hexdigest()[:16]
+    return Question(f"{asked.key} {digest}", asked.words)
+
+
 def _question(run: Run, space: TaskSpace, command: str, *options: str) -> Question:
     epochs, features = ",".join(map(str, space.epochs)), ",".join(space.features)
     words = (command, run.id, "--recorded-epochs", epochs, "--features", features, *options)
@@ -104,6 +124,15 @@ def kept_choice(store: Store, run: Run, space: TaskSpace, fuzzifier: float, meth
         question = quality_question(run, space, fuzzifier, method)
         quality = _kept(store, question, lambda: quality_for_every_k(space, fuzzifier, method))
     return choose(space, found, fuzzifier, method, quality)
+
+
+def kept_report(store: Store, run: Run, space: TaskSpace, plan: Plan) -> dict[str, Any]:
+    """`make_report`, from the cache where the same trainings were judged before."""
+    from stg_core.specialists import make_report
+
+    question = report_question(store, run, space, plan)
+    report: dict[str, Any] = _kept(store, question, lambda: make_report(plan, store))
+    return report
 
 
 def bundle_answers(store: Store, run: Run) -> None:
@@ -195,6 +224,10 @@ class Derived:
 
         stability = Stability(**found.value)
         return Answer(choose(space, stability, fuzzifier, method, quality.value))
+
+    def report(self, run: Run, space: TaskSpace, plan: Plan) -> Answer[dict[str, Any]]:
+        """`make_report`, in the background."""
+        return self.get(report_question(self.store, run, space, plan))
 
     def get(self, question: Question) -> Answer[Any]:
         """The answer as plain values; asks for it where nobody has."""

@@ -119,8 +119,18 @@ class TrainingSpec:
 
     @property
     def title(self) -> str:
-        single = ", one model per task" if self.single_task_models else ""
-        return f"{self.group.name}, {self.model}, {self.epochs} epochs, seed {self.seed}{single}"
+        """For people; what is as usual is left out, so that two specs may have the same."""
+        parts = [self.group.name, self.model, f"{self.epochs} epochs", f"seed {self.seed}"]
+        n_tasks, n_all = len(self.tasks), len(self.group.tasks)
+        if n_tasks == 1 < n_all:
+            parts.append(f"task {self.tasks[0]} alone")
+        elif n_tasks < n_all:
+            parts.append(f"{n_tasks} of {n_all} tasks")
+        if set(self.task_weights) != {1.0}:
+            parts.append("weighted tasks")
+        if self.single_task_models:
+            parts.append("one model per task")
+        return ", ".join(parts)
 
     def for_task(self, task: str) -> TrainingSpec:
         """The same training of a single task (STL)."""

@@ -103,10 +103,15 @@ class Run:
         """Mean test F1 over tasks after the last epoch, in [0, 1]."""
         return float(np.mean(self.metrics["test"]["f1"][-1]))
 
+    @property
+    def has_data_maps(self) -> bool:
+        """Whether its tasks can be grouped: specialists and their rivals keep no data maps."""
+        return "summary.npz" in self.files
+
     @cached_property
     def summary(self) -> DataMapSummary:
         """The summary of its data maps; raises UserError where it has none or it is damaged."""
-        if "summary.npz" not in self.files:
+        if not self.has_data_maps:
             raise UserError(f"The run {self.id} has no data maps: train it with recorded epochs.")
         return DataMapSummary.load((self.folder / "summary.npz").read_bytes())
 
