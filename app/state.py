@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -19,9 +20,9 @@ if TYPE_CHECKING:
     from stg_core.grouping import TaskSpace
 
 ROOT = Path(__file__).resolve().parents[1]
-START, DATA_MAPS, GROUPING, SUPERCLASSES, LESSON = (
+START, DATA_MAPS, GROUPING, SUPERCLASSES, SPECIALISTS, LESSON = (
     ROOT / "pages" / f"{name}.py"
-    for name in ("start", "data_maps", "grouping", "superclasses", "lesson")
+    for name in ("start", "data_maps", "grouping", "superclasses", "specialists", "lesson")
 )
 FIRST_CHOICE = "bundled:g2"
 REST = 0.6  # seconds after the last move of a slider
@@ -57,6 +58,11 @@ def _shared(folder: Path) -> Shared:
 
 def shared() -> Shared:
     return _shared(home())
+
+
+def visitor() -> str:
+    """Whose turn a training takes: each visitor's, of whoever shares the engine."""
+    return str(st.session_state.setdefault("visitor", uuid.uuid4().hex))
 
 
 def dark() -> bool:
@@ -120,11 +126,12 @@ def presenting() -> bool:
 def chosen_run(runs: list[Run]) -> Run:
     """The run that the URL names, else the last chosen one, else the first choice.
 
-    Raises UserError where the link names a run that is not on this machine.
+    Raises UserError where the link names a run that is not on this machine or has no data maps.
     """
     wanted = kept("run")
     if wanted:
         run = shared().store.run(wanted)
+        run.require_data_maps()
     else:
         run = next((run for run in runs if run.id == FIRST_CHOICE), runs[0])
     keep("run", run.id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -73,7 +74,7 @@ def page_head(title: str, about: str) -> tuple[Run | None, DeltaGenerator]:
 
 def choose_run() -> Run | None:
     """The run chooser; None, and what to do, where there is no run to choose."""
-    runs = state.shared().store.runs()
+    runs = [run for run in state.shared().store.runs() if run.has_data_maps]
     if not runs:
         with st.container(border=True):
             st.markdown("**There are no runs yet.** Train a model on the Start page first.")
@@ -103,8 +104,17 @@ def open_run(run_id: str) -> None:
             (state.DATA_MAPS, "Data maps", ":material/scatter_plot:"),
             (state.GROUPING, "Grouping", ":material/workspaces:"),
             (state.SUPERCLASSES, "Superclasses", ":material/account_tree:"),
+            (state.SPECIALISTS, "Specialists", ":material/groups:"),
         ):
             st.page_link(page, label=label, icon=icon, query_params={"run": run_id})
+
+
+def training_place() -> str:
+    """Where the engine trains, and on what as far as the last training there told."""
+    if address := os.environ.get("STG_SCHEDULER"):
+        return f"the cluster at {address}"
+    own = [run for run in state.shared().store.runs() if not run.bundled]
+    return f"this machine ({own[0].provenance['device']})" if own else "this machine"
 
 
 def when(run: Run) -> datetime | None:
@@ -253,8 +263,15 @@ def _progress() -> None:
     engine = state.shared().engine
     if engine.problem:
         st.warning(engine.problem, icon=":material/warning:")
-    jobs = engine.jobs()
-    if not jobs:
+    everything = engine.jobs()
+    jobs = [job for job in everything if job.spec.recorded]
+    if of_plans := sum(job.active for job in everything if not job.spec.recorded):
+        st.page_link(
+            state.SPECIALISTS,
+            label=f"{of_plans} trainings of specialists are going on",
+            icon=":material/groups:",
+        )
+    elif not jobs:
         st.caption("What you train appears here, with its progress.")
     ended = 0
     for job in jobs:

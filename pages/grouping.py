@@ -135,13 +135,16 @@ def described(run: Run, chosen: Chosen) -> dict[str, object]:
     }
 
 
-def link(chosen: Chosen) -> str:
-    """The address of this page with every choice, those left at their defaults too."""
+def choices(chosen: Chosen) -> dict[str, list[str]]:
+    """What the URL says of this grouping, and k and fuzzifier where they are at their defaults."""
     told = {name: st.query_params.get_all(name) for name in st.query_params if name != "show"}
-    told["k"] = [str(chosen.grouping.k)]
-    told["fuzzifier"] = [str(chosen.grouping.fuzzifier)]
-    parts = urlsplit(st.context.url or "")
-    return urlunsplit((parts.scheme, parts.netloc, parts.path, urlencode(told, doseq=True), ""))
+    return told | {"k": [str(chosen.grouping.k)], "fuzzifier": [str(chosen.grouping.fuzzifier)]}
+
+
+def link(chosen: Chosen) -> str:
+    """The address of this page with every choice."""
+    parts, query = urlsplit(st.context.url or ""), urlencode(choices(chosen), doseq=True)
+    return urlunsplit((parts.scheme, parts.netloc, parts.path, query, ""))
 
 
 VIEWS = {
@@ -161,6 +164,12 @@ def explore(run: Run, given: Input, view: str) -> None:
         if not chosen.space.distances.any():
             st.info(ALIKE, icon=":material/info:")
         VIEWS[view](run, chosen)
+        st.page_link(
+            state.SPECIALISTS,
+            label=f"Does it pay? Train {chosen.grouping.k} specialists",
+            icon=":material/groups:",
+            query_params=choices(chosen),
+        )
 
 
 @st.fragment

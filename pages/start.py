@@ -42,8 +42,8 @@ STEPS: tuple[tuple[str, Path, dict[str, str], str, str], ...] = (
     ),
     (
         "specialists",
-        state.LESSON,
-        {"step": "8"},
+        state.SPECIALISTS,
+        {},
         "4. Train specialists",
         "One model for each cluster, weighted by its tasks.",
     ),
@@ -299,7 +299,16 @@ def show_runs() -> None:
     ):
         ask_for_file()
     with widgets.user_errors():
-        runs = state.shared().store.runs()
+        everything = state.shared().store.runs()
+        runs = [run for run in everything if run.has_data_maps]
+        hidden = len(everything) - len(runs)
+        if hidden and st.toggle(
+            f"Also {hidden} without data maps",
+            key="all_runs",
+            bind="query-params",
+            help="Specialists and their rivals: the Specialists page has what they found.",
+        ):
+            runs = everything
         if runs:
             list_runs(runs)
         if wanted := state.kept("run"):
@@ -357,7 +366,8 @@ def show_run(run: Run) -> None:
     own = "Bundled runs stay as they are; an imported copy is yours to change."
     st.markdown(f"**{widgets.plain(run.title)}**")
     with st.container(horizontal=True, vertical_alignment="center"):
-        widgets.open_run(run.id)
+        if run.has_data_maps:
+            widgets.open_run(run.id)
         if st.button(
             "Rename",
             key="rename",

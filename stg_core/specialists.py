@@ -94,11 +94,15 @@ class Plan:
         """Every spec once, in the order in which they are trained."""
         return tuple({spec.key: spec for e in self.ensembles for spec in e.specs}.values())
 
+    def place_of(self, spec: TrainingSpec) -> tuple[Ensemble, str]:
+        """The first ensemble that needs a training, and which of its models that is."""
+        ensemble = next(e for e in self.ensembles if spec in e.specs)
+        return ensemble, ensemble.names[ensemble.specs.index(spec)]
+
     def name_of(self, spec: TrainingSpec) -> str:
         """What a training is for, for people: the first scheme that needs it."""
-        ensemble = next(e for e in self.ensembles if spec in e.specs)
-        name = ensemble.names[ensemble.specs.index(spec)]
-        return f"{ensemble.scheme}, {name}, seed {spec.seed}"
+        ensemble, name = self.place_of(spec)
+        return f"{ensemble.scheme}, {name}, seed {ensemble.seed}"
 
     def missing(self, store: Store) -> tuple[TrainingSpec, ...]:
         """The trainings that are not in the store yet."""
@@ -533,6 +537,43 @@ def _specialists_alone(plan: Plan, runs: Mapping[str, Run]) -> list[dict[str, An
                 }
             )
     return alone
+
+
+def specialisation(report: Mapping[str, Any]) -> tuple[list[dict[str, Any]], float | None]:
+    """Whether specialists are better at what they are weighted for.
+
+    Rows: seed, specialist (its cluster, from 1), task, weight, f1 (its own, alone) and advantage
+    (f1 minus the mean of that seed's specialists on the task). With them Spearman's correlation of
+    weight and advantage over all rows, in [-1, 1]; None where one of them is constant.
+    """
+    rows = []
+    for seed in report["seeds"]:
+        own = [one for one in report["specialists"] if one["seed"] == seed]
+        for t, task in enumerate(report["tasks"]):
+            f1 = {one["cluster"]: one["f1"][t] for one in own if one["f1"][t] is not None}
+            weights = {one["cluster"]: one["weights"][t] for one in own}
+            rows += [
+                {
+                    "seed": seed,
+                    "specialist": cluster + 1,
+                    "task": task,
+                    "weight": weights[cluster],
+                    "f1": value,
+                    "advantage": value - statistics.mean(f1.values()),
+                }
+                for cluster, value in f1.items()
+            ]
+    return rows, _rank_correlation(
+        [row["weight"] for row in rows], [row["advantage"] for row in rows]
+    )
+
+
+def _rank_correlation(a: Sequence[float], b: Sequence[float]) -> float | None:
+    from scipy.stats import spearmanr
+
+    if len(set(a)) < 2 or len(set(b)) < 2:
+        return None
+    return float(spearmanr(a, b).statistic)
 
 
 def _provenance(runs: Mapping[str, Run]) -> dict[str, Any]:

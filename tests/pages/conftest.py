@@ -42,7 +42,7 @@ class StandInEngine:
     def seconds_per_epoch(self, spec: TrainingSpec) -> float:
         return 12.0
 
-    def submit(self, spec: TrainingSpec) -> str:
+    def submit(self, spec: TrainingSpec, owner: str = "") -> str:
         self.submitted.append(spec)
         return spec.key
 

@@ -319,6 +319,10 @@ def test_a_run_without_data_maps_says_so(open_app: OpenApp, trained: Run, tmp_pa
     (folder / "summary.npz").unlink()
     (folder / "datamaps.npy").unlink()
     write_spec(folder, trained.spec, trained.provenance)
-    app = open_app("grouping", kept.keep(folder, trained.spec.key))
+    without = kept.keep(folder, trained.spec.key)
+    app = open_app("grouping", without, bundles=True, run=without.id)
     assert not app.exception
     assert "has no data maps" in app.error[0].value
+    assert without.title not in app.selectbox(key="run_choice").options
+    app = open_app("grouping", without)
+    assert not app.exception and "There are no runs yet" in texts(app)

@@ -45,7 +45,7 @@ def test_each_step_of_the_method_leads_to_its_page(open_app: OpenApp) -> None:
     assert found["**1. Train one model**"] == ""
     assert found["**2. Keep its data maps**"] == "data_maps"
     assert found["**3. Group the tasks**"] == "grouping"
-    assert found["**4. Train specialists**"] == "lesson"
+    assert found["**4. Train specialists**"] == "specialists"
 
 
 def test_cards_show_images_where_they_are_on_the_machine(

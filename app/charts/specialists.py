@@ -1,0 +1,328 @@
+"""Charts of a judgement: what each scheme scores, who gains, what specialists are good at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from typing import Any
+
+import altair as alt
+import numpy as np
+import pandas as pd
+
+from app.charts.base import Spec, cluster_colour, draw, finished
+
+SCHEMES: Mapping[str, str] = {
+    "mtl": "MTL",
+    "stl": "STL",
+    "specialists": "Specialists",
+    "plain": "Plain ensemble",
+    "random": "Random grouping",
+    "superclass": "Superclass grouping",
+}
+ABOUT_SCHEMES: Mapping[str, str] = {
+    "mtl": "one model for all tasks",
+    "stl": "one model for each task",
+    "specialists": "one model for each cluster, its tasks weighted by their memberships",
+    "plain": "as many models, each of all tasks alike: the rival that decides",
+    "random": "the same weights on the wrong tasks, dealt out at random",
+    "superclass": "specialists of CIFAR-100's superclasses instead of clusters",
+}
+COLOURS = {"mtl": 7, "stl": 2, "specialists": 0, "plain": 1, "random": 3, "superclass": 5}
+DASHES = {
+    "mtl": [1, 0],
+    "stl": [8, 3, 2, 3],
+    "specialists": [1, 0],
+    "plain": [8, 3],
+    "random": [2, 2],
+    "superclass": [4, 2],
+}
+SPLITS = {"test": "Test images", "train": "Training images"}
+NOUN = {"f1": "F1", "advantage": "F1 above the specialists' mean"}
+CURVES_HEIGHT, ROW_HEIGHT, SCATTER_HEIGHT = 340, 19, 340
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A specification, its named data, and what is read to the blind."""
+
+    key: str
+    spec: Spec
+    description: str
+    data: dict[str, pd.DataFrame]
+
+
+def show(picture: Picture) -> None:
+    draw(picture.spec, picture.description, picture.key, **picture.data)
+
+
+def interval(mean: float, ends: Sequence[float]) -> str:
+    """Such as "0.764 (0.757 to 0.770)"."""
+    return f"{mean:.3f} ({ends[0]:.3f} to {ends[1]:.3f})"
+
+
+def signed(value: float) -> str:
+    return f"{value:+.3f}".replace("-", "−")
+
+
+# ------------------------------------------------------------------------------ scores by epoch
+
+
+def scores_by_epoch(
+    schemes: Mapping[str, Any], epochs: Sequence[int], split: str, dark: bool
+) -> Picture:
+    """Mean F1 of each scheme after every epoch, with its 95 % interval over images."""
+    rows = pd.DataFrame(
+        [
+            {
+                "epoch": epoch,
+                "scheme": SCHEMES[name],
+                "mean": scores[split]["mean"][e],
+                "low": scores[split]["low"][e],
+                "high": scores[split]["high"][e],
+                "seeds": ", ".join(f"{seed[e]:.3f}" for seed in scores[split]["seeds"]),
+            }
+            for name, scores in schemes.items()
+            for e, epoch in enumerate(epochs)
+        ]
+    )
+    last = ", ".join(
+        f"{SCHEMES[name]} {scores[split]['mean'][-1]:.3f}" for name, scores in schemes.items()
+    )
+    return Picture(
+        f"scores by epoch {split}",
+        _scores_by_epoch(split, tuple(schemes), dark),
+        f"Line chart: mean F1 on {SPLITS[split].lower()} by epoch; after epoch {epochs[-1]}:"
+        f" {last}.",
+        {"rows": rows},
+    )
+
+
+@lru_cache(maxsize=32)
+def _scores_by_epoch(split: str, schemes: tuple[str, ...], dark: bool) -> Spec:
+    base = alt.Chart(alt.NamedData("rows")).encode(
+        x=_epoch_axis(),
+        color=_scheme_colour(schemes, dark),
+        opacity=alt.condition(_PICKED, alt.value(1), alt.value(0.15)),
+    )
+    y = alt.Y("mean:Q", title="Mean F1", scale=alt.Scale(zero=False))
+    band = base.mark_area().encode(
+        y=alt.Y("low:Q", title="Mean F1"),
+        y2="high:Q",
+        opacity=alt.condition(_PICKED, alt.value(0.2), alt.value(0.03)),
+    )
+    lines = base.mark_line(strokeWidth=2.5).encode(y=y, strokeDash=_scheme_dash(schemes))
+    points = base.mark_point(filled=True, size=36).encode(
+        y=y,
+        tooltip=[
+            alt.Tooltip("scheme:N", title="Scheme"),
+            alt.Tooltip("epoch:Q", title="Epoch"),
+            alt.Tooltip("mean:Q", title="Mean F1", format=".4f"),
+            alt.Tooltip("low:Q", title="95 %, from", format=".4f"),
+            alt.Tooltip("high:Q", title="to", format=".4f"),
+            alt.Tooltip("seeds:N", title="Each seed"),
+        ],
+    )
+    layers = alt.layer(band, lines, points, title=SPLITS[split]).add_params(_PICKED)
+    return finished(layers.properties(height=CURVES_HEIGHT))
+
+
+_PICKED = alt.selection_point(name="picked", fields=["scheme"], bind="legend")
+
+
+def _epoch_axis() -> alt.X:
+    axis = alt.Axis(tickMinStep=1, format="d", grid=False, labelFlush=False)
+    return alt.X("epoch:Q", title="Epoch", axis=axis, scale=alt.Scale(nice=False))
+
+
+def _scheme_colour(schemes: tuple[str, ...], dark: bool) -> alt.Color:
+    return alt.Color(
+        "scheme:N",
+        title=None,
+        scale=alt.Scale(
+            domain=[SCHEMES[name] for name in schemes],
+            range=[cluster_colour(COLOURS[name], dark) for name in schemes],
+        ),
+        legend=alt.Legend(
+            orient="bottom",
+            columns=3,
+            symbolType="stroke",
+            symbolSize=500,
+            symbolStrokeWidth=2.5,
+            symbolOpacity=1,
+            labelLimit=0,
+        ),
+    )
+
+
+def _scheme_dash(schemes: tuple[str, ...]) -> alt.StrokeDash:
+    domain = [SCHEMES[name] for name in schemes]
+    dashes = [DASHES[name] for name in schemes]
+    return alt.StrokeDash("scheme:N", title=None, scale=alt.Scale(domain=domain, range=dashes))
+
+
+# ------------------------------------------------------------------------------- a plan at work
+
+
+def trainings(curves: Mapping[str, tuple[str, Sequence[float]]], dark: bool) -> Picture:
+    """Mean test F1 of single models while they train: per name, its scheme and its F1 so far."""
+    rows = pd.DataFrame(
+        [
+            {"epoch": e + 1, "model": name, "scheme": SCHEMES[scheme], "f1": f1}
+            for name, (scheme, values) in curves.items()
+            for e, f1 in enumerate(values)
+        ],
+        columns=["epoch", "model", "scheme", "f1"],
+    )
+    return Picture(
+        "trainings",
+        _trainings(tuple(dict.fromkeys(scheme for scheme, _ in curves.values())), dark),
+        f"Line chart: mean test F1 by epoch of {len(curves)} models that are in training or done.",
+        {"rows": rows},
+    )
+
+
+@lru_cache(maxsize=32)
+def _trainings(schemes: tuple[str, ...], dark: bool) -> Spec:
+    base = alt.Chart(alt.NamedData("rows")).encode(
+        x=_epoch_axis(),
+        y=alt.Y("f1:Q", title="Mean F1 on test images", scale=alt.Scale(zero=False)),
+        color=_scheme_colour(schemes, dark),
+        detail="model:N",
+        tooltip=[
+            alt.Tooltip("model:N", title="Model"),
+            alt.Tooltip("epoch:Q", title="Epoch"),
+            alt.Tooltip("f1:Q", title="Mean F1", format=".3f"),
+        ],
+    )
+    lines = base.mark_line(strokeWidth=2, opacity=0.85).encode(strokeDash=_scheme_dash(schemes))
+    points = base.mark_point(filled=True, size=24)
+    title = "Each model alone, while it trains"
+    return finished(alt.layer(lines, points, title=title).properties(height=260))
+
+
+# --------------------------------------------------------------------------- who gains, who loses
+
+
+def differences_to_mtl(
+    report: Mapping[str, Any], found: Mapping[str, Any], scheme: str, colours: list[int], dark: bool
+) -> Picture:
+    """Per task, the scheme's F1 minus that of MTL with its interval, the largest gain first."""
+    means, (low, high) = found["mean"], found["ci"]
+    order = sorted(range(len(means)), key=lambda t: -means[t])
+    labels = report["labels"]
+    rows = pd.DataFrame(
+        {
+            "task": [report["tasks"][t] for t in order],
+            "cluster": [labels[t] + 1 for t in order],
+            "difference": [means[t] for t in order],
+            "low": [low[t] for t in order],
+            "high": [high[t] for t in order],
+            "colour": [cluster_colour(colours[labels[t]], dark) for t in order],
+        }
+    )
+    gain, lose, _ = gains_and_losses(found)
+    best, worst = rows.iloc[0], rows.iloc[-1]
+    return Picture(
+        "differences to MTL",
+        _differences_to_mtl(dark),
+        f"Bars: F1 of {SCHEMES[scheme]} minus that of MTL for {len(rows)} tasks. {gain} gain for"
+        f" certain, {lose} lose; from {best.task} {signed(best.difference)} to {worst.task}"
+        f" {signed(worst.difference)}.",
+        {"rows": rows},
+    )
+
+
+def gains_and_losses(found: Mapping[str, Any]) -> tuple[int, int, int]:
+    """How many tasks have an interval above 0, below 0, and with 0 in it."""
+    low, high = (np.array(ends, dtype=float) for ends in found["ci"])
+    gain, lose = int((low > 0).sum()), int((high < 0).sum())
+    return gain, lose, len(low) - gain - lose
+
+
+@cache
+def _differences_to_mtl(dark: bool) -> Spec:
+    ink = "#F2F4F7" if dark else "#1B2733"
+    base = alt.Chart(alt.NamedData("rows")).encode(
+        y=alt.Y(
+            "task:N",
+            title=None,
+            sort=None,
+            axis=alt.Axis(
+                domain=False, ticks=False, labelOverlap=False, labelFlush=False, labelLimit=180
+            ),
+        ),
+        tooltip=[
+            alt.Tooltip("task:N", title="Task"),
+            alt.Tooltip("cluster:Q", title="Cluster"),
+            alt.Tooltip("difference:Q", title="F1 minus that of MTL", format="+.4f"),
+            alt.Tooltip("low:Q", title="95 %, from", format="+.4f"),
+            alt.Tooltip("high:Q", title="to", format="+.4f"),
+        ],
+    )
+    x = alt.X(
+        "difference:Q",
+        title="F1 minus that of MTL (right: gains)",
+        axis=alt.Axis(format="+.2f", tickCount=6),
+    )
+    colour = alt.Color("colour:N", scale=None)
+    bars = base.mark_bar(height=alt.RelativeBandSize(0.72), opacity=0.75).encode(x=x, color=colour)
+    reach = base.mark_rule(color=ink, strokeWidth=1.4).encode(
+        x=alt.X("low:Q", title="F1 minus that of MTL (right: gains)"), x2="high:Q"
+    )
+    numbers = base.mark_text(align="left", dx=5, fontSize=10.5, color=ink).encode(
+        x=alt.X("high:Q"), text="cluster:Q"
+    )
+    zero = alt.Chart(alt.NamedData("rows")).mark_rule(color=ink).encode(x=alt.datum(0))
+    chart = alt.layer(bars, reach, numbers, zero, title="F1 minus that of MTL")
+    return finished(chart.properties(height=alt.Step(ROW_HEIGHT)))
+
+
+# ------------------------------------------------------------------------- do they specialise?
+
+
+def specialisation(
+    report: Mapping[str, Any], rows: pd.DataFrame, measure: str, colours: list[int], dark: bool
+) -> Picture:
+    """Each specialist's own F1 on each task by its weight for it; `measure` from NOUN."""
+    drawn = rows.assign(
+        value=rows[measure],
+        colour=[cluster_colour(colours[j - 1], dark) for j in rows["specialist"]],
+    )
+    return Picture(
+        f"specialisation {measure}",
+        _specialisation(measure, dark),
+        f"Scatter plot: {NOUN[measure]} of {report['k']} specialists on {len(report['tasks'])}"
+        " tasks by their weight for the task, with the straight line through them.",
+        {"rows": drawn},
+    )
+
+
+@cache
+def _specialisation(measure: str, dark: bool) -> Spec:
+    ink = "#F2F4F7" if dark else "#1B2733"
+    x = alt.X("weight:Q", title="Weight of the specialist for the task", scale=alt.Scale(nice=True))
+    base = alt.Chart(alt.NamedData("rows")).encode(
+        x=x,
+        y=alt.Y("value:Q", title=NOUN[measure], scale=alt.Scale(zero=False)),
+        tooltip=[
+            alt.Tooltip("task:N", title="Task"),
+            alt.Tooltip("specialist:Q", title="Specialist of cluster"),
+            alt.Tooltip("weight:Q", title="Weight", format=".3f"),
+            alt.Tooltip("f1:Q", title="Its own F1", format=".3f"),
+            alt.Tooltip("advantage:Q", title=NOUN["advantage"], format="+.3f"),
+        ],
+    )
+    points = base.mark_circle(size=190, opacity=0.8).encode(color=alt.Color("colour:N", scale=None))
+    numbers = base.mark_text(fontSize=10, fontWeight=600, color="#10151B").encode(
+        text="specialist:Q"
+    )
+    trend = (
+        alt.Chart(alt.NamedData("rows"))
+        .transform_regression("weight", "value")
+        .mark_line(color=ink, strokeDash=[5, 4], strokeWidth=1.5)
+        .encode(x=x, y="value:Q")
+    )
+    chart = alt.layer(trend, points, numbers, title=f"{NOUN[measure]} by weight")
+    return finished(chart.properties(height=SCATTER_HEIGHT))

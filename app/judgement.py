@@ -1,0 +1,214 @@
+"""A judgement as tables and files: what is on the Specialists page, to take away."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from html import escape
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from app.charts import specialists as charts
+from app.charts.specialists import ABOUT_SCHEMES, SCHEMES, Picture, interval
+from stg_core.specialists import bundled_reports
+
+ABOUT_BANDS = (
+    "Bands and intervals are 95 % intervals over images: how much the scores would change with"
+    " other images, not with other seeds."
+)
+COLUMNS = {
+    "F1": "On the test images after the last epoch: mean over tasks and seeds, with its interval.",
+    "Each seed": "Mean F1 of every seed.",
+    "Balanced accuracy": "Mean of the recalls of yes and no: mean over tasks and seeds.",
+    "Accuracy": "Share of right answers: mean over tasks and seeds.",
+    "Models": "That answer together.",
+    "Trainings": "Of all seeds; schemes share some.",
+    "Compute": "Measured seconds of its trainings, where they were made.",
+}
+
+Report = Mapping[str, Any]
+
+
+@st.cache_resource(show_spinner=False)
+def bundled() -> dict[str, dict[str, Any]]:
+    """The judgements that came with the project, by name."""
+    return bundled_reports()
+
+
+def title(report: Report) -> str:
+    seeds = ", ".join(map(str, report["seeds"]))
+    model = re.sub(r", seed \d+", "", report["title"])
+    method = "" if report["method"] == "soft" else f", {report['method']}"
+    return f"{model}, k = {report['k']}{method}, seed{'s' * (len(report['seeds']) > 1)} {seeds}"
+
+
+def file_name(report: Report, variant: str) -> str:
+    return f"specialists-{report['group']}-k{report['k']}-{variant}"
+
+
+def final_scores(report: Report, variant: str) -> pd.DataFrame:
+    """A row per scheme, as people read it."""
+    rows = []
+    for name, scores in report["variants"][variant]["schemes"].items():
+        cost = report["trainings"][name]
+        rows.append(
+            {
+                "Scheme": SCHEMES[name],
+                "F1": interval(scores["mean_f1"], scores["ci"]),
+                "Each seed": ", ".join(f"{seed:.3f}" for seed in scores["seeds"]),
+                "Balanced accuracy": interval(
+                    scores["balanced_accuracy"], scores["balanced_accuracy_ci"]
+                ),
+                "Accuracy": interval(scores["accuracy"], scores["accuracy_ci"]),
+                "Models": cost["models"],
+                "Trainings": cost["trainings"],
+                "Compute": f"{cost['seconds']:,.0f} s",
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def per_task_scores(report: Report, variant: str) -> pd.DataFrame:
+    """A row per scheme and task, with numbers in full; a last row per scheme for the mean."""
+    found = report["variants"][variant]
+    rows = []
+    for name, scores in found["schemes"].items():
+        to_mtl = found["to_mtl"].get(name)
+        for t, task in enumerate(report["tasks"]):
+            rows.append(
+                {
+                    "scheme": name,
+                    "task": task,
+                    "cluster": report["labels"][t] + 1,
+                    "f1": scores["per_task_f1"][t],
+                    "f1_low": scores["per_task_ci"][0][t],
+                    "f1_high": scores["per_task_ci"][1][t],
+                    "difference_to_mtl": to_mtl["mean"][t] if to_mtl else None,
+                    "difference_low": to_mtl["ci"][0][t] if to_mtl else None,
+                    "difference_high": to_mtl["ci"][1][t] if to_mtl else None,
+                }
+            )
+        low, high = scores["ci"]
+        rows.append(
+            {
+                "scheme": name,
+                "task": "mean over tasks",
+                "f1": scores["mean_f1"],
+                "f1_low": low,
+                "f1_high": high,
+            }
+        )
+    return pd.DataFrame(rows).astype({"cluster": "Int64"})
+
+
+def as_json(report: Report) -> bytes:
+    return json.dumps(report, indent=1).encode()
+
+
+# ------------------------------------------------------------------------------------- the report
+
+STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; color: #1B2733;
+  max-width: 1100px; margin: 2rem auto; padding: 0 1rem }
+table { border-collapse: collapse; font-size: 0.9rem }
+th, td { padding: 0.3rem 0.7rem; border-bottom: 1px solid #D5DBE2; text-align: left }
+figure { margin: 1rem 0 } svg { max-width: 100%; height: auto }
+.verdict { border-left: 4px solid #0072B2; padding: 0.2rem 1rem; background: #F4F6F8 }
+"""
+CHART_WIDTH = 620
+
+
+def as_html(report: Report, variant: str, colours: list[int]) -> bytes:
+    """One HTML file with verdict, tables and charts, that asks no other host for anything."""
+    found = report["variants"][variant]
+    average, routing = variant.split("-")
+    name = escape(title(report))
+    parts = [
+        f"<h1>Does the grouping pay?</h1><p>{name}; {average} averaged, {routing} routing.</p>",
+        f'<p class="verdict">{escape(found["verdict"])}</p>',
+        "<h2>Final scores</h2>",
+        _table(final_scores(report, variant)),
+        f"<p>{escape(ABOUT_BANDS)}</p>",
+        *(
+            _figure(charts.scores_by_epoch(found["schemes"], report["epochs"], split, False))
+            for split in charts.SPLITS
+        ),
+        "<h2>Who gains?</h2>",
+        *(
+            f"<h3>{SCHEMES[scheme]} against MTL</h3>"
+            + _figure(charts.differences_to_mtl(report, differences, scheme, colours, False))
+            for scheme, differences in found["to_mtl"].items()
+        ),
+        *_specialisation(report, colours),
+        "<h2>What was compared</h2>",
+        _list(f"<b>{SCHEMES[s]}</b>: {ABOUT_SCHEMES[s]}" for s in report["schemes"]),
+        "<h2>Memberships</h2>",
+        _table(_memberships(report)),
+        "<h2>Where it comes from</h2>",
+        _list(
+            f"{escape(key)}: {escape(json.dumps(value))}"
+            for key, value in report["provenance"].items()
+        ),
+        f"<p><code>{escape(command(report))}</code></p>",
+    ]
+    head = f'<meta charset="utf-8"><title>Specialists: {name}</title><style>{STYLE}</style>'
+    return (
+        f'<!doctype html><html lang="en"><head>{head}</head><body>' + "\n".join(parts)
+    ).encode() + b"</body></html>\n"
+
+
+def command(report: Report) -> str:
+    """The command line that repeats the judgement."""
+    seeds, schemes = ",".join(map(str, report["seeds"])), ",".join(report["schemes"])
+    return (
+        f"python -m stg_core specialists {report['run']} --k {report['k']}"
+        f" --fuzzifier {report['fuzzifier']:g} --method {report['method']}"
+        f" --schemes {schemes} --seeds {seeds}"
+    )
+
+
+def _specialisation(report: Report, colours: list[int]) -> list[str]:
+    from stg_core.specialists import specialisation
+
+    rows, _ = specialisation(report)
+    if not rows:
+        return []
+    frame = pd.DataFrame(rows)
+    return [
+        "<h2>Do they specialise?</h2>",
+        *(
+            _figure(charts.specialisation(report, frame, measure, colours, False))
+            for measure in charts.NOUN
+        ),
+    ]
+
+
+def _memberships(report: Report) -> pd.DataFrame:
+    shares = pd.DataFrame(
+        report["memberships"], columns=[f"cluster {j + 1}" for j in range(report["k"])]
+    )
+    shares.insert(0, "task", list(report["tasks"]))
+    return shares.round(3)
+
+
+def _figure(picture: Picture) -> str:
+    import vl_convert  # it holds a JavaScript engine, and only who exports needs it
+
+    spec = {**picture.spec, "datasets": _records(picture.data), "width": CHART_WIDTH}
+    svg = vl_convert.vegalite_to_svg(spec)
+    return f'<figure role="img" aria-label="{escape(picture.description)}">{svg}</figure>'
+
+
+def _records(data: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
+    return {name: json.loads(frame.to_json(orient="records")) for name, frame in data.items()}
+
+
+def _table(frame: pd.DataFrame) -> str:
+    return str(frame.to_html(index=False, border=0, escape=True))
+
+
+def _list(items: Any) -> str:
+    return f"<ul>{''.join(f'<li>{item}</li>' for item in items)}</ul>"

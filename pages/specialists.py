@@ -1,0 +1,432 @@
+"""Specialists: does the grouping pay? The plan, its trainings, and the judgement."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import streamlit as st
+
+from app import judgement, state, widgets
+from app.charts import specialists as charts
+from app.charts.specialists import ABOUT_SCHEMES, SCHEMES
+from app.widgets import Chosen, Input
+from stg_core.errors import UserError
+from stg_core.jobs import Job
+from stg_core.spec import TrainingSpec
+from stg_core.store import Run
+from stg_core.tasks import superclass_of_tasks
+
+if TYPE_CHECKING:
+    from stg_core.specialists import Plan
+
+THIS_PLAN = "this plan"
+ROW, MOST_ROWS = 35, 10  # of the table of trainings: a row's height in pixels
+LONG_LIST = 25  # tasks
+
+# -------------------------------------------------------------------------------------- the plan
+
+
+def choose_plan(run: Run, chosen: Chosen) -> Plan:
+    from stg_core.specialists import make_plan, mtl_spec_of
+
+    possible = [
+        scheme
+        for scheme in SCHEMES
+        if scheme != "superclass" or superclass_of_tasks(run.spec.group) is not None
+    ]
+    left, right = st.columns([4, 1], vertical_alignment="bottom")
+    schemes = left.pills(
+        "Compared",
+        possible,
+        selection_mode="multi",
+        default=[scheme for scheme in possible if scheme != "stl"],
+        format_func=SCHEMES.__getitem__,
+        key="schemes",
+        bind="query-params",
+        help="\n".join(f"- **{SCHEMES[name]}**: {ABOUT_SCHEMES[name]}." for name in possible),
+    )
+    seeds = right.text_input(
+        "Seeds",
+        key="plan_seeds",
+        bind="query-params",
+        placeholder=str(run.spec.seed),
+        help="Whole numbers with commas, such as 0, 1. All is trained once for each. Empty: the"
+        " run's own.",
+    )
+    in_order = [scheme for scheme in possible if scheme in schemes]
+    mtl = mtl_spec_of(run, state.shared().store)
+    return make_plan(mtl, chosen.grouping, chosen.space, in_order, read_seeds(seeds or ""))
+
+
+def read_seeds(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(",") if part.strip())
+    except ValueError:
+        raise UserError(f"Write seeds as 0, 1; “{text}” is not a list.") from None
+
+
+def show_plan(plan: Plan) -> None:
+    """What is to be trained and how long it takes; looks again until the speed is measured."""
+    unknown = bool(plan.missing(state.shared().store)) and speed_of(plan) is None
+    st.fragment(describe_plan, run_every=1.0 if unknown else None)(plan)
+
+
+def speed_of(plan: Plan) -> float | None:
+    """Seconds of an epoch: the number of tasks hardly changes it, so one measurement will do."""
+    return state.shared().engine.seconds_per_epoch(plan.spec)
+
+
+def describe_plan(plan: Plan) -> None:
+    with widgets.user_errors():
+        store = state.shared().store
+        missing = {spec.key for spec in plan.missing(store)}
+        seconds = speed_of(plan) if missing else 0.0
+        st.dataframe(
+            pd.DataFrame([planned(plan, scheme, missing, seconds) for scheme in plan.schemes]),
+            hide_index=True,
+            alt=f"Table of the {len(plan.schemes)} schemes of this plan and what they cost",
+            column_config={
+                "What it is": st.column_config.TextColumn(width="large"),
+                "Trainings": st.column_config.NumberColumn(help="Of all seeds."),
+                "Here": st.column_config.NumberColumn(
+                    help="Trained before; schemes share trainings."
+                ),
+                "Time": st.column_config.TextColumn(help="Expected for those that are not here."),
+            },
+        )
+        cost = plan.cost(store, lambda _: seconds)
+        total = f"**{cost.distinct} trainings** in all, of which {cost.cached} are here"
+        if not missing:
+            st.caption(f"{total}.")
+            return
+        time = "measuring…" if cost.seconds is None else f"about {widgets.duration(cost.seconds)}"
+        st.caption(f"{total}. Expected duration of the rest on {widgets.training_place()}: {time}")
+
+
+def planned(plan: Plan, scheme: str, missing: set[str], seconds: float | None) -> dict[str, Any]:
+    specs = {s.key: s for e in plan.ensembles if e.scheme == scheme for s in e.specs}
+    to_do = [spec for key, spec in specs.items() if key in missing]
+    time = sum(spec.epochs for spec in to_do) * (seconds or 0)
+    return {
+        "Scheme": SCHEMES[scheme],
+        "What it is": ABOUT_SCHEMES[scheme],
+        "Trainings": len(specs),
+        "Here": len(specs) - len(to_do),
+        "Time": "–" if not to_do else "measuring…" if seconds is None else widgets.duration(time),
+    }
+
+
+# --------------------------------------------------------------------------------- its trainings
+
+
+def jobs_of(plan: Plan) -> dict[str, Job]:
+    wanted = {spec.key for spec in plan.trainings}
+    return {job.key: job for job in state.shared().engine.jobs() if job.key in wanted}
+
+
+def run_plan(plan: Plan) -> None:
+    """Start, cancel, resume; and the progress of every training while there is any."""
+    shared, jobs = state.shared(), jobs_of(plan)
+    missing = plan.missing(shared.store)
+    active = [job for job in jobs.values() if job.active]
+    begun = any(job.state in ("cancelled", "failed") for job in jobs.values())
+    if missing and not active:
+        label = "Resume" if begun else "Train"
+        models = "1 model" if len(missing) == 1 else f"{len(missing)} models"
+        if st.button(
+            f"{label} {models}",
+            key="train",
+            type="primary",
+            icon=":material/resume:" if begun else ":material/play_arrow:",
+            help="In the background: you may close the page meanwhile.",
+        ):
+            state.keep("result", None)
+            for spec in missing:
+                shared.engine.submit(spec, owner=state.visitor())
+            st.rerun()
+    elif active and st.button("Cancel", key="cancel plan", icon=":material/cancel:"):
+        for job in active:
+            shared.engine.cancel(job.key)
+        st.rerun()
+    if missing and jobs:
+        seen = [job.key for job in active]
+        st.fragment(progress, run_every=widgets.POLL if active else None)(plan, seen)
+
+
+def progress(plan: Plan, seen: list[str]) -> None:
+    jobs = jobs_of(plan)
+    if [key for key, job in jobs.items() if job.active] != seen:
+        st.rerun()  # of the whole page: what ended is here now, and the polling may stop
+    engine = state.shared().engine
+    if engine.problem:
+        st.warning(widgets.plain(engine.problem), icon=":material/warning:")
+    rows = [described(plan, spec, jobs.get(spec.key)) for spec in plan.trainings]
+    shares = [row["Progress"] for row in rows]
+    done = sum(share == 1 for share in shares)
+    st.progress(sum(shares) / len(shares), text=f"{done} of {len(rows)} trainings are done.")
+    table, curves = st.columns([3, 2], gap="medium")
+    table.dataframe(
+        pd.DataFrame(rows).drop(columns="Scheme"),
+        hide_index=True,
+        height=ROW * (min(len(rows), MOST_ROWS) + 1) + 2,
+        alt=f"Table of {len(rows)} trainings and how far each is",
+        column_config={
+            "Progress": st.column_config.ProgressColumn(format="percent", max_value=1.0),
+            "Mean F1": st.column_config.NumberColumn(
+                format="%.3f", help="On the test images, of this model alone."
+            ),
+        },
+    )
+    with curves:
+        charts.show(
+            charts.trainings(
+                {
+                    row["Model"]: (row["Scheme"], jobs[spec.key].metrics["mean_f1"])
+                    for row, spec in zip(rows, plan.trainings, strict=True)
+                    if spec.key in jobs
+                },
+                state.dark(),
+            )
+        )
+    for failed in (job for job in jobs.values() if job.state == "failed"):
+        st.error(widgets.plain(failed.message), icon=":material/error:")
+
+
+def described(plan: Plan, spec: TrainingSpec, job: Job | None) -> dict[str, Any]:
+    ensemble, name = plan.place_of(spec)
+    seed = f", seed {ensemble.seed}" if len(plan.seeds) > 1 else ""
+    row = {"Scheme": ensemble.scheme, "Model": f"{SCHEMES[ensemble.scheme]}, {name}{seed}"}
+    if job is None:
+        here = state.shared().store.holds(spec.key)
+        state_now, share, f1, left = ("here" if here else "–"), float(here), None, None
+    else:
+        state_now, share, left = job.state, job.fraction, job.seconds_left
+        f1 = job.metrics["mean_f1"][-1] if job.metrics["mean_f1"] else None
+    running = state_now == "running" and left is not None
+    return {
+        **row,
+        "State": state_now,
+        "Progress": min(max(share, 0.0), 1.0),
+        "Mean F1": f1,
+        "Left": widgets.duration(left) if running and left else "",
+    }
+
+
+# ------------------------------------------------------------------------------------ the result
+
+
+def choose_result(run: Run, plan: Plan) -> str:
+    """This plan, or the name of a bundled judgement; at first what there is for this task group."""
+    bundled = judgement.bundled()
+    complete = not plan.missing(state.shared().store)
+    begun = complete or any(job.active for job in jobs_of(plan).values())
+    alike = [name for name, report in bundled.items() if report["group"] == run.spec.group.name]
+    usual = THIS_PLAN if begun or not alike else alike[0]
+    wanted = state.kept("result")
+    options = [THIS_PLAN, *bundled]
+    st.session_state["result_choice"] = wanted if wanted in options else usual
+    chosen: str = st.selectbox(
+        "Result",
+        options,
+        format_func=lambda name: (
+            "This plan" if name == THIS_PLAN else f"{judgement.title(bundled[name])} (bundled)"
+        ),
+        key="result_choice",
+        on_change=lambda: state.keep("result", st.session_state["result_choice"]),
+        help="What this plan found, or one of the judgements that came with the project.",
+    )
+    return chosen
+
+
+def show_result(run: Run, chosen: Chosen, plan: Plan) -> None:
+    head, average, routing = st.columns([5, 3, 3], vertical_alignment="bottom")
+    with head:
+        name = choose_result(run, plan)
+    with average:
+        averaged = st.segmented_control(
+            "Average of",
+            ["logits", "probabilities"],
+            default="logits",
+            required=True,
+            key="average",
+            bind="query-params",
+            help="What of the specialists is averaged: their logits, as in the authors' code, or"
+            " their probabilities. Nothing is trained again.",
+        )
+    with routing:
+        routed = st.segmented_control(
+            "Routing",
+            ["soft", "hard"],
+            default="soft",
+            required=True,
+            key="routing",
+            bind="query-params",
+            help="soft: every specialist answers, with its membership. hard: the strongest alone."
+            " Nothing is trained again.",
+        )
+    if name != THIS_PLAN:
+        report = judgement.bundled()[name]
+        show_report(report, f"{averaged}-{routed}", list(range(report["k"])))
+    elif missing := plan.missing(state.shared().store):
+        waiting = any(job.active for job in jobs_of(plan).values())
+        st.info(
+            f"{'The judgement appears here when its' if waiting else 'Not judged yet:'}"
+            f" {len(missing)} trainings {'are done' if waiting else 'are missing'}.",
+            icon=":material/hourglass_empty:",
+        )
+    else:
+        answer = state.shared().derived.report(run, chosen.space, plan)
+        if answer.value:
+            show_report(answer.value, f"{averaged}-{routed}", chosen.colours)
+        elif answer.pending:
+            st.info("The schemes are being compared.", icon=":material/hourglass_empty:")
+        widgets.wait_for(answer, lambda: state.shared().derived.report(run, chosen.space, plan))
+
+
+def show_report(report: dict[str, Any], variant: str, colours: list[int]) -> None:
+    found = report["variants"][variant]
+    with st.container(border=True):
+        st.markdown(f"**Does the grouping pay?** {judgement.title(report)}")
+        st.markdown(widgets.plain(found["verdict"]))
+    left, right = st.columns(2, gap="medium")
+    for column, split in ((left, "test"), (right, "train")):
+        with column:
+            charts.show(
+                charts.scores_by_epoch(found["schemes"], report["epochs"], split, state.dark())
+            )
+    st.caption(judgement.ABOUT_BANDS)
+    st.dataframe(
+        judgement.final_scores(report, variant),
+        hide_index=True,
+        alt=f"Table of the final scores of {len(report['schemes'])} schemes",
+        column_config={
+            name: st.column_config.Column(help=text) for name, text in judgement.COLUMNS.items()
+        },
+    )
+    left, right = st.columns(2, gap="medium")
+    with left:
+        differences(report, found, colours)
+    with right:
+        specialisation(report, colours)
+    export(report, variant, colours)
+
+
+def differences(report: dict[str, Any], found: dict[str, Any], colours: list[int]) -> None:
+    title, choice = st.columns([2, 3], vertical_alignment="bottom")
+    title.subheader("Who gains?")
+    if not found["to_mtl"]:
+        st.caption("Without MTL there is nothing to compare the tasks with: add the scheme MTL.")
+        return
+    scheme = choice.selectbox(
+        "Against MTL",
+        list(found["to_mtl"]),
+        format_func=SCHEMES.__getitem__,
+        index=list(found["to_mtl"]).index("specialists") if "specialists" in found["to_mtl"] else 0,
+        key="gains_of",
+        help="Whose F1 is compared with that of MTL, task by task.",
+    )
+    gain, lose, open_ = charts.gains_and_losses(found["to_mtl"][scheme])
+    st.caption(
+        f"{SCHEMES[scheme]}: {gain} tasks gain, {lose} lose, of {open_} it cannot be told. Coloured"
+        " and numbered by cluster; lines: 95 % intervals over test images, of each task alone."
+    )
+    with st.container(height=560 if len(report["tasks"]) > LONG_LIST else "content", border=False):
+        charts.show(
+            charts.differences_to_mtl(
+                report, found["to_mtl"][scheme], scheme, colours, state.dark()
+            )
+        )
+
+
+def specialisation(report: dict[str, Any], colours: list[int]) -> None:
+    from stg_core.specialists import specialisation as rows_of
+
+    title, choice = st.columns([2, 3], vertical_alignment="bottom")
+    title.subheader("Do they specialise?")
+    rows, correlation = rows_of(report)
+    if not rows:
+        st.caption("No specialists were trained in this plan.")
+        return
+    measure = choice.segmented_control(
+        "Of each specialist alone",
+        list(charts.NOUN),
+        default="f1",
+        required=True,
+        format_func={"f1": "F1", "advantage": "Against the others"}.__getitem__,
+        key="specialisation",
+        bind="query-params",
+        help="Its F1 on each task, or how far that is above the mean of all specialists.",
+    )
+    told = (
+        "is not defined: one of them is the same everywhere"
+        if correlation is None
+        else f"is {correlation:.2f}".replace("-", "−")
+    )
+    st.caption(
+        "A number is a specialist, at its weight for a task. The rank correlation of weight and F1"
+        f" above the other specialists {told}."
+    )
+    frame = pd.DataFrame(rows)
+    charts.show(charts.specialisation(report, frame, measure, colours, state.dark()))
+
+
+def export(report: dict[str, Any], variant: str, colours: list[int]) -> None:
+    name = judgement.file_name(report, variant)
+    st.markdown("**Export** of this judgement")
+    with st.container(horizontal=True):
+        for label, suffix, mime, made, about in (
+            (
+                "CSV",
+                "csv",
+                "text/csv",
+                lambda: judgement.per_task_scores(report, variant).to_csv(index=False).encode(),
+                "A row per scheme and task, as chosen above.",
+            ),
+            (
+                "JSON",
+                "json",
+                "application/json",
+                lambda: judgement.as_json(report),
+                "All that is known of the judgement, logits and probabilities, soft and hard.",
+            ),
+            (
+                "HTML report",
+                "html",
+                "text/html",
+                lambda: judgement.as_html(report, variant, colours),
+                "One file with verdict, tables and charts, which opens without a network.",
+            ),
+        ):
+            st.download_button(
+                label,
+                data=made,
+                file_name=f"{name}.{suffix}",
+                mime=mime,
+                on_click="ignore",
+                icon=":material/download:",
+                help=about,
+            )
+
+
+# -------------------------------------------------------------------------------------- the page
+
+
+@st.fragment
+def judge(run: Run, given: Input) -> None:
+    """In a fragment: a control moves what depends on it, and nothing else runs again."""
+    with widgets.user_errors():
+        chosen = widgets.choose_clusters(run, given)
+        plan = choose_plan(run, chosen)
+        with st.expander("The plan", expanded=True, icon=":material/list_alt:"):
+            show_plan(plan)
+            run_plan(plan)
+        show_result(run, chosen, plan)
+
+
+if head := widgets.grouping_head(
+    "Specialists",
+    "Does the grouping pay? One specialist for each cluster, against one model for all tasks, one"
+    " for each task, and as many models without any grouping.",
+):
+    judge(*head)
