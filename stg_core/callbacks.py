@@ -7,6 +7,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from stg_core.training import Training
 
 RECORDS_PER_SECOND = 2
@@ -18,6 +20,19 @@ class Callback:
     def on_preparation(self, what: str, share: float) -> None:
         """While images are downloaded or read for the first time; share done in [0, 1]."""
 
+    def on_batch_start(self, training: Training) -> None:
+        """Before every forward pass: what it draws at random is not drawn yet."""
+
+    def on_losses(
+        self, training: Training, images: Tensor, targets: Tensor, losses: Tensor
+    ) -> None:
+        """Between forward and backward pass: the batch as the model saw it, and its task losses.
+
+        images (B, C, H, W), normalised and augmented; targets (B, T), NaN where missing; losses
+        (T,), without task weights. Differentiate them with `retain_graph=True`, and leave model,
+        optimiser and random numbers as they were.
+        """
+
     def on_batch_end(self, training: Training) -> None:
         """After every optimiser step."""
 
@@ -27,6 +42,13 @@ class Callback:
     def cancelled(self) -> bool:
         """Asked after every batch; True ends the training with `Cancelled`."""
         return False
+
+    def state(self) -> dict[str, Any]:
+        """What its checkpoint keeps after every epoch: tensors and plain values."""
+        return {}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Takes back what `state` gave, when the training goes on after its checkpoint."""
 
 
 class Progress(Callback):

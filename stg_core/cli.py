@@ -14,6 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stg_core.callbacks import Progress
 from stg_core.datamap import FEATURES
 from stg_core.errors import Cancelled, UserError
 from stg_core.files import atomic
@@ -54,23 +55,16 @@ def _groups(_: argparse.Namespace) -> tuple[dict[str, Any], str]:
 
 
 def _extract(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
-    spec = TrainingSpec(
-        group=_group_from(options),
-        model=options.model or "",
-        epochs=options.epochs,
-        recorded_epochs=options.recorded_epochs,
-        seed=options.seed,
-        batch_size=options.batch_size,
-        learning_rate=options.learning_rate,
-        augmentation=options.augmentation,
-        single_task_models=options.single_task_models,
-    )
+    spec = _spec_from(options)
+    run = _trained_with_data_maps(Store(), spec)
+    return _described(run), f"{_line(run)}\nNext: python -m stg_core group {run.id} --k 3"
+
+
+def _trained_with_data_maps(store: Store, spec: TrainingSpec) -> Run:
     if not spec.recorded:
         raise UserError("Data maps need at least 2 epochs: variability is not defined for one.")
-    store = Store()
     print(f"{spec.title}: run {spec.key}", file=sys.stderr)
-    run = run_anywhere(store, spec, _tell_on_terminal())
-    return _described(run), f"{_line(run)}\nNext: python -m stg_core group {run.id} --k 3"
+    return run_anywhere(store, spec, _tell_on_terminal())
 
 
 def _runs(_: argparse.Namespace) -> tuple[dict[str, Any], str]:
@@ -218,6 +212,40 @@ def _agreement(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
     return answer, _agreement_text(found)
 
 
+def _affinity(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
+    store, spec = Store(), _spec_from(options)
+    settings = {"method": options.method, "spec": spec.to_json()}
+    if options.method == "datamaps":
+        answer = {**settings, **_affinity_from_data_maps(store, spec)}
+    else:
+        from stg_core.affinity.joint import affinity_of
+
+        progress = Progress(_tell_on_terminal())
+        found = affinity_of(
+            store, spec, [options.method], options.every, options.update, [progress]
+        ).to_json()
+        matrices = {name: found[name][options.method] for name in ("affinity", "history")}
+        answer = {**settings, **found, **matrices}
+    return answer, _affinity_text(answer)
+
+
+def _affinity_from_data_maps(store: Store, spec: TrainingSpec) -> dict[str, Any]:
+    from stg_core.affinity.joint import datamap_similarity
+    from stg_core.grouping import TaskSpace
+
+    run = _trained_with_data_maps(store, spec)
+    similarity = datamap_similarity(TaskSpace(run.summary))
+    seconds = run.provenance["seconds"]
+    return {
+        "run": run.id,
+        "tasks": run.spec.tasks,
+        "affinity": similarity.tolist(),
+        "seconds": seconds,
+        "cost": 1.0,
+        "counted_cost": 1.0,
+    }
+
+
 def _bundle(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
     from stg_core.derived import bundle_answers
 
@@ -321,6 +349,27 @@ def _agreement_text(found: Agreement) -> str:
     return "\n".join(lines)
 
 
+def _affinity_text(answer: dict[str, Any]) -> str:
+    tasks = answer["tasks"]
+    width = max(map(len, tasks))
+    column = max(10, width + 2)
+    rows = [
+        f"{task:<{width}}"
+        + "".join(f"{'–' if value is None else f'{value:+.2g}':>{column}}" for value in row)
+        for task, row in zip(tasks, answer["affinity"], strict=True)
+    ]
+    header = " " * width + "".join(f"{task:>{column}}" for task in tasks)
+    return "\n".join(
+        [
+            header,
+            *rows,
+            "What training on a row's task does for a column's task; positive helps.",
+            f"{answer['seconds']:,.1f} s, the cost of {answer['cost']:.2f} ordinary trainings"
+            f" ({answer['counted_cost']:.2f} by count).",
+        ]
+    )
+
+
 def _cost_line(cost: Cost) -> str:
     left = "unknown" if cost.seconds is None else f"about {cost.seconds:,.0f} s"
     return (
@@ -390,6 +439,20 @@ def _tell_on_terminal() -> Callable[[dict[str, Any]], None]:
 # --------------------------------------------------------------------------------------- options
 
 
+def _spec_from(options: argparse.Namespace) -> TrainingSpec:
+    return TrainingSpec(
+        group=_group_from(options),
+        model=options.model or "",
+        epochs=options.epochs,
+        recorded_epochs=options.recorded_epochs,
+        seed=options.seed,
+        batch_size=options.batch_size,
+        learning_rate=options.learning_rate,
+        augmentation=options.augmentation,
+        single_task_models=options.single_task_models,
+    )
+
+
 def _group_from(options: argparse.Namespace) -> TaskGroup:
     if options.group != "custom":
         if options.classes or options.union or options.dataset:
@@ -450,21 +513,23 @@ def _parser() -> argparse.ArgumentParser:
     command("groups", _groups, "List the built-in task groups.")
 
     extract = command("extract", _extract, "Train on a task group and keep its data maps.")
-    extract.add_argument("--group", required=True, help=f"{', '.join(GROUPS)} or custom")
-    extract.add_argument("--dataset", help="custom: the data set (default cifar10)")
-    extract.add_argument("--classes", type=_words, default=(), help="custom: class,class,…")
-    extract.add_argument(
-        "--union", action="append", default=[], metavar="NAME=CLASS,CLASS", help="custom: one task"
+    affinity = command("affinity", _affinity, "Tell how much each task helps each other one.")
+    for training in (extract, affinity):
+        _add_training_options(training)
+    affinity.add_argument(
+        "--method",
+        choices=("tag", "cosine", "etap", "datamaps"),
+        default="tag",
+        help="lookahead, gradient cosine, first-order lookahead, or alike data maps (default tag)",
     )
-    extract.add_argument("--model", help=f"{', '.join(BUILT_IN_MODELS)} or your_module:name")
-    extract.add_argument("--epochs", type=int, default=10)
-    extract.add_argument("--recorded-epochs", type=_whole_numbers, metavar="2,4,…")
-    extract.add_argument("--seed", type=int, default=0)
-    extract.add_argument("--batch-size", type=int, default=256)
-    extract.add_argument("--learning-rate", type=float, default=1e-3)
-    extract.add_argument("--augmentation", choices=AUGMENTATIONS, default="none")
-    extract.add_argument(
-        "--single-task-models", action="store_true", help="one model per task, merged"
+    affinity.add_argument(
+        "--every", type=int, default=10, help="record one step in so many (default 10)"
+    )
+    affinity.add_argument(
+        "--update",
+        choices=("optimiser", "gradient"),
+        default="optimiser",
+        help="tag and etap: the update that is tried (default: the optimiser's own)",
     )
 
     command("runs", _runs, "List the runs of this machine, bundled ones first.")
@@ -534,3 +599,22 @@ def _parser() -> argparse.ArgumentParser:
     bundle.add_argument("run", metavar="RUN")
     bundle.add_argument("name", metavar="NAME")
     return parser
+
+
+def _add_training_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--group", required=True, help=f"{', '.join(GROUPS)} or custom")
+    parser.add_argument("--dataset", help="custom: the data set (default cifar10)")
+    parser.add_argument("--classes", type=_words, default=(), help="custom: class,class,…")
+    parser.add_argument(
+        "--union", action="append", default=[], metavar="NAME=CLASS,CLASS", help="custom: one task"
+    )
+    parser.add_argument("--model", help=f"{', '.join(BUILT_IN_MODELS)} or your_module:name")
+    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--recorded-epochs", type=_whole_numbers, metavar="2,4,…")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--batch-size", type=int, default=256)
+    parser.add_argument("--learning-rate", type=float, default=1e-3)
+    parser.add_argument("--augmentation", choices=AUGMENTATIONS, default="none")
+    parser.add_argument(
+        "--single-task-models", action="store_true", help="one model per task, merged"
+    )

@@ -80,6 +80,7 @@ class Training:
     optimizer: torch.optim.Optimizer
     images: Tensor
     labels: Tensor
+    pos_weight: Tensor
     recorder: DataMapRecorder | None
     steps_per_epoch: int
     epoch: int = 0  # counted from 1 while it runs
@@ -142,13 +143,13 @@ class _Run:
             optimizer=torch.optim.Adam(model.parameters(), lr=spec.learning_rate, fused=True),
             images=torch.tensor(data.train_images, device=chosen),
             labels=torch.tensor(data.train_labels, device=chosen),
+            pos_weight=torch.tensor(pos_weight(data.train_labels), device=chosen),
             recorder=DataMapRecorder(n_points, n_tasks, chosen) if spec.recorded else None,
             steps_per_epoch=len(_batch_bounds(n_points, spec.batch_size)),
         )
         self.test_images = torch.tensor(data.test_images, device=chosen)
         self.test_labels = torch.tensor(data.test_labels, device=chosen)
         self.normalise = Normalisation(self.training.images)
-        self.pos_weight = torch.tensor(pos_weight(data.train_labels), device=chosen)
         self.task_weights = torch.tensor(spec.task_weights, device=chosen)
         self.measured = torch.tensor(_measured_points(n_points), device=chosen)
         points = {"test": len(data.test_labels), "train": len(self.measured)}
@@ -205,10 +206,15 @@ class _Run:
         if self.spec.augmentation != "none":
             images = augment(images, flip="flip" in self.spec.augmentation)
         targets = training.labels[indices]
+        for callback in self.callbacks:
+            callback.on_batch_start(training)
         with autocast(training.device, training.precision):
             logits = training.model(images)
         logits = logits.float()
-        loss = task_losses(logits, targets, self.pos_weight) @ self.task_weights
+        losses = task_losses(logits, targets, training.pos_weight)
+        for callback in self.callbacks:
+            callback.on_losses(training, images, targets, losses)
+        loss = losses @ self.task_weights
         training.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         training.optimizer.step()
@@ -237,7 +243,7 @@ class _Run:
         }.items():
             logits[split] = self.predict(images)
             scores = task_scores(logits[split], labels)
-            scores["loss"] = task_losses(logits[split], labels, self.pos_weight)
+            scores["loss"] = task_losses(logits[split], labels, training.pos_weight)
             for name, values in scores.items():
                 training.metrics[split][name].append(values.tolist())
         training.metrics["evaluation_seconds"].append(time.perf_counter() - started)
@@ -274,6 +280,7 @@ class _Run:
             "model": training.model.state_dict(),
             "optimizer": training.optimizer.state_dict(),
             "recorder": training.recorder.state if training.recorder else None,
+            "callbacks": {type(c).__name__: s for c in self.callbacks if (s := c.state())},
         }
         buffer = io.BytesIO()  # torch reports a full disk in its own way, a plain write as OSError
         torch.save(state, buffer)
@@ -297,6 +304,9 @@ class _Run:
         training.optimizer.load_state_dict(state["optimizer"])
         if training.recorder:
             training.recorder.state = state["recorder"]
+        for callback in self.callbacks:
+            if kept := state.get("callbacks", {}).get(type(callback).__name__):
+                callback.restore(kept)
 
     def result(self) -> TrainingResult:
         training, spec = self.training, self.spec

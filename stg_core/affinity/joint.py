@@ -1,0 +1,171 @@
+"""Affinities from one joint training of all tasks: trained once, then kept.
+
+What happens inside a step is in `gradients`; nothing here needs torch once the result is kept.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stg_core.errors import UserError
+from stg_core.store import Store, without_nan
+
+if TYPE_CHECKING:
+    from stg_core.affinity.gradients import AffinityRecorder
+    from stg_core.callbacks import Callback
+    from stg_core.grouping import TaskSpace
+    from stg_core.spec import TrainingSpec
+
+Floats = NDArray[np.float64]
+
+METHODS = ("tag", "cosine", "etap")
+UPDATES = ("optimiser", "gradient")
+EVERY = 10
+FORMAT = 1  # of what is kept, and of the methods behind it
+
+
+@dataclass(frozen=True)
+class AffinityResult:
+    """What one joint training told of its T tasks.
+
+    affinity           by method, (T, T): mean over the recorded steps, NaN where none told
+    history            by method, (E, T, T): the same of every epoch
+    steps, recorded_steps  of the training, and those of them that were recorded
+    seconds            on the device: the training, its evaluations and the recording
+    cost               the same in trainings: `seconds` over those without the recording
+    counted_cost       the cost by formula: see `counted_cost`
+    """
+
+    tasks: tuple[str, ...]
+    every: int
+    update: str
+    affinity: dict[str, Floats]
+    history: dict[str, Floats]
+    steps: int
+    recorded_steps: int
+    seconds: float
+    cost: float
+    counted_cost: float
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON; NaN is null."""
+        return dict(without_nan(dataclasses.asdict(self)))
+
+    @classmethod
+    def from_json(cls, plain: Mapping[str, Any]) -> AffinityResult:
+        """The inverse of `to_json`."""
+        matrices = {
+            name: {method: np.array(values, float) for method, values in plain[name].items()}
+            for name in ("affinity", "history")
+        }
+        return cls(**{**plain, "tasks": tuple(plain["tasks"]), **matrices})
+
+
+def affinity_of(
+    store: Store,
+    spec: TrainingSpec,
+    methods: Sequence[str] = ("tag",),
+    every: int = EVERY,
+    update: str = "optimiser",
+    callbacks: Sequence[Callback] = (),
+) -> AffinityResult:
+    """Affinities from the joint training of a spec: kept in the store, or trained here and now.
+
+    methods: any of "tag", "cosine" and "etap", from the same gradients; every: steps from one
+    recorded step to the next; update: "optimiser" or "gradient" (see `AffinityRecorder`). The
+    training itself is not kept, because its times include the recording. Interrupted, it goes on
+    after its last whole epoch. Raises UserError for settings that record nothing, and Cancelled.
+    """
+    methods = checked_methods(methods, every, update)
+    if spec.single_task_models or len(spec.tasks) < 2:
+        raise UserError("Affinities come from training at least 2 tasks together in one model.")
+    spec = dataclasses.replace(spec, recorded_epochs=())  # data maps would change nothing
+    key = _key(spec, methods, every, update)
+    with store.lock(key):
+        kept = store.cache.get(key)
+        if kept is None:
+            from stg_core.affinity.gradients import AffinityRecorder
+
+            recorder, folder = AffinityRecorder(methods, every, update), store.work_folder(key)
+            kept = store.cache[key] = _measure(spec, recorder, folder, callbacks).to_json()
+            shutil.rmtree(folder, ignore_errors=True)
+    return AffinityResult.from_json(kept)
+
+
+def checked_methods(methods: Sequence[str], every: int, update: str) -> tuple[str, ...]:
+    """The methods in their usual order; raises UserError for settings that there are not."""
+    if unknown := [method for method in methods if method not in METHODS]:
+        raise UserError(f"There is no affinity {unknown[0]!r}; choose from {', '.join(METHODS)}.")
+    if not methods:
+        raise UserError(f"Choose at least one affinity from {', '.join(METHODS)}.")
+    if every < 1:
+        raise UserError(f"Every how many steps? At least 1, and {every} was asked for.")
+    if update not in UPDATES:
+        raise UserError(f"There is no update {update!r}; choose from {', '.join(UPDATES)}.")
+    return tuple(method for method in METHODS if method in methods)
+
+
+def counted_cost(methods: Sequence[str], n_tasks: int, share: float) -> float:
+    """Ordinary trainings that a recorded one costs, with `share` of its steps recorded.
+
+    A recorded step adds one backward pass per task to an ordinary step and, for TAG, one forward
+    pass per task. A backward pass counts as two forward passes, so an ordinary step as three.
+    """
+    passes = 3 if "tag" in methods else 2
+    return 1 + share * n_tasks * passes / 3
+
+
+def datamap_similarity(space: TaskSpace) -> Floats:
+    """How alike the data maps of two tasks are, (T, T), as an affinity: higher groups together.
+
+    1 less their distance over the mean distance of two tasks: 1 for equal data maps, 0 for tasks as
+    far apart as the average. Symmetric; its order is that of the distances that grouping sees.
+    """
+    distances = space.distances
+    apart = distances[~np.eye(len(distances), dtype=bool)]
+    scale = apart.mean() if apart.any() else 1.0
+    similarity: Floats = 1 - distances / scale
+    return similarity
+
+
+def _key(spec: TrainingSpec, methods: tuple[str, ...], every: int, update: str) -> str:
+    text = json.dumps([FORMAT, spec.key, methods, every, update])
+    return f"affinity-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+
+def _measure(
+    spec: TrainingSpec, recorder: AffinityRecorder, folder: Path, callbacks: Sequence[Callback]
+) -> AffinityResult:
+    from stg_core.tasks import load_task_data
+    from stg_core.training import train
+
+    def tell(what: str, share: float) -> None:
+        for callback in callbacks:
+            callback.on_preparation(what, share)
+
+    data = load_task_data(spec.group, tell)
+    metrics = train(spec, data, folder=folder, callbacks=[recorder, *callbacks]).metrics
+    seconds = sum(metrics["seconds"]) + sum(metrics["evaluation_seconds"])
+    share = recorder.recorded_steps / recorder.steps
+    return AffinityResult(
+        tasks=spec.tasks,
+        every=recorder.every,
+        update=recorder.update,
+        affinity=recorder.affinity,
+        history=recorder.history,
+        steps=recorder.steps,
+        recorded_steps=recorder.recorded_steps,
+        seconds=seconds,
+        cost=seconds / (seconds - recorder.seconds),
+        counted_cost=counted_cost(recorder.methods, len(spec.tasks), share),
+    )
