@@ -71,7 +71,7 @@ def every_group(n_tasks: int, values: np.ndarray, budget: float) -> Selection:
     return select_groups(masks, values, np.ones(len(masks)), budget, maximise=True)
 
 
-# --------------------------------------------------------------------------------- the best groups
+# ---------------------------------------------------------------------------------- the best groups
 
 
 @settings(max_examples=400)
@@ -192,7 +192,7 @@ def test_a_larger_budget_is_never_worse() -> None:
     assert scores[-1] == pytest.approx(np.where(all_groups(8), values, -9).max(axis=0).mean())
 
 
-# ------------------------------------------------------------------------------ too large for that
+# ------------------------------------------------------------------------------- too large for that
 
 
 @settings(max_examples=200)

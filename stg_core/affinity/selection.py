@@ -60,7 +60,7 @@ def all_groups(n_tasks: int) -> Bools:
     return np.asarray(masks[order], dtype=np.bool_)
 
 
-# --------------------------------------------------------------------------------------- selection
+# ---------------------------------------------------------------------------------------- selection
 
 
 def select_groups(
@@ -195,7 +195,7 @@ def _too_small(problem: _Problem, budget: float, unit: float) -> str:
     return f"{refused} with these groups, as far as was found. Raise the budget or add larger ones."
 
 
-# ------------------------------------------------------------------------------------------- exact
+# -------------------------------------------------------------------------------------------- exact
 # Sets of tasks are numbers, bit t for task t.
 
 
@@ -388,13 +388,14 @@ def _relaxed(problem: _Problem, found: Rows) -> tuple[Rows, float]:
     return found, max(reached, float(np.floor(least)))
 
 
-# ---------------------------------------------------------------------------- values for any group
+# ----------------------------------------------------------------------------- values for any group
 
 
 def mean_over_others(affinity: Floats, masks: Bools) -> Floats:
     """Mean of affinity[j, t] over the other members j of each group, (R, n); 0 for a task alone.
 
-    Anything outside the mask.
+    Anything outside the mask; the diagonal does not count. Raises UserError for a matrix that is
+    not (n, n), or not finite off the diagonal.
     """
     masks = np.asarray(masks, dtype=np.bool_)
     affinity = np.asarray(affinity, dtype=np.float64)
@@ -403,7 +404,9 @@ def mean_over_others(affinity: Floats, masks: Bools) -> Floats:
             f"An affinity matrix {affinity.shape} does not fit groups {masks.shape}; it needs a row"
             " and a column for each task."
         )
-    others = affinity * ~np.eye(len(affinity), dtype=np.bool_)
+    others = np.where(np.eye(len(affinity), dtype=np.bool_), 0.0, affinity)
+    if not np.isfinite(others).all():
+        raise UserError("An affinity is not finite; compute the affinities of these tasks again.")
     return np.asarray(masks @ others / np.maximum(masks.sum(axis=1, keepdims=True) - 1, 1))
 
 
@@ -413,18 +416,15 @@ def group_affinity(affinity: Floats, masks: Bools) -> Floats:
     The mean of affinity[j, t], the effect of training on j on the loss of t, over the other members
     j (Fifty et al. 2021). A task alone has no affinity: its value is so low that a set that leaves
     fewer tasks alone is always better (where their code has -10⁶, which depends on the scale).
-    Raises UserError for a matrix that is not (n, n) or has no finite value off the diagonal.
+    Raises UserError as `mean_over_others`.
     """
     masks = np.asarray(masks, dtype=np.bool_)
-    affinity = np.array(affinity, dtype=np.float64)
-    if affinity.ndim == 2:
-        np.fill_diagonal(affinity, 0)
-    if not np.isfinite(affinity).all():
-        raise UserError("An affinity is not finite; compute the affinities of these tasks again.")
     values = mean_over_others(affinity, masks)
-    off_diagonal = affinity[~np.eye(len(affinity), dtype=np.bool_)]
-    lowest, highest = (off_diagonal.min(), off_diagonal.max()) if off_diagonal.size else (0.0, 0.0)
-    values[masks.sum(axis=1) == 1] = lowest - len(affinity) * ((highest - lowest) or 1.0)
+    n_tasks = masks.shape[1]
+    known = np.asarray(affinity, dtype=np.float64)[~np.eye(n_tasks, dtype=np.bool_)]
+    spread = float(np.ptp(known)) if known.size else 0.0
+    lowest = float(known.min()) if known.size else 0.0
+    values[masks.sum(axis=1) == 1] = lowest - n_tasks * (spread or 1.0)
     return np.where(masks, values, np.nan)
 
 
