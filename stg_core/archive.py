@@ -124,7 +124,7 @@ def _copy(source: IO[bytes], target: IO[bytes]) -> dict[str, Any]:
 # ------------------------------------------------------------------------------------- coming in
 
 
-class _NotWhole(Exception):
+class NotWhole(Exception):
     """Why a file is not a whole export."""
 
 
@@ -134,6 +134,17 @@ def import_run(store: Store, file: BinaryIO) -> Run:
     Raises UserError, and leaves nothing behind, for any file that is not a whole export, and for a
     run that is here already.
     """
+    try:
+        return take_run(store, file)
+    except NotWhole as error:
+        raise UserError(
+            f"This file is not a whole export of a run: {error}. Nothing was imported. Export the"
+            " run again, and import the .zip file as it is."
+        ) from error
+
+
+def take_run(store: Store, file: BinaryIO, key: str = "") -> Run:
+    """As `import_run`, of that key where one is given; raises NotWhole for a file that is not."""
     folder = store.folder / "work" / "import"
     try:
         with FileLock(f"{folder}.lock"):
@@ -141,6 +152,8 @@ def import_run(store: Store, file: BinaryIO) -> Run:
             folder.mkdir()
             try:
                 spec = _unpack(file, folder)
+                if key and spec.key != key:
+                    raise NotWhole("it is another run")
                 with store.lock(spec.key).acquire(timeout=0):
                     if known := store.get(spec):
                         raise UserError(
@@ -150,11 +163,6 @@ def import_run(store: Store, file: BinaryIO) -> Run:
                     return store.keep(folder, spec.key)
             finally:
                 shutil.rmtree(folder, ignore_errors=True)
-    except _NotWhole as error:
-        raise UserError(
-            f"This file is not a whole export of a run: {error}. Nothing was imported. Export the"
-            " run again, and import the .zip file as it is."
-        ) from error
     except Timeout as error:
         raise UserError(
             "The run of this file is being trained on this machine. Wait until that has ended."
@@ -164,7 +172,7 @@ def import_run(store: Store, file: BinaryIO) -> Run:
 
 
 def _unpack(file: BinaryIO, folder: Path) -> TrainingSpec:
-    """Fills a folder with a whole result, as the store keeps it; raises _NotWhole."""
+    """Fills a folder with a whole result, as the store keeps it; raises NotWhole."""
     with _opened(file) as archive:
         sizes = _sizes(archive, file.seek(0, os.SEEK_END))
         _check_space(folder, sum(sizes.values()))
@@ -185,7 +193,7 @@ def _as_found(what: str) -> Iterator[None]:
     except _UNREADABLE as error:
         if isinstance(error, OSError) and error.errno in DISK_FULL:
             raise
-        raise _NotWhole(f"{what} ({error})") from error
+        raise NotWhole(f"{what} ({error})") from error
 
 
 @_as_found("it is damaged")
@@ -195,38 +203,38 @@ def _opened(file: IO[bytes]) -> zipfile.ZipFile:
     file.seek(max(length - 98, 0))
     tail = file.read()
     if tail[-22:-18] != b"PK\5\6" or tail[-2:] != b"\0\0":
-        raise _NotWhole("it is no .zip file, or its end is missing")
+        raise NotWhole("it is no .zip file, or its end is missing")
     (listed,) = struct.unpack("<L", tail[-10:-6])
     if tail[-42:-38] == b"PK\6\7":  # the end of a file of more than 2 GiB
         (place,) = struct.unpack("<Q", tail[-34:-26])
         (listed,) = struct.unpack("<Q", tail[-58:-50])
         if place != length - 98:
-            raise _NotWhole("it is damaged")
+            raise NotWhole("it is damaged")
     if listed > LARGEST_DIRECTORY:
-        raise _NotWhole("it holds other files than a run's")
+        raise NotWhole("it holds other files than a run's")
     return zipfile.ZipFile(file)
 
 
 def _sizes(archive: zipfile.ZipFile, length: int) -> dict[str, int]:
-    """Bytes of each file; raises _NotWhole unless all are plain files of a run, each once."""
+    """Bytes of each file; raises NotWhole unless all are plain files of a run, each once."""
     sizes: dict[str, int] = {}
     for entry in archive.infolist():
         name = entry.filename
         if name not in LARGEST and name not in ARRAYS:
-            raise _NotWhole(f"it holds {name[:60]!r}, which is no file of a run")
+            raise NotWhole(f"it holds {name[:60]!r}, which is no file of a run")
         if name in sizes:
-            raise _NotWhole(f"it holds {name} twice")
+            raise NotWhole(f"it holds {name} twice")
         if stat.S_IFMT(entry.external_attr >> 16) not in (0, stat.S_IFREG):
-            raise _NotWhole(f"{name} is not a plain file")
+            raise NotWhole(f"{name} is not a plain file")
         if entry.compress_type != zipfile.ZIP_STORED or entry.compress_size != entry.file_size:
-            raise _NotWhole("it was compressed anew")
+            raise NotWhole("it was compressed anew")
         if entry.file_size > LARGEST.get(name, length):
-            raise _NotWhole(f"{name} is larger than that of any run")
+            raise NotWhole(f"{name} is larger than that of any run")
         sizes[name] = entry.file_size
     if sum(sizes.values()) > length:
-        raise _NotWhole("its files are larger than itself")
+        raise NotWhole("its files are larger than itself")
     if missing := {"spec.json", "metrics.json"} - set(sizes):
-        raise _NotWhole(f"{', '.join(sorted(missing))} is missing")
+        raise NotWhole(f"{', '.join(sorted(missing))} is missing")
     return sizes
 
 
@@ -243,11 +251,11 @@ def _copied(archive: zipfile.ZipFile, sizes: Mapping[str, int], folder: Path) ->
     """Copies all files but spec.json, whose content it returns, and verifies their digests."""
     head: dict[str, Any] = _json(archive.read("spec.json"))
     if set(head["files"]) != set(sizes) - {"spec.json"}:
-        raise _NotWhole("it holds other files than its spec.json lists")
+        raise NotWhole("it holds other files than its spec.json lists")
     for name, known in head["files"].items():
         with archive.open(name) as source, open(folder / name, "wb") as target:
             if _copy(source, target) != known:
-                raise _NotWhole(f"{name} is not as it was exported")
+                raise NotWhole(f"{name} is not as it was exported")
     return head
 
 

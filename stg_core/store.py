@@ -30,6 +30,7 @@ from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import diskcache
 import numpy as np
@@ -108,11 +109,15 @@ class Run:
         """Whether its tasks can be grouped: specialists and their rivals keep no data maps."""
         return "summary.npz" in self.files
 
+    def require_data_maps(self) -> None:
+        """Raises UserError where it has none."""
+        if not self.has_data_maps:
+            raise UserError(f"The run {self.id} has no data maps: train it with recorded epochs.")
+
     @cached_property
     def summary(self) -> DataMapSummary:
         """The summary of its data maps; raises UserError where it has none or it is damaged."""
-        if not self.has_data_maps:
-            raise UserError(f"The run {self.id} has no data maps: train it with recorded epochs.")
+        self.require_data_maps()
         return DataMapSummary.load((self.folder / "summary.npz").read_bytes())
 
     def datamaps(self) -> NDArray[np.float16] | None:
@@ -261,6 +266,15 @@ class Store:
     def work_folder(self, key: str) -> Path:
         """Where a training that is not finished keeps its checkpoint and arrays."""
         return self.folder / "work" / key
+
+    @cached_property
+    def identity(self) -> str:
+        """The same for all who share this folder, wherever they have it; empty if not to be had."""
+        try:
+            self.cache.add("identity", uuid4().hex)
+            return str(self.cache.get("identity", ""))
+        except (OSError, sqlite3.Error, diskcache.Timeout):  # a full disk
+            return ""
 
     def lock(self, key: str) -> FileLock:
         """Held by whoever trains this key; freed by the system when its holder dies."""
