@@ -73,8 +73,12 @@ def show_plan(plan: Plan) -> None:
 
 
 def speed_of(plan: Plan) -> float | None:
-    """Seconds of an epoch: the number of tasks hardly changes it, so one measurement will do."""
-    return state.shared().engine.seconds_per_epoch(plan.spec)
+    """Seconds of an epoch; the number of tasks hardly changes it, so that of MTL will do."""
+    from stg_core.specialists import recorded_speed
+
+    shared = state.shared()
+    recorded = recorded_speed(shared.store)(plan.spec)
+    return shared.engine.seconds_per_epoch(plan.spec) if recorded is None else recorded
 
 
 def describe_plan(plan: Plan) -> None:
@@ -146,8 +150,7 @@ def run_plan(plan: Plan) -> None:
                 shared.engine.submit(spec, owner=state.visitor())
             st.rerun()
     elif active and st.button("Cancel", key="cancel plan", icon=":material/cancel:"):
-        for job in active:
-            shared.engine.cancel(job.key)
+        shared.engine.cancel(*(job.key for job in active))
         st.rerun()
     if missing and jobs:
         seen = [job.key for job in active]

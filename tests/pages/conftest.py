@@ -46,8 +46,8 @@ class StandInEngine:
         self.submitted.append(spec)
         return spec.key
 
-    def cancel(self, key: str) -> None:
-        self.cancelled.append(key)
+    def cancel(self, *keys: str) -> None:
+        self.cancelled.extend(keys)
 
     def start(self) -> None:
         pass

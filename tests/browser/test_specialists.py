@@ -1,0 +1,87 @@
+"""From a grouping of the digits to the answer whether it pays, in a real browser."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from stg_core.jobs import run_spec
+from stg_core.spec import TrainingSpec
+from stg_core.store import Store
+from stg_core.tasks import GROUPS
+from tests.browser.conftest import keep_screenshot as screenshot
+from tests.browser.conftest import served
+
+pytestmark = pytest.mark.browser
+
+VERDICT_MS = 400_000  # on a busy machine; 60 to 90 s else
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
+    """Address of an app that has a run of the digits, and the run's key."""
+    folder = tmp_path_factory.mktemp("app")
+    run = run_spec(Store(folder / "results"), TrainingSpec(GROUPS["digits"]))
+    with served(folder) as address:
+        yield address, run.id
+
+
+def downloaded(page: Page, label: str) -> str:
+    with page.expect_download() as started:
+        page.get_by_role("button", name=label, exact=True).click()
+    return Path(started.value.path()).read_text()
+
+
+def test_a_plan_of_the_digits_from_the_grouping_to_the_verdict(
+    digits: tuple[str, str], open_page: Callable[..., Page]
+) -> None:
+    address, run = digits
+    page = open_page(f"{address}/grouping?run={run}&k=3")
+    page.get_by_role("link", name="Train 3 specialists").click()
+    expect(page.get_by_role("heading", name="Specialists", exact=True)).to_be_visible()
+    expect(page.get_by_text("9 trainings in all, of which 1 are here")).to_be_visible()
+    expect(page.get_by_text("Expected duration")).to_contain_text("about")
+
+    page.get_by_role("button", name="Train 8 models").click()
+    expect(page.get_by_text(re.compile(r"[1-9] of 9 trainings are done"))).to_be_visible()
+    page.get_by_role("button", name="Cancel").click()
+    resume = page.get_by_role("button", name=re.compile("Resume [1-8] model"))
+    expect(resume).to_be_visible()
+    resume.click()
+    expect(page.get_by_role("button", name="Cancel")).to_be_visible()
+    screenshot(page, "specialists_running")
+
+    expect(page.get_by_text("Does the grouping pay?").nth(1)).to_be_visible(timeout=VERDICT_MS)
+    expect(page.get_by_text("All this is of one seed")).to_be_visible()
+    expect(page.get_by_text("9 trainings in all, of which 9 are here")).to_be_visible()
+    expect(page.get_by_text(re.compile("Specialists: .* tasks gain"))).to_be_visible()
+
+    report = json.loads(downloaded(page, "JSON"))
+    assert report["schemes"] == ["mtl", "specialists", "plain", "random"]
+    soft = report["variants"]["logits-soft"]["verdict"]
+    expect(page.get_by_text(soft[:60])).to_be_visible()
+    assert downloaded(page, "CSV").startswith("scheme,task,cluster,f1")
+    html = downloaded(page, "HTML report")
+    assert html.count("<svg") == 7 and soft[:60] in html
+    assert not re.search(r'(src|href)="http', html)
+
+    page.get_by_role("radio", name="hard").click()
+    hard = report["variants"]["logits-hard"]["verdict"]
+    expect(page.get_by_text(hard[:60]).first).to_be_visible()
+    screenshot(page, "specialists_verdict")
+
+
+@pytest.mark.parametrize("colour_scheme", ["light", "dark"])
+def test_a_fresh_machine_shows_bundled_judgements(
+    digits: tuple[str, str], open_page: Callable[..., Page], colour_scheme: str
+) -> None:
+    page = open_page(f"{digits[0]}/specialists?run=bundled:g1", colour_scheme)
+    expect(page.get_by_role("combobox", name="Result")).to_have_value(re.compile("bundled"))
+    expect(page.get_by_text("better than MTL")).to_be_visible()
+    expect(page.locator("[data-testid=stVegaLiteChart] .marks")).to_have_count(4)
+    screenshot(page, f"specialists_{colour_scheme}")

@@ -1,0 +1,232 @@
+"""The Specialists page: what is planned, what goes on, and what was found."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from app import judgement
+from stg_core.derived import Answer
+from stg_core.grouping import TaskSpace, group_tasks
+from stg_core.jobs import Job, run_spec
+from stg_core.specialists import Plan, make_plan, make_report, mtl_spec_of
+from stg_core.store import Run, Store
+from tests.pages.conftest import OpenApp, StandInDerived, StandInEngine, texts, titles
+
+VARIANTS = ("logits-soft", "logits-hard", "probabilities-soft", "probabilities-hard")
+
+
+@pytest.fixture(scope="session")
+def plan(trained: Run) -> Plan:
+    """What the page plans for the digits at k = 2; nothing but MTL is trained."""
+    space = TaskSpace(trained.summary)
+    mtl = mtl_spec_of(trained, Store(trained.folder.parents[1]))
+    return make_plan(mtl, group_tasks(space, 2, 2.0), space)
+
+
+@pytest.fixture(scope="session")
+def judged(plan: Plan, trained: Run, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What that plan finds; trained elsewhere, so that `trained` stays alone in its folder."""
+    store = Store(tmp_path_factory.mktemp("judged"))
+    for spec in plan.trainings:
+        run_spec(store, spec)
+    return make_report(plan, store, resamples=100)
+
+
+@pytest.fixture
+def complete(
+    plan: Plan, judged: dict[str, Any], derived: type[StandInDerived], monkeypatch: Any
+) -> None:
+    """As if all of the plan were trained, and judged in the background."""
+    monkeypatch.setattr(Plan, "missing", lambda *_: ())
+    derived.given["specialists"] = Answer(judged)
+
+
+def job(plan: Plan, place: int, **told: Any) -> Job:
+    spec = plan.trainings[place]
+    return Job(spec.key, spec, **told)
+
+
+def table(app: Any, column: str) -> Any:
+    """The table that has this column."""
+    return next(frame.value for frame in app.dataframe if column in frame.value)
+
+
+def test_the_plan_is_told_before_it_starts(open_app: OpenApp, trained: Run) -> None:
+    app = open_app("specialists", trained, k="2")
+    assert not app.exception and not app.error
+    planned = table(app, "What it is").set_index("Scheme")
+    assert planned["Trainings"].to_dict() == {
+        "MTL": 1,
+        "Specialists": 2,
+        "Plain ensemble": 2,
+        "Random grouping": 2,
+    }
+    assert planned["Here"].to_dict() == {
+        "MTL": 1,
+        "Specialists": 0,
+        "Plain ensemble": 1,
+        "Random grouping": 0,
+    }
+    assert "6 trainings** in all, of which 1 are here" in texts(app)
+    assert re.search(r"on this machine \(cpu\): about \d+ s", texts(app))
+
+
+def test_what_single_task_models_cost_is_seen_before_they_are_started(
+    open_app: OpenApp, trained: Run
+) -> None:
+    app = open_app("specialists", trained, k="2", schemes=["MTL", "STL"])
+    planned = table(app, "What it is").set_index("Scheme")
+    assert planned.loc["STL", "Trainings"] == 15 and planned.loc["STL", "Time"] != "–"
+
+
+def test_a_start_asks_for_what_is_missing_and_nothing_else(
+    open_app: OpenApp, trained: Run, plan: Plan, engine: type[StandInEngine]
+) -> None:
+    app = open_app("specialists", trained, k="2")
+    app.button(key="train").click().run()
+    assert engine.submitted == list(plan.trainings[1:])
+
+
+def test_seeds_are_trained_once_each(
+    open_app: OpenApp, trained: Run, engine: type[StandInEngine]
+) -> None:
+    app = open_app("specialists", trained, k="2", plan_seeds="0, 1")
+    app.button(key="train").click().run()
+    assert len(engine.submitted) == 11
+    assert {spec.seed for spec in engine.submitted} == {0, 1, 1000, 1001}
+
+
+@pytest.mark.parametrize(
+    ("seeds", "sentence"), [("one", "Write seeds as 0, 1"), ("0, 1000", "share models")]
+)
+def test_seeds_that_cannot_be_are_explained(
+    open_app: OpenApp, trained: Run, seeds: str, sentence: str
+) -> None:
+    app = open_app("specialists", trained, k="2", plan_seeds=seeds)
+    assert not app.exception and sentence in app.error[0].value
+
+
+def test_no_scheme_at_all_is_explained(open_app: OpenApp, trained: Run) -> None:
+    app = open_app("specialists", trained, k="2")
+    app.button_group(key="schemes").set_value([]).run()
+    assert not app.exception and "Choose at least one scheme" in app.error[0].value
+
+
+def test_superclasses_are_offered_where_there_are_some(open_app: OpenApp) -> None:
+    for run, offered in (("bundled:g1", False), ("bundled:g3", True)):
+        app = open_app("specialists", bundles=True, run=run)
+        schemes = table(app, "What it is")["Scheme"].tolist()
+        assert ("Superclass grouping" in schemes) == offered
+
+
+def test_every_training_shows_how_far_it_is(
+    open_app: OpenApp, trained: Run, plan: Plan, engine: type[StandInEngine]
+) -> None:
+    engine.known = [
+        job(plan, 1, state="done", fraction=1.0, metrics={"loss": [1, 2], "mean_f1": [0.3, 0.5]}),
+        job(plan, 2, state="running", fraction=0.5, seconds_left=30.0),
+        job(plan, 3),
+    ]
+    app = open_app("specialists", trained, k="2")
+    shown = table(app, "Progress").set_index("Model")
+    assert shown["State"].to_dict() == {
+        "MTL, all tasks": "here",
+        "Specialists, cluster 1": "done",
+        "Specialists, cluster 2": "running",
+        "Plain ensemble, model 2": "queued",
+        "Random grouping, cluster 1": "–",
+        "Random grouping, cluster 2": "–",
+    }
+    assert shown.loc["Specialists, cluster 1", "Mean F1"] == 0.5
+    assert shown.loc["Specialists, cluster 2", "Left"] == "30 s"
+    assert "Each model alone, while it trains" in titles(app)
+    assert "judgement appears here" in app.info[0].value
+
+
+def test_a_plan_is_cancelled_as_a_whole_and_resumed(
+    open_app: OpenApp, trained: Run, plan: Plan, engine: type[StandInEngine]
+) -> None:
+    engine.known = [job(plan, 1, state="running"), job(plan, 2)]
+    app = open_app("specialists", trained, k="2")
+    app.button(key="cancel plan").click().run()
+    assert engine.cancelled == [spec.key for spec in plan.trainings[1:3]]
+    engine.known = [job(plan, 1, state="cancelled"), job(plan, 2, state="cancelled")]
+    app = open_app("specialists", trained, k="2")
+    assert app.button(key="train").label == "Resume 5 models"
+
+
+def test_a_training_that_failed_says_why(
+    open_app: OpenApp, trained: Run, plan: Plan, engine: type[StandInEngine]
+) -> None:
+    engine.known = [job(plan, 1, state="failed", message="The disk is full. Make room.")]
+    app = open_app("specialists", trained, k="2")
+    assert "The disk is full" in app.error[0].value
+
+
+@pytest.mark.usefixtures("complete")
+def test_a_finished_plan_is_judged(open_app: OpenApp, trained: Run, judged: dict[str, Any]) -> None:
+    app = open_app("specialists", trained, k="2")
+    assert not app.exception and not app.error
+    assert judged["variants"]["logits-soft"]["verdict"][:40] in texts(app).replace("\\", "")
+    assert {"Test images", "Training images", "F1 minus that of MTL", "F1 by weight"} <= titles(app)
+    scores = table(app, "Balanced accuracy").set_index("Scheme")
+    mean = judged["variants"]["logits-soft"]["schemes"]["plain"]["mean_f1"]
+    assert scores.loc["Plain ensemble", "F1"].startswith(f"{mean:.3f} (")
+    assert not [button for button in app.button if button.key == "train"]
+
+
+@pytest.mark.usefixtures("complete")
+def test_logits_or_probabilities_and_soft_or_hard_train_nothing_again(
+    open_app: OpenApp, trained: Run, judged: dict[str, Any], engine: type[StandInEngine]
+) -> None:
+    for variant in VARIANTS:
+        average, routing = variant.split("-")
+        app = open_app("specialists", trained, k="2", average=average, routing=routing)
+        scores = judged["variants"][variant]["schemes"]["specialists"]
+        shown = table(app, "Balanced accuracy").set_index("Scheme")
+        assert shown.loc["Specialists", "F1"].startswith(f"{scores['mean_f1']:.3f} (")
+    assert engine.submitted == []
+
+
+def test_a_judgement_that_failed_says_why_and_can_be_tried_again(
+    open_app: OpenApp, trained: Run, derived: type[StandInDerived], monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(Plan, "missing", lambda *_: ())
+    derived.given["specialists"] = Answer(problem="It could not be computed.")
+    app = open_app("specialists", trained, k="2")
+    assert "It could not be computed." in app.warning[0].value
+    assert "Try again" in [button.label for button in app.button]
+
+
+def test_bundled_judgements_are_there_before_anything_is_trained(open_app: OpenApp) -> None:
+    app = open_app("specialists", bundles=True, run="bundled:g1")
+    found = judgement.bundled()
+    shown = app.selectbox(key="result_choice").value
+    assert found[shown]["group"] == "g1"
+    assert found[shown]["variants"]["logits-soft"]["verdict"][:40] in texts(app).replace("\\", "")
+    app.selectbox(key="result_choice").select("this plan").run()
+    assert "Not judged yet" in app.info[0].value
+
+
+def test_a_judgement_can_be_taken_away(judged: dict[str, Any]) -> None:
+    frame = judgement.per_task_scores(judged, "logits-soft")
+    plain = frame[frame.scheme == "plain"].set_index("task")
+    assert len(plain) == 16
+    assert plain.loc["mean over tasks", "f1"] == pytest.approx(plain["f1"].iloc[:15].mean())
+    assert json.loads(judgement.as_json(judged)) == judged
+    html = judgement.as_html(judged, "logits-soft", [0, 1]).decode()
+    assert judged["variants"]["logits-soft"]["verdict"][:40] in html
+    assert html.count("<svg") == 7  # scores, each scheme's differences to MTL, specialisation
+    assert not re.search(r'(src|href)="http', html)
+    assert judgement.command(judged).startswith("python -m stg_core specialists")
+
+
+def test_a_name_in_a_report_stays_text(judged: dict[str, Any]) -> None:
+    html = judgement.as_html(
+        {**judged, "title": "<script>alert(1)</script>"}, "logits-soft", [0, 1]
+    )
+    assert b"<script>" not in html
