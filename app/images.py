@@ -17,7 +17,7 @@ from stg_core.errors import UserError
 from stg_core.guard import environment
 from stg_core.home import data_folder, home
 from stg_core.store import Run
-from stg_core.tasks import upside_down
+from stg_core.tasks import sampled_points, upside_down
 
 SIDE, MARGIN = 96, 4  # pixels of the screen
 POLL = 1.0  # seconds
@@ -40,20 +40,22 @@ except UserError as error:
 class TrainingImages:
     """The training images of a run, in the order of its points, as the model saw them.
 
-    pixels   memory-mapped uint8, (N, H, W, C)
+    pixels   of the whole data set, memory-mapped uint8, (images, H, W, C)
+    points   which image each point is, (N,)
     classes  class indices, (N,)
     names    class names
     turned   which images are upside down, (N,)
     """
 
     pixels: NDArray[np.uint8]
+    points: NDArray[np.int64]
     classes: NDArray[np.uint8]
     names: tuple[str, ...]
     turned: NDArray[np.bool_]
 
     def enlarged(self, index: int) -> NDArray[np.uint8]:
         """One image as RGBA, with whole pixels of the screen for each of its own, and a margin."""
-        image = np.array(self.pixels[index])[:: -1 if self.turned[index] else 1]
+        image = np.array(self.pixels[self.points[index]])[:: -1 if self.turned[index] else 1]
         times = max(round(SIDE / len(image)), 1)
         rgb = np.broadcast_to(image, (*image.shape[:2], 3)).repeat(times, 0).repeat(times, 1)
         opaque = np.full((*rgb.shape[:2], 1), 255, dtype=np.uint8)
@@ -93,7 +95,9 @@ def training_images(run: Run) -> TrainingImages | None:
         )
     pixels, classes = found.split("train")
     turned = upside_down(len(classes), "train") & group.flips_images
-    return TrainingImages(pixels, classes, CLASS_NAMES[group.dataset], turned)
+    points = sampled_points(len(classes), run.spec.training_images)
+    names = CLASS_NAMES[group.dataset]
+    return TrainingImages(pixels, points, classes[points], names, turned[points])
 
 
 def look_again() -> None:

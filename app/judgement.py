@@ -114,7 +114,8 @@ STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #1B2733;
   max-width: 1100px; margin: 2rem auto; padding: 0 1rem }
 table { border-collapse: collapse; font-size: 0.9rem }
-th, td { padding: 0.3rem 0.7rem; border-bottom: 1px solid #D5DBE2; text-align: left }
+th, td { padding: 0.3rem 0.7rem; border-bottom: 1px solid #D5DBE2; text-align: left;
+  white-space: nowrap }
 figure { margin: 1rem 0 } svg { max-width: 100%; height: auto }
 .verdict { border-left: 4px solid #0072B2; padding: 0.2rem 1rem; background: #F4F6F8 }
 """

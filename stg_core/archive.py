@@ -264,7 +264,7 @@ def _checked_head(head: Mapping[str, Any]) -> tuple[TrainingSpec, str]:
     """The spec, and the user's own title."""
     spec = TrainingSpec.from_json(head["spec"])
     tasks = spec.group.tasks
-    numbers = (spec.epochs, spec.seed, spec.batch_size, *spec.recorded)
+    numbers = (spec.epochs, spec.seed, spec.batch_size, spec.training_images, *spec.recorded)
     names = (spec.group.name, spec.model, *(task.name for task in tasks))
     if {type(n) for n in numbers} != {int} or type(spec.single_task_models) is not bool:
         raise ValueError("a setting is of a wrong type")

@@ -40,7 +40,8 @@ class TrainingSpec:
 
     `tasks` default to all of the group, `task_weights` to 1 each, `model` to what suits the images,
     `recorded_epochs` to five spread evenly (an empty tuple keeps no data maps). With
-    `single_task_models`, one model per task is trained and their results are merged.
+    `single_task_models`, one model per task is trained and their results are merged. With
+    `training_images`, only so many are trained on, always the same ones; 0 stands for all.
     Raises UserError for settings that cannot be trained.
     """
 
@@ -55,6 +56,7 @@ class TrainingSpec:
     learning_rate: float = 1e-3
     augmentation: str = "none"
     single_task_models: bool = False
+    training_images: int = 0
 
     def __post_init__(self) -> None:
         def settle(name: str, value: object) -> None:
@@ -93,6 +95,8 @@ class TrainingSpec:
             )
         if self.batch_size < 2:
             raise UserError("Batch normalisation needs a batch size of at least 2.")
+        if self.training_images < 0 or self.training_images == 1:
+            raise UserError("A training needs at least 2 training images; 0 stands for all.")
         if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
             raise UserError("The learning rate must be a positive number, such as 0.001.")
         if not 0 <= self.seed < 2**31:
@@ -128,6 +132,8 @@ class TrainingSpec:
             parts.append(f"{n_tasks} of {n_all} tasks")
         if set(self.task_weights) != {1.0}:
             parts.append("weighted tasks")
+        if self.training_images:
+            parts.append(f"{self.training_images:,} images")
         if self.single_task_models:
             parts.append("one model per task")
         return ", ".join(parts)
@@ -179,7 +185,7 @@ class TrainingSpec:
         words += [f"--epochs {self.epochs}", f"--seed {self.seed}"]
         if self.recorded != default_recorded_epochs(self.epochs):
             words.append(f"--recorded-epochs {_listed(self.recorded)}")
-        for option in ("batch_size", "learning_rate", "augmentation"):
+        for option in ("batch_size", "learning_rate", "augmentation", "training_images"):
             value = getattr(self, option)
             if value != type(self).__dataclass_fields__[option].default:
                 words.append(f"--{option.replace('_', '-')} {value}")

@@ -180,7 +180,8 @@ def recorded_speed(store: Store) -> Callable[[TrainingSpec], float | None]:
     own = [run for run in store.runs() if not (run.bundled or run.spec.single_task_models)]
 
     def kind(spec: TrainingSpec) -> tuple[object, ...]:
-        return spec.model, spec.group.dataset, spec.batch_size, spec.augmentation
+        settings = spec.batch_size, spec.augmentation, spec.training_images
+        return spec.model, spec.group.dataset, *settings
 
     def seconds(spec: TrainingSpec) -> float | None:
         alike = [run for run in own if kind(run.spec) == kind(spec)]

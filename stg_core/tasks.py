@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -18,6 +19,7 @@ Rule = Literal["classes", "downside", "random"]
 SPLITS: tuple[Split, ...] = ("train", "test")
 # Label draws belong to the task, not to a run: every run of a group sees the same labels.
 DOWNSIDE_SEED, RANDOM_SEED = 67, 61
+SAMPLE_SEED = 59
 
 LIVING = ("bird", "cat", "deer", "dog", "frog", "horse")
 
@@ -222,6 +224,30 @@ class TaskData:
             self.test_labels[:, columns],
             self.digest,
         )
+
+    def sample(self, training_images: int) -> TaskData:
+        """The same with so many training images, always the same ones; with all of them if 0.
+
+        Raises UserError where there are not as many.
+        """
+        there = len(self.train_images)
+        if training_images > there:
+            raise UserError(
+                f"There are {there:,} training images, and {training_images:,} were asked for;"
+                " ask for fewer, or for all with 0."
+            )
+        if training_images in (0, there):
+            return self
+        drawn = sampled_points(there, training_images)
+        return dataclasses.replace(
+            self, train_images=self.train_images[drawn], train_labels=self.train_labels[drawn]
+        )
+
+
+def sampled_points(there: int, wanted: int) -> NDArray[np.int64]:
+    """Which of `there` training images are trained on when `wanted` are, ascending; 0 for all."""
+    order = np.random.default_rng(SAMPLE_SEED).permutation(there)
+    return np.sort(order[: wanted or there])
 
 
 def load_task_data(

@@ -112,7 +112,7 @@ def train(
             maps = None if result.datamaps is None else np.array(result.datamaps)
             return dataclasses.replace(result, datamaps=maps)
     folder.mkdir(parents=True, exist_ok=True)
-    data = (data or load_task_data(spec.group)).select(spec.tasks)
+    data = (data or load_task_data(spec.group)).select(spec.tasks).sample(spec.training_images)
     with torch.random.fork_rng():
         return _Run(spec, data, folder, callbacks, device).run()
 
@@ -354,7 +354,7 @@ def _train_single_task_models(
     maps = summary = None
     if spec.recorded:
         maps = np.concatenate([p.datamaps for p in parts if p.datamaps is not None], axis=2)
-        labels = data.select(spec.tasks).train_labels
+        labels = data.select(spec.tasks).sample(spec.training_images).train_labels
         summary = summarise(maps, labels, spec.tasks, spec.recorded)
     seconds = sum(part.provenance["seconds"] for part in parts)
     return TrainingResult(
@@ -512,7 +512,10 @@ def measure_seconds_per_epoch(spec: TrainingSpec) -> float:
     labels = np.tile([0, 1], (len(images), len(spec.tasks)))[:, : len(spec.tasks)]
     labels = labels.astype(np.float32)
     data = TaskData(spec.tasks, images, labels, images[:8], labels[:8])
-    short = dataclasses.replace(spec, epochs=2, recorded_epochs=(2,), single_task_models=False)
+    n_train = spec.training_images or n_train
+    short = dataclasses.replace(
+        spec, epochs=2, recorded_epochs=(2,), single_task_models=False, training_images=0
+    )
     metrics = train(short, data).metrics
     training_rate = metrics["images_per_second"][-1]
     evaluation_rate = len(images) / metrics["evaluation_seconds"][-1]

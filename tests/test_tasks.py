@@ -17,6 +17,7 @@ from stg_core.tasks import (
     load_task_data,
     named_group,
     pos_weight,
+    sampled_points,
     superclass_of_tasks,
     upside_down,
 )
@@ -173,3 +174,19 @@ def test_selecting_tasks_keeps_their_labels_and_all_images(digits_data: TaskData
     assert two.tasks == ("Odd", "3")
     assert np.array_equal(two.train_labels, digits_data.train_labels[:, [10, 3]])
     assert two.train_images is digits_data.train_images
+
+
+def test_a_sample_of_the_training_images_is_always_the_same(digits_data: TaskData) -> None:
+    sample = digits_data.sample(100)
+    assert len(sample.train_images) == len(sample.train_labels) == 100
+    assert np.array_equal(sample.train_images, digits_data.sample(100).train_images)
+    points = sampled_points(len(digits_data.train_images), 100)
+    assert np.array_equal(sample.train_images, digits_data.train_images[points])
+    assert np.array_equal(sample.train_labels, digits_data.train_labels[points])
+    assert sample.test_images is digits_data.test_images
+    assert digits_data.sample(0) is digits_data
+
+
+def test_more_training_images_than_there_are_cannot_be_had(digits_data: TaskData) -> None:
+    with pytest.raises(UserError, match="ask for fewer"):
+        digits_data.sample(5_000)

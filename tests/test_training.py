@@ -701,3 +701,11 @@ def test_interrupted_single_task_models_go_on_where_they_were(
     assert whole.datamaps is not None and resumed.datamaps is not None
     assert np.array_equal(whole.datamaps, resumed.datamaps)
     assert np.array_equal(whole.test_logits, resumed.test_logits)
+
+
+def test_a_training_on_a_sample_keeps_the_data_maps_of_its_images(digits_data: TaskData) -> None:
+    spec = TrainingSpec(GROUPS["digits"], epochs=2, training_images=200)
+    result = train(spec, digits_data)
+    assert result.datamaps is not None and result.datamaps.shape[-1] == 200
+    assert spec.key != TrainingSpec(GROUPS["digits"], epochs=2).key
+    assert TrainingSpec.from_json(spec.to_json()) == spec

@@ -370,7 +370,7 @@ def test_a_run_without_recorded_epochs_says_what_to_do(
     kept = Store(tmp_path / "home")
     spec = TrainingSpec(GROUPS["digits"], epochs=1, recorded_epochs=())
     run = kept.save(train(spec, folder=kept.work_folder(spec.key)))
-    app = open_app("data_maps", run)
+    app = open_app("data_maps", run, bundles=True, run=run.id)
     assert not app.exception and not has_pictures(app)
     assert "train it with recorded epochs" in app.error[0].value
 

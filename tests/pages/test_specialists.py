@@ -205,7 +205,7 @@ def test_a_judgement_that_failed_says_why_and_can_be_tried_again(
 def test_bundled_judgements_are_there_before_anything_is_trained(open_app: OpenApp) -> None:
     app = open_app("specialists", bundles=True, run="bundled:g1")
     found = judgement.bundled()
-    shown = app.selectbox(key="result_choice").value
+    shown = str(app.selectbox(key="result_choice").value)
     assert found[shown]["group"] == "g1"
     assert found[shown]["variants"]["logits-soft"]["verdict"][:40] in texts(app).replace("\\", "")
     app.selectbox(key="result_choice").select("this plan").run()
