@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -18,12 +19,14 @@ from stg_core.callbacks import Progress
 from stg_core.datamap import FEATURES
 from stg_core.errors import Cancelled, UserError
 from stg_core.files import atomic
-from stg_core.jobs import run_anywhere
+from stg_core.jobs import run_anywhere, train_all
 from stg_core.spec import AUGMENTATIONS, BUILT_IN_MODELS, TrainingSpec
 from stg_core.store import Run, Store, without_nan
 from stg_core.tasks import GROUPS, TaskGroup, custom_group, named_group
 
 if TYPE_CHECKING:
+    from stg_core.affinity.methods import Judged
+    from stg_core.affinity.table import GroupTable
     from stg_core.agreement import Agreement, Reference
     from stg_core.specialists import Cost, Plan
 
@@ -174,14 +177,64 @@ def _specialists(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
     if options.dry_run:
         return _planned(plan, cost, store)
     print(_cost_line(cost), file=sys.stderr)
-    for i, spec in enumerate(plan.trainings):
-        if store.get(spec) is None and not options.only_judge:
-            print(f"Training {i + 1} of {cost.distinct}: {plan.name_of(spec)}", file=sys.stderr)
-            run_anywhere(store, spec, _tell_on_terminal())
+    if not options.only_judge:
+        train_all(store, plan.trainings, _tell_of_all(plan, cost.distinct - cost.cached))
     report = kept_report(store, run, space, plan)
     if options.bundle:
         bundle_report(report, options.bundle)
     return _judged(report, options.average, options.routing)
+
+
+def _methods(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
+    from stg_core.affinity import methods
+    from stg_core.affinity.table import bundled_table
+
+    wanted = options.methods or tuple(methods.METHODS)
+    methods.check_methods(wanted)
+    if options.table and not options.bundle:
+        table = bundled_table(options.table)
+    else:
+        table = _trained_table(options, wanted)
+    judged = []
+    for method in methods.available(table):
+        if method in wanted:
+            choice = methods.choose(table, method, options.budget, options.seed)
+            judged.append(methods.judge(table, choice, options.budget))
+    answer = {
+        "table": options.table,
+        "spec": table.spec.to_json(),
+        "tasks": table.tasks,
+        "budget": options.budget,
+        "methods": {one.method: asdict(one) for one in judged},
+    }
+    return answer, _methods_text(judged)
+
+
+def _trained_table(options: argparse.Namespace, wanted: Sequence[str]) -> GroupTable:
+    """A table of the user's own tasks, or a built-in one, with what the methods ask for trained."""
+    from stg_core.affinity.methods import available, choose, prepare
+    from stg_core.affinity.table import BUILT_IN, begin_table, save_table, table_path, train_rows
+
+    def tell(what: str) -> None:
+        print(what, file=sys.stderr, flush=True)
+
+    if options.table:
+        if options.table not in BUILT_IN:
+            raise UserError(f"There is no table {options.table!r}; {', '.join(BUILT_IN)} are.")
+        spec = BUILT_IN[options.table]
+    elif options.group:
+        spec = _spec_from(options)
+    else:
+        raise UserError("Name a table with --table, or tasks to train with --group.")
+    store = Store()
+    table = begin_table(spec, store, tell)
+    prepare(table, store, wanted, options.seed, tell)
+    for method in set(wanted) & set(available(table)):
+        choice = choose(table, method, options.budget, options.seed)
+        train_rows(table, store, choice.groups, tell)
+    if options.bundle:
+        save_table(table, table_path(options.table))
+    return table
 
 
 def _agreement(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
@@ -370,6 +423,19 @@ def _affinity_text(answer: dict[str, Any]) -> str:
     )
 
 
+def _methods_text(judged: Sequence[Judged]) -> str:
+    header = f"{'':14}{'gain':>9}{'F1':>8}{'95 % interval':>18}{'cost':>8}{'counted':>9}  groups"
+    lines = [
+        f"{one.method:14}{one.score:+9.4f}{one.mean_f1:8.4f}"
+        f"{one.f1_interval[0]:10.4f} –{one.f1_interval[1]:7.4f}{one.cost:8.1f}{one.counted:9.1f}"
+        f"  {' | '.join(' '.join(group) for group in one.groups)}"
+        for one in judged
+    ]
+    return "\n".join(
+        [header, *lines, "Gain and F1 on test images; cost in trainings of all tasks."]
+    )
+
+
 def _cost_line(cost: Cost) -> str:
     left = "unknown" if cost.seconds is None else f"about {cost.seconds:,.0f} s"
     return (
@@ -420,20 +486,48 @@ def _tell_on_terminal() -> Callable[[dict[str, Any]], None]:
 
     def tell(record: dict[str, Any]) -> None:
         nonlocal epochs_told
-        parts = [record["message"].removesuffix(".")]
-        if record.get("seconds_left") is not None:
-            rate, left = record["images_per_second"], record["seconds_left"]
-            parts.append(f"{rate:,.0f} images/s, {left:,.0f} s left")
-        if record.get("loss"):
-            parts.append(f"loss {record['loss'][-1]:.3f}, mean F1 {record['mean_f1'][-1]:.3f}")
-        line = ", ".join(parts)
         if sys.stderr.isatty():
-            print(f"\r\033[K{line}", end="", file=sys.stderr, flush=True)
+            _write_over(_progress_line(record))
         elif record.get("epoch", 0) != epochs_told:
             epochs_told = record["epoch"]
+            print(_progress_line(record), file=sys.stderr, flush=True)
+
+    return tell
+
+
+def _tell_of_all(plan: Plan, count: int) -> Callable[[TrainingSpec, dict[str, Any]], None]:
+    """On a terminal one line about all that train; elsewhere one line per epoch of each."""
+    shares: dict[str, float] = {}
+    epochs_told: dict[str, int] = {}
+
+    def tell(spec: TrainingSpec, record: dict[str, Any]) -> None:
+        name = plan.name_of(spec)
+        shares[name] = record.get("fraction", 0.0)
+        done = sum(share == 1 for share in shares.values())
+        if sys.stderr.isatty():
+            going = (f"{name} {share:.0%}" for name, share in shares.items() if share < 1)
+            _write_over(f"{done} of {count} trained. {'; '.join(going)}")
+        elif record.get("epoch", 0) != epochs_told.get(name, 0):
+            epochs_told[name] = record["epoch"]
+            line = f"{done} of {count} trained. {name}: {_progress_line(record)}"
             print(line, file=sys.stderr, flush=True)
 
     return tell
+
+
+def _progress_line(record: dict[str, Any]) -> str:
+    parts = [record["message"].removesuffix(".")]
+    if record.get("seconds_left") is not None:
+        rate, left = record["images_per_second"], record["seconds_left"]
+        parts.append(f"{rate:,.0f} images/s, {left:,.0f} s left")
+    if record.get("loss"):
+        parts.append(f"loss {record['loss'][-1]:.3f}, mean F1 {record['mean_f1'][-1]:.3f}")
+    return ", ".join(parts)
+
+
+def _write_over(line: str) -> None:
+    width = shutil.get_terminal_size().columns - 1
+    print(f"\r\033[K{line[:width]}", end="", file=sys.stderr, flush=True)
 
 
 # --------------------------------------------------------------------------------------- options
@@ -442,6 +536,7 @@ def _tell_on_terminal() -> Callable[[dict[str, Any]], None]:
 def _spec_from(options: argparse.Namespace) -> TrainingSpec:
     return TrainingSpec(
         group=_group_from(options),
+        tasks=options.tasks,
         model=options.model or "",
         epochs=options.epochs,
         recorded_epochs=options.recorded_epochs,
@@ -450,6 +545,7 @@ def _spec_from(options: argparse.Namespace) -> TrainingSpec:
         learning_rate=options.learning_rate,
         augmentation=options.augmentation,
         single_task_models=options.single_task_models,
+        training_images=options.training_images,
     )
 
 
@@ -514,8 +610,17 @@ def _parser() -> argparse.ArgumentParser:
 
     extract = command("extract", _extract, "Train on a task group and keep its data maps.")
     affinity = command("affinity", _affinity, "Tell how much each task helps each other one.")
-    for training in (extract, affinity):
-        _add_training_options(training)
+    methods = command("methods", _methods, "Compare ways to choose groups of tasks.")
+    for training in (extract, affinity, methods):
+        _add_training_options(training, required=training is not methods)
+    methods.add_argument("--table", metavar="NAME", help="digits-8 or g1-6, which are here")
+    methods.add_argument("--budget", type=int, default=3, help="number of models (default 3)")
+    methods.add_argument(
+        "--methods", type=_words, default=(), metavar="tag,hoa,…", help="default: all"
+    )
+    methods.add_argument(
+        "--bundle", action="store_true", help="train --table anew, and keep it among the bundles"
+    )
     affinity.add_argument(
         "--method",
         choices=("tag", "cosine", "etap", "datamaps"),
@@ -601,8 +706,9 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_training_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--group", required=True, help=f"{', '.join(GROUPS)} or custom")
+def _add_training_options(parser: argparse.ArgumentParser, required: bool) -> None:
+    parser.add_argument("--group", required=required, help=f"{', '.join(GROUPS)} or custom")
+    parser.add_argument("--tasks", type=_words, default=(), help="some of the group: task,task,…")
     parser.add_argument("--dataset", help="custom: the data set (default cifar10)")
     parser.add_argument("--classes", type=_words, default=(), help="custom: class,class,…")
     parser.add_argument(
@@ -615,6 +721,9 @@ def _add_training_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch-size", type=int, default=256)
     parser.add_argument("--learning-rate", type=float, default=1e-3)
     parser.add_argument("--augmentation", choices=AUGMENTATIONS, default="none")
+    parser.add_argument(
+        "--training-images", type=int, default=0, metavar="N", help="of all, always the same ones"
+    )
     parser.add_argument(
         "--single-task-models", action="store_true", help="one model per task, merged"
     )

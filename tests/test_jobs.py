@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from stg_core.callbacks import Callback, Progress
-from stg_core.jobs import Engine, Job, run_spec
+from stg_core.jobs import KEPT_JOBS, Engine, Job, run_spec
 from stg_core.spec import TrainingSpec
 from stg_core.store import Store
 from stg_core.tasks import GROUPS
@@ -51,10 +51,12 @@ def wait_until(engine: Engine, key: str, reached: Callable[[Job], bool]) -> Job:
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    started = Engine(Store(tmp_path_factory.mktemp("engine-home")))
-    started.start()
-    yield started
-    started.stop()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STG_THREADS", "1")  # as the tests have
+        started = Engine(Store(tmp_path_factory.mktemp("engine-home")))
+        started.start()
+        yield started
+        started.stop()
 
 
 def engine_processes(parent: int) -> list[psutil.Process]:
@@ -137,6 +139,57 @@ def test_a_job_cancelled_before_its_turn_never_begins(engine: Engine) -> None:
     assert engine.store.get(waiting) is None
 
 
+def test_a_plan_cancelled_half_way_trains_only_what_is_missing_when_it_is_resumed(
+    engine: Engine,
+) -> None:
+    plan = [digits(epochs=30, seed=seed) for seed in range(20, 26)]
+    for spec in plan:
+        engine.submit(spec)
+    wait_until(engine, plan[1].key, lambda job: job.state == "done")
+    wait_until(engine, plan[2].key, lambda job: job.epoch >= 2)
+    engine.cancel(*(spec.key for spec in plan))
+    states = [job_of(engine, spec.key).state for spec in plan]
+    assert states == ["done"] * 2 + ["cancelled"] * 4
+    created = [engine.store.run(spec.key).provenance["created"] for spec in plan[:2]]
+    for spec in plan:
+        engine.submit(spec)
+    assert [job_of(engine, spec.key).active for spec in plan] == [False] * 2 + [True] * 4
+    resumed = wait_until(engine, plan[2].key, lambda job: job.epoch > 0)
+    assert resumed.epoch >= 2
+    wait_until(engine, plan[-1].key, lambda job: job.state == "done")
+    assert all(engine.store.get(spec) for spec in plan)
+    assert [engine.store.run(spec.key).provenance["created"] for spec in plan[:2]] == created
+
+
+def test_a_long_plan_survives_a_restart_of_the_app_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Engine, "start", lambda self: None)
+    before, plan = Engine(Store(tmp_path)), [digits(epochs=3, seed=seed) for seed in range(34)]
+    for spec in plan:
+        before.submit(spec, owner="someone")
+    after = Engine(Store(tmp_path))
+    assert [job.spec for job in reversed(after.jobs())] == plan
+    assert all(job.active and job.owner == "someone" for job in after.jobs())
+    assert [job.place for job in reversed(after.jobs())] == list(range(34))
+    after.cancel(*(spec.key for spec in plan[:30]))
+    kept = Engine(Store(tmp_path)).jobs()
+    assert [job.spec for job in reversed(kept) if job.active] == plan[30:]
+    assert len(kept) == 4 + KEPT_JOBS, "of those that have ended, the last ones stay"
+
+
+def test_a_command_leaves_the_queue_of_the_app_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Engine, "start", lambda self: None)
+    app = Engine(Store(tmp_path))
+    app.submit(digits(epochs=3))
+    command = Engine(Store(tmp_path), keeps_queue=False)
+    command.submit(digits(epochs=3, seed=1))
+    assert [job.spec.seed for job in command.jobs()] == [1]
+    assert [job.spec.seed for job in Engine(Store(tmp_path)).jobs()] == [0]
+
+
 def test_a_killed_worker_costs_nothing_but_the_epoch_it_was_in(
     engine: Engine, tmp_path: Path
 ) -> None:
@@ -209,7 +262,7 @@ while True:
 def test_a_run_survives_the_end_of_the_app_and_no_process_is_left_behind(
     own_home: Path,
 ) -> None:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "STG_THREADS": "1"}
     app = subprocess.Popen(
         [sys.executable, "-c", APP], env=environment, stdout=subprocess.PIPE, text=True
     )
@@ -264,7 +317,7 @@ def extract_in_a_process(home: Path, *options: str, limit: int = 0) -> subproces
 
     return subprocess.run(
         [sys.executable, "-m", "stg_core", "extract", "--group", "digits", *options],
-        env={**os.environ, "STG_HOME": str(home), "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "STG_HOME": str(home), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         preexec_fn=set_limit if limit else None,

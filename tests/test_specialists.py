@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from sklearn import metrics as sklearn_metrics
 from torch import nn
 
-from stg_core import cli, specialists
+from stg_core import specialists
 from stg_core.callbacks import Callback
 from stg_core.cli import main
 from stg_core.ensembles import (
@@ -744,7 +744,7 @@ def test_a_cancelled_plan_goes_on_where_it_was(
     began: list[str] = []
     stop_at: list[int] = [3]
 
-    def watched(store: Store, spec: TrainingSpec, tell: Any) -> Any:
+    def watched(store: Store, spec: TrainingSpec, callbacks: Any) -> Any:
         began.append(spec.key)
 
         class Stop(Callback):
@@ -753,7 +753,7 @@ def test_a_cancelled_plan_goes_on_where_it_was(
 
         return run_spec(store, spec, [Stop()])
 
-    monkeypatch.setattr(cli, "run_anywhere", watched)
+    monkeypatch.setattr("stg_core.jobs.run_spec", watched)
     assert specialists_command(digits_run) == 130
     assert "goes on after the last whole epoch" in capsys.readouterr().err
     assert len(began) == 3
