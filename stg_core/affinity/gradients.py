@@ -31,6 +31,8 @@ from stg_core.training import Training, autocast, task_losses
 
 Floats = NDArray[np.float64]
 
+BLOCK = 4_096  # numbers
+
 
 class AffinityRecorder(Callback):
     """Records the affinities of `methods` at every `every`-th step of a joint training.
@@ -43,7 +45,8 @@ class AffinityRecorder(Callback):
     a single task, a training of fewer than `every` steps, and a model whose heads are not known
     (see `head_parameters`).
 
-    "cosine" and "etap" hold the gradients of all T tasks at once, 4·T·|θ| bytes; "tag" holds one.
+    "cosine" holds the gradients of all T tasks, 4·T·|θ| bytes, "etap" twice as much, and "tag"
+    alone one gradient only.
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class AffinityRecorder(Callback):
         self._sums: dict[str, Tensor] = {}  # by method, (E, T, T)
         self._counts: dict[str, Tensor] = {}
         self._trial: Trial | None = None
+        self._gradients = self._moves = torch.empty(0)
         self._drawn: list[Tensor] = []
 
     @property
@@ -115,6 +119,9 @@ class AffinityRecorder(Callback):
                 " records none. Record more often, or train for more epochs."
             )
         self._trial = Trial(training, self.update)
+        # kept from step to step, because fresh memory is slow
+        self._gradients = self._trial.rows(1 if self.methods == ("tag",) else n_tasks)
+        self._moves = self._trial.rows(n_tasks if "etap" in self.methods else 0)
         for method in self.methods:
             empty = torch.zeros(epochs, n_tasks, n_tasks, dtype=torch.float64)
             self._sums.setdefault(method, empty.clone())
@@ -124,22 +131,24 @@ class AffinityRecorder(Callback):
         """The matrices of one step by method, (T, T) float64, in memory."""
         trial, before = self._trial, losses.detach()
         assert trial is not None
-        rows: dict[str, list[Tensor]] = {"tag": [], "etap": []}
-        gradients: Tensor | Iterator[Tensor] = trial.gradients(losses)
-        if self.methods != ("tag",):
-            gradients = torch.stack(list(gradients))
-        if "tag" in self.methods or "etap" in self.methods:
-            # A pass per source: on the CPU that is 6 to 8 times as fast as `vmap` over the sources,
-            # whose convolutions have as many groups as there are sources.
-            for gradient in gradients:
+        gradients, moves = self._gradients, self._moves
+        lookahead = []
+        # A pass per source: on the CPU that is 6 to 8 times as fast as `vmap` over the sources,
+        # whose convolutions have as many groups as there are sources.
+        for source, loss in enumerate(losses.unbind()):
+            gradient = gradients[source % len(gradients)]
+            trial.differentiate(loss, gradient)
+            if self.methods != ("cosine",):
                 trial.move(gradient)
-                if "tag" in self.methods:
-                    rows["tag"].append(1 - trial.losses(images, targets, self._drawn) / before)
-                if isinstance(gradients, Tensor) and "etap" in self.methods:
-                    rows["etap"].append(gradients @ trial.moved() / before)
-        found = {method: torch.stack(values) for method, values in rows.items() if values}
-        if isinstance(gradients, Tensor) and "cosine" in self.methods:
+            if "tag" in self.methods:
+                lookahead.append(1 - trial.losses(images, targets, self._drawn) / before)
+            if "etap" in self.methods:
+                trial.moved(moves[source])
+        found = {"tag": torch.stack(lookahead)} if lookahead else {}
+        if "cosine" in self.methods:
             found["cosine"] = cosines(gradients[:, : trial.n_weights])
+        if "etap" in self.methods:
+            found["etap"] = products(moves, gradients) / before
         return {method: values.cpu().double() for method, values in found.items()}
 
 
@@ -155,13 +164,14 @@ class Trial:
             for name, parameter in model.named_parameters()
             if parameter.requires_grad and id(parameter) not in heads
         }
+        if not shared:
+            raise UserError("The tasks of this model share no parameters, so none affects another.")
         # weights before biases and the like, so that `cosine` looks at the front of a gradient
         self.names = sorted(shared, key=lambda name: shared[name].ndim < 2)
         self.shared = [shared[name] for name in self.names]
         self.n_weights = sum(p.numel() for p in self.shared if p.ndim > 1)
-        self.copies = [p.detach().clone() for p in self.shared]
-        for copy in self.copies:
-            copy.grad = torch.empty_like(copy)
+        self.place = torch.cat([p.detach().flatten() for p in self.shared])
+        self.copies = self.pieces(self.place)
         copy_of = {id(p): copy for p, copy in zip(self.shared, self.copies, strict=True)}
         groups = [
             {**group, "params": [copy_of[id(p)] for p in group["params"] if id(p) in copy_of]}
@@ -175,31 +185,41 @@ class Trial:
             self.optimizer = torch.optim.SGD(plain)
         self.keeps_state = update == "optimiser"
 
-    def gradients(self, losses: Tensor) -> Iterator[Tensor]:
-        """The gradient of each task's loss by the shared parameters, one (|θ|,) after the other."""
-        # One by one: 1.4 times as fast on the CPU as `is_grads_batched`.
-        for loss in losses.unbind():
-            parts = torch.autograd.grad(
-                loss, self.shared, retain_graph=True, allow_unused=True, materialize_grads=True
-            )
-            yield torch.cat([part.flatten() for part in parts])
+    def rows(self, count: int) -> Tensor:
+        """Room for as many vectors of the shared parameters, (count, |θ|)."""
+        return self.place.new_empty(count, len(self.place))
+
+    def pieces(self, vector: Tensor) -> list[Tensor]:
+        """A vector (|θ|,) as views, in shape and memory order one for each shared parameter."""
+        sizes = [p.numel() for p in self.shared]
+        parts = torch.split(vector, sizes)
+        return [
+            part.as_strided(p.shape, p.stride()) for p, part in zip(self.shared, parts, strict=True)
+        ]
+
+    def differentiate(self, loss: Tensor, out: Tensor) -> None:
+        """Writes the gradient of a loss by the shared parameters, (|θ|,)."""
+        # One loss by one: 1.4 times as fast on the CPU as all with `is_grads_batched`.
+        found = torch.autograd.grad(
+            loss, self.shared, retain_graph=True, allow_unused=True, materialize_grads=True
+        )
+        for piece, gradient in zip(self.pieces(out), found, strict=True):
+            piece.copy_(gradient)
 
     def move(self, gradient: Tensor) -> None:
         """Sets the copies to θ_i, where the update by a gradient (|θ|,) alone leads."""
-        parts = torch.split(gradient, [copy.numel() for copy in self.copies])
-        for own, copy, part in zip(self.shared, self.copies, parts, strict=True):
+        for own, copy, piece in zip(self.shared, self.copies, self.pieces(gradient), strict=True):
             copy.copy_(own.detach())
-            assert copy.grad is not None
-            copy.grad.copy_(part.view_as(copy))
+            copy.grad = piece
             if self.keeps_state:
                 state = self.training.optimizer.state[own]
                 self.optimizer.state[copy] = {name: _copied(value) for name, value in state.items()}
         self.optimizer.step()
 
-    def moved(self) -> Tensor:
-        """θ − θ_i, (|θ|,)."""
-        pairs = zip(self.shared, self.copies, strict=True)
-        return torch.cat([(own.detach() - copy).flatten() for own, copy in pairs])
+    def moved(self, out: Tensor) -> None:
+        """Writes θ − θ_i, (|θ|,)."""
+        for own, copy, piece in zip(self.shared, self.copies, self.pieces(out), strict=True):
+            torch.sub(own.detach(), copy, out=piece)
 
     @torch.no_grad()
     def losses(self, images: Tensor, targets: Tensor, drawn: list[Tensor]) -> Tensor:
@@ -232,11 +252,22 @@ def head_parameters(model: nn.Module, n_tasks: int) -> list[nn.Parameter]:
     return list(heads.parameters())
 
 
+def products(a: Tensor, b: Tensor) -> Tensor:
+    """Inner products of the long rows of a (S, P) and b (T, P), (S, T)."""
+    # in blocks that fit the cache: 2 times as fast, and 10 times as exact
+    n_blocks = a.shape[1] // BLOCK
+    end = n_blocks * BLOCK
+    left, right = (
+        rows[:, :end].reshape(len(rows), n_blocks, BLOCK).transpose(0, 1) for rows in (a, b)
+    )
+    return torch.bmm(left, right.mT).sum(0) + a[:, end:] @ b[:, end:].T
+
+
 def cosines(gradients: Tensor) -> Tensor:
     """Cosine of every two rows, (T, T); NaN for a row of zeros."""
-    products = gradients @ gradients.T
-    norms = products.diagonal().sqrt()
-    return products / (norms[:, None] * norms)
+    found = products(gradients, gradients)
+    norms = found.diagonal().sqrt()
+    return found / (norms[:, None] * norms)
 
 
 def random_state(device: torch.device) -> list[Tensor]:
