@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 BUNDLES = Path(__file__).resolve().parents[1] / "assets" / "bundles"
 BUNDLED = "bundled:"
-REPORTS = "specialists"  # the folder of BUNDLES that holds no run
+REPORTS, TABLES = "specialists", "tables"  # the folders of BUNDLES that hold no run
 VERSIONED = ("torch", "torchvision", "numpy", "scikit-learn")
 LONGEST_TITLE = 80  # characters
 HASHED_UP_TO = 32 * 2**20  # larger arrays are checked by their size, small files by their digest
@@ -191,7 +191,8 @@ class Store:
     def runs(self) -> list[Run]:
         """All runs: bundled ones by name, then own ones, newest first."""
         bundled = []
-        for folder in sorted(p for p in BUNDLES.glob("*") if p.is_dir() and p.name != REPORTS):
+        folders = (p for p in BUNDLES.glob("*") if p.is_dir() and p.name not in (REPORTS, TABLES))
+        for folder in sorted(folders):
             try:
                 bundled.append(self._bundled(folder.name))
             except UserError as error:

@@ -1,0 +1,444 @@
+"""Ways to choose groups of tasks, on one table: what each chooses, its true score, and its cost.
+
+`prepare` trains what a method asks for; `choose` then is quick for any budget; `judge` says what
+the chosen groups come to. Every method has the same tasks, data, training loop and unit of cost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from stg_core.affinity.joint import EVERY, affinity_of, counted_cost, datamap_similarity
+from stg_core.affinity.selection import (
+    Floats,
+    Integers,
+    Selection,
+    group_affinity,
+    hoa_values,
+    select_groups,
+)
+from stg_core.affinity.table import GroupTable, Tell, train_rows
+from stg_core.errors import UserError
+from stg_core.store import Run, Store
+
+ETAP_GROUPS = 10  # that are trained to learn from
+FEWEST_RECORDED = 50  # steps
+
+
+@dataclass(frozen=True)
+class Method:
+    """title; how: one sentence on how it works; source: who published it; formula: trainings that
+    it costs for n tasks and B chosen groups, T the steps from one recorded step to the next."""
+
+    title: str
+    how: str
+    source: str
+    formula: str
+
+
+METHODS: Mapping[str, Method] = {
+    "together": Method(
+        "All together", "One model learns all tasks.", "The usual multi-task model", "1"
+    ),
+    "alone": Method("All alone", "Every task has a model of its own.", "Single-task models", "n"),
+    "random": Method(
+        "Random", "The tasks are dealt out at random to as many groups as allowed.", "Chance", "B"
+    ),
+    "superclasses": Method(
+        "Superclasses",
+        "Tasks that people put together by meaning share a model.",
+        "Krizhevsky 2009 (CIFAR-100); living or not (CIFAR-10)",
+        "number of superclasses",
+    ),
+    "stg": Method(
+        "STG-MTL",
+        "One joint training keeps how confident the model was of every image; k-means groups tasks"
+        " whose data maps look alike.",
+        "Sherif et al. 2023",
+        "1 + B",
+    ),
+    "cosine": Method(
+        "Gradient cosine",
+        "Tasks whose gradients point the same way during a joint training share a model.",
+        "The CS baseline of Fifty et al. 2021",
+        "1 + 2n/3T + B",
+    ),
+    "tag": Method(
+        "TAG",
+        "During a joint training, the shared weights take a trial step for one task, and the losses"
+        " of all others tell whether it helped them.",
+        "Fifty et al. 2021",
+        "1 + n/T + B",
+    ),
+    "hoa": Method(
+        "HOA",
+        "All pairs are trained; what a task gains in a group is taken as its mean gain over the"
+        " pairs within it.",
+        "Standley et al. 2020",
+        "n(n − 1)/2 + n + B",
+    ),
+    "etap": Method(
+        "ETAP",
+        "An affinity from the gradients of one joint training is mapped to gains by a spline and a"
+        " ridge regression, learned from a few trained groups.",
+        "Ayman et al. 2026",
+        f"1 + 2n/3T + n + {ETAP_GROUPS} + B",
+    ),
+    "mtgnet": Method(
+        "MTG-Net",
+        "A small attention network learns the gains of groups from trained ones, and asks for the"
+        " next groups to train.",
+        "Song et al. 2022",
+        "n(n − 1)/2 + n + 1 + B",
+    ),
+    "exhaustive": Method(
+        "Exhaustive", "Every group is trained, and the best set is taken.", "The truth", "2ⁿ − 1"
+    ),
+}
+AFFINITY_OF: Mapping[str, str] = {"cosine": "cosine", "tag": "tag", "etap": "etap"}
+
+
+def counted_trainings(method: str, n_tasks: int, budget: int, every: int = EVERY) -> float:
+    """Trainings that a method costs for n tasks by the formulas of METHODS, groups included.
+
+    "superclasses" counts as many groups as the budget allows. The chosen groups count although some
+    may have been trained on the way.
+    """
+    n, pairs = n_tasks, n_tasks * (n_tasks - 1) / 2
+    joint = {kind: counted_cost([kind], n, 1 / every) for kind in AFFINITY_OF.values()}
+    chosen = min(budget, n)
+    return {
+        "together": 1.0,
+        "alone": float(n),
+        "random": float(chosen),
+        "superclasses": float(chosen),
+        "stg": 1.0 + chosen,
+        "cosine": joint["cosine"] + chosen,
+        "tag": joint["tag"] + chosen,
+        "hoa": pairs + n + chosen,
+        "etap": joint["etap"] + n + min(ETAP_GROUPS, 2.0**n - 1 - n) + chosen,
+        "mtgnet": pairs + n + 1 + chosen,
+        "exhaustive": 2.0**n - 1,
+    }[method]
+
+
+# --------------------------------------------------------------------------------- what is trained
+
+
+def prepare(table: GroupTable, store: Store, methods: Sequence[str], seed: int, tell: Tell) -> None:
+    """Trains what methods learn from, and notes in the table what they learned.
+
+    Single tasks and all tasks together are trained in any case: gains and costs refer to them.
+    Raises UserError for a method that there is not.
+    """
+    check_methods(methods)
+    train_rows(table, store, [*table.alone, table.together], tell)
+    if "stg" in methods:
+        _cluster(table, store.run(table.spec.key))
+    for method in methods:
+        if method in AFFINITY_OF and method not in table.affinities:
+            tell(f"Recording for {METHODS[method].title} during a joint training.")
+            table.affinities[method] = affinity_of(
+                store, table.spec, [AFFINITY_OF[method]], recorded_every(table)
+            )
+    sizes = table.masks.sum(axis=1)
+    if "hoa" in methods:
+        train_rows(table, store, np.flatnonzero(sizes == 2).tolist(), tell)
+    if "exhaustive" in methods:
+        train_rows(table, store, range(len(sizes)), tell)
+    for method, learn in (("etap", _learn_etap), ("mtgnet", _learn_mtgnet)):
+        if method in methods and method not in table.predicted:
+            tell(f"{METHODS[method].title} learns from trained groups.")
+            learn(table, lambda rows: train_rows(table, store, rows, tell), seed)
+
+
+def check_methods(methods: Sequence[str]) -> None:
+    if unknown := [method for method in methods if method not in METHODS]:
+        raise UserError(f"There is no method {unknown[0]!r}; choose from {', '.join(METHODS)}.")
+
+
+def recorded_every(table: GroupTable) -> int:
+    """Every tenth step, or more often where fewer than 50 steps would be recorded."""
+    from stg_core.datasets import IMAGE_COUNTS_AND_SHAPES
+
+    spec = table.spec
+    images = spec.training_images or IMAGE_COUNTS_AND_SHAPES[spec.group.dataset][0]
+    steps = spec.epochs * -(-images // spec.batch_size)
+    return max(1, min(EVERY, steps // FEWEST_RECORDED))
+
+
+def _cluster(table: GroupTable, run: Run) -> None:
+    from stg_core.grouping import TaskSpace, group_tasks
+
+    space = TaskSpace(run.summary)
+    table.similarity = datamap_similarity(space)
+    table.clusters = {1: np.zeros(len(table.tasks), dtype=np.int64)}
+    for k in range(2, len(table.tasks) + 1):
+        table.clusters[k] = group_tasks(space, k, 2.0, "hard").labels.astype(np.int64)
+
+
+Train = Callable[[Sequence[int]], None]
+
+
+def _learn_etap(table: GroupTable, train: Train, seed: int) -> None:
+    from stg_core.affinity.etap import EtapPredictor, training_groups
+
+    several = int((table.masks.sum(axis=1) > 1).sum())
+    rows = training_groups(table.masks, min(ETAP_GROUPS, several), seed)
+    train(rows.tolist())
+    predictor = EtapPredictor().fit(
+        table.affinities["etap"].affinity["etap"], table.masks[rows], table.gains[rows]
+    )
+    table.predicted["etap"] = predictor.predict(table.masks)
+    table.searched["etap"] = np.concatenate([table.alone, rows])
+
+
+def _learn_mtgnet(table: GroupTable, train: Train, seed: int) -> None:
+    from stg_core.affinity.mtgnet import active_learning
+
+    def gains_of(rows: Integers) -> Floats:
+        train(rows.tolist())
+        return np.asarray(table.gains[rows])
+
+    sampled = active_learning(gains_of, table.masks, seed=seed)
+    table.predicted["mtgnet"] = sampled.model.predict(table.masks)
+    table.searched["mtgnet"] = np.concatenate([table.alone, sampled.rows]).astype(np.int64)
+
+
+# ---------------------------------------------------------------------------------- what is chosen
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a method chooses within a budget.
+
+    groups: rows; routing (n,): the row that serves each task; values (R, n): what the method says
+    of every group, gains or affinities, None where it says nothing; searched: the rows that it
+    trained to find out; exact, gap: see `Selection`.
+    """
+
+    method: str
+    groups: tuple[int, ...]
+    routing: Integers
+    values: Floats | None
+    searched: Integers
+    exact: bool = True
+    gap: float = 0.0
+
+
+def available(table: GroupTable) -> tuple[str, ...]:
+    """The methods for which the table has what they need."""
+    has = {
+        "superclasses": table.reference is not None,
+        "stg": bool(table.clusters),
+        "hoa": bool(table.known[table.masks.sum(axis=1) == 2].all()),
+        "exhaustive": bool(table.known.all()),
+        **{name: name in table.affinities for name in ("cosine", "tag")},
+        **{name: name in table.predicted for name in ("etap", "mtgnet")},
+    }
+    return tuple(method for method in METHODS if has.get(method, True))
+
+
+def choose(table: GroupTable, method: str, budget: int, seed: int = 0) -> Choice:
+    """The groups that a prepared method chooses, at most `budget` of them.
+
+    "alone", and "superclasses" where there are more of them, take what they need and exceed it.
+    Raises UserError for a budget below 1 and for a method that the table has nothing of.
+    """
+    check_methods([method])
+    if budget < 1:
+        raise UserError(f"At least one model serves the tasks, and the budget is {budget}.")
+    if method not in available(table):
+        raise UserError(f"This table has nothing of the method {method}.")
+    nothing = np.array([], dtype=np.int64)
+    partition = _partition(table, method, budget, seed)
+    if partition is not None:
+        rows = [table.row(np.flatnonzero(partition == j).tolist()) for j in np.unique(partition)]
+        routing = np.array(rows)[np.unique(partition, return_inverse=True)[1]]
+        values = None
+        if method == "stg" and table.similarity is not None:
+            values = group_affinity(table.similarity, table.masks)
+        return Choice(method, tuple(sorted(rows)), routing, values, nothing)
+    values, searched = _values(table, method)
+    known = values.copy()
+    known[searched] = table.gains[searched]  # what was trained need not be predicted
+    found: Selection = select_groups(table.masks, known, np.ones(len(known)), budget, maximise=True)
+    return Choice(method, found.groups, found.routing, values, searched, found.exact, found.gap)
+
+
+def _partition(table: GroupTable, method: str, budget: int, seed: int) -> Integers | None:
+    """The group of each task, (n,), where the method deals the tasks out; else None."""
+    n_tasks = len(table.tasks)
+    if method == "together":
+        return np.zeros(n_tasks, dtype=np.int64)
+    if method == "alone":
+        return np.arange(n_tasks)
+    if method == "random":
+        rng, k = np.random.default_rng(seed), min(budget, n_tasks)
+        dealt = np.concatenate([np.arange(k), rng.integers(0, k, n_tasks - k)])
+        return np.asarray(rng.permutation(dealt))
+    if method == "superclasses":
+        return np.asarray(np.unique(np.array(table.reference), return_inverse=True)[1])
+    if method == "stg":
+        return table.clusters[min(budget, n_tasks)]
+    return None
+
+
+def _values(table: GroupTable, method: str) -> tuple[Floats, Integers]:
+    """What a method says of every group, (R, n), and the rows that it trained to find out."""
+    masks, gains = table.masks, table.gains
+    sizes = masks.sum(axis=1)
+    if method in ("cosine", "tag"):
+        values = group_affinity(table.affinities[method].affinity[method], masks)
+        return values, np.array([], dtype=np.int64)
+    if method == "hoa":
+        rows = np.flatnonzero(sizes <= 2)
+        return hoa_values(masks[rows], gains[rows], masks), rows
+    if method == "exhaustive":
+        return gains, np.arange(len(masks))
+    return table.predicted[method], table.searched[method]
+
+
+# ------------------------------------------------------------------------------- what it comes to
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What a method's groups come to, on the test images.
+
+    groups: the tasks of each; served_by: per task, the place of its group; score: mean true gain of
+    the tasks; mean_f1 with f1_interval, 95 % over test images; mean_loss; cost: seconds of all that
+    was trained over those of one training of all tasks; counted: the same by count of trainings;
+    within_budget: whether there are at most as many groups as allowed; exact, gap: see `Selection`;
+    pearson, r2: of what it says of groups of two tasks or more that it did not train, None where it
+    says nothing (r2 also where it says affinities, which have another unit).
+    """
+
+    method: str
+    groups: tuple[tuple[str, ...], ...]
+    served_by: tuple[int, ...]
+    score: float
+    mean_f1: float
+    f1_interval: tuple[float, float]
+    mean_loss: float
+    cost: float
+    counted: float
+    within_budget: bool
+    exact: bool
+    gap: float
+    pearson: float | None
+    r2: float | None
+
+
+def judge(table: GroupTable, choice: Choice, budget: int) -> Judged:
+    """The true score and the whole cost of a choice; its groups must be trained."""
+    from stg_core.affinity.etap import scores
+
+    tasks = np.arange(len(table.tasks))
+    mean_f1, interval = table.mean_f1(choice.routing)
+    told: Mapping[str, float] = {"pearson": np.nan, "r2": np.nan}
+    if choice.values is not None:
+        held_out = np.setdiff1d(np.arange(len(table.masks)), choice.searched)
+        told = scores(table.gains[held_out], choice.values[held_out], table.masks[held_out])
+    cost, counted = _cost(table, choice)
+    speaks_of_gains = choice.method in ("hoa", "etap", "mtgnet")
+    return Judged(
+        method=choice.method,
+        groups=tuple(table.spec_of(row).tasks for row in choice.groups),
+        served_by=tuple(choice.groups.index(row) for row in choice.routing.tolist()),
+        score=float(table.gains[choice.routing, tasks].mean()),
+        mean_f1=mean_f1,
+        f1_interval=interval,
+        mean_loss=float(table.losses[choice.routing, tasks].mean()),
+        cost=cost,
+        counted=counted,
+        within_budget=len(choice.groups) <= budget,
+        exact=choice.exact,
+        gap=choice.gap,
+        pearson=_or_none(told["pearson"]),
+        r2=_or_none(told["r2"]) if speaks_of_gains else None,
+    )
+
+
+def _or_none(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
+
+
+def _cost(table: GroupTable, choice: Choice) -> tuple[float, float]:
+    """In trainings of all tasks together: as measured, and by count.
+
+    What is trained on the way and chosen in the end counts once; so does the joint training that
+    affinities and data maps come from, where all tasks together are chosen.
+    """
+    rows = set(choice.groups) | set(choice.searched.tolist())
+    if choice.method == "stg":
+        rows.add(table.together)
+    seconds = float(sum(table.seconds[row] for row in rows)) / float(table.seconds[table.together])
+    counted = float(len(rows))
+    if choice.method in AFFINITY_OF:
+        joint = table.affinities[choice.method]
+        again = table.together in rows
+        seconds += joint.cost - again
+        counted += joint.counted_cost - again
+    return seconds, counted
+
+
+# ---------------------------------------------------------------------------- affinities, compared
+
+MATRICES: Mapping[str, str] = {
+    "tag": "TAG",
+    "cosine": "Gradient cosine",
+    "etap": "ETAP's score",
+    "datamaps": "Data-map similarity",
+}
+
+
+def matrices(table: GroupTable) -> dict[str, Floats]:
+    """The affinities of a table, [source, target], and "gains", what pairs truly gain; (n, n)."""
+    found = {
+        name: found.affinity[name] for name, found in table.affinities.items() if name in MATRICES
+    }
+    if table.similarity is not None:
+        found["datamaps"] = table.similarity
+    gains = np.zeros((len(table.tasks),) * 2)
+    for row in np.flatnonzero(table.masks.sum(axis=1) == 2):
+        one, other = np.flatnonzero(table.masks[row])
+        gains[one, other], gains[other, one] = table.gains[row, other], table.gains[row, one]
+    return {name: found[name] for name in MATRICES if name in found} | {"gains": gains}
+
+
+def rank_correlations(affinities: Mapping[str, Floats]) -> Floats:
+    """Spearman's correlation of each two matrices, (m, m), off their diagonals; NaN if constant."""
+    from scipy.stats import spearmanr
+
+    off = [matrix[~np.eye(len(matrix), dtype=np.bool_)] for matrix in affinities.values()]
+    answer = np.full((len(off), len(off)), np.nan)
+    for i, a in enumerate(off):
+        for j, b in enumerate(off):
+            if np.ptp(a) > 0 and np.ptp(b) > 0:
+                answer[i, j] = spearmanr(a, b).statistic
+    return answer
+
+
+def pareto(judged: Sequence[Judged]) -> list[bool]:
+    """Which methods are on the front: no other has at least their F1 at no more cost."""
+    return [
+        not any(
+            other.cost <= one.cost
+            and other.mean_f1 >= one.mean_f1
+            and (other.cost < one.cost or other.mean_f1 > one.mean_f1)
+            for other in judged
+        )
+        for one in judged
+    ]
+
+
+def described(judged: Judged) -> dict[str, Any]:
+    """As plain JSON."""
+    from dataclasses import asdict
+
+    return asdict(judged)

@@ -1,0 +1,300 @@
+"""A table of groups: what every task scores in each group that it can be trained in.
+
+A group of tasks is one training of these tasks alone, so that a table of all groups of a few tasks
+is the truth against which every way to choose groups can be judged.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stg_core import store as store_module
+from stg_core.affinity.joint import AffinityResult
+from stg_core.affinity.selection import Bools, Floats, Integers, all_groups
+from stg_core.ensembles import Resampling, Truth, scores_of_counts
+from stg_core.errors import UserError
+from stg_core.files import atomic
+from stg_core.jobs import run_anywhere, train_all
+from stg_core.spec import TrainingSpec
+from stg_core.store import TABLES, Run, Store
+from stg_core.tasks import GROUPS, living_of_tasks, superclass_of_tasks
+
+MOST_TASKS = 12  # whose groups, 4,095, can still be looked at one by one
+DIGITS_8 = ("1", "3", "8", "Odd", "Small", "Not small", "Downside", "Random")
+G1_6 = ("airplane", "cat", "dog", "horse", "ship", "truck")
+MAX_TABLE_BYTES = 10_000_000
+PROVENANCE = ("device", "precision", "threads", "images", "versions", "python")
+
+BUILT_IN: Mapping[str, TrainingSpec] = {
+    "digits-8": TrainingSpec(GROUPS["digits"], tasks=DIGITS_8),
+    "g1-6": TrainingSpec(
+        GROUPS["g1"], tasks=G1_6, model="small_cnn", epochs=3, training_images=10_000
+    ),
+}
+
+
+@dataclass
+class GroupTable:
+    """What is known of the R groups of n tasks; NaN where a group was not trained.
+
+    spec         the training of all tasks together, with data maps
+    masks        (R, n): who is in each group, as `all_groups` orders them
+    losses, f1   (R, n): on the test images after the last epoch, NaN outside the mask
+    seconds      (R,): of each training, on the device
+    positive     (R, n, N/8): the test images that each task is said yes to, eight to a byte
+    labels       (N, n): of the test images, 1, 0 or, where it is missing, -1
+    affinities   of joint trainings, by method: see `AffinityResult`
+    similarity   (n, n): `datamap_similarity`
+    clusters     per number of clusters, from 1 to n: the hard groups of STG-MTL, (n,)
+    predicted    per method that learns from groups: gains (R, n)
+    searched     per method that learns from groups: the rows that it trained
+    provenance   where and with what the trainings were made
+    """
+
+    spec: TrainingSpec
+    masks: Bools
+    losses: Floats
+    f1: Floats
+    seconds: Floats
+    positive: np.ndarray[Any, np.dtype[np.uint8]]
+    labels: np.ndarray[Any, np.dtype[np.int8]]
+    affinities: dict[str, AffinityResult] = field(default_factory=dict)
+    similarity: Floats | None = None
+    clusters: dict[int, Integers] = field(default_factory=dict)
+    predicted: dict[str, Floats] = field(default_factory=dict)
+    searched: dict[str, Integers] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        return self.spec.tasks
+
+    @property
+    def known(self) -> Bools:
+        """Which groups were trained, (R,)."""
+        return np.asarray(~np.isnan(self.seconds))
+
+    @property
+    def gains(self) -> Floats:
+        """(loss alone − loss together) / loss alone, (R, n); NaN outside the mask or if unknown."""
+        alone = np.diag(self.losses[self.alone])
+        return np.asarray(1 - self.losses / alone)
+
+    @property
+    def alone(self) -> Integers:
+        """The rows of the single tasks, in the order of the tasks."""
+        rows = np.flatnonzero(self.masks.sum(axis=1) == 1)
+        return np.asarray(rows[self.masks[rows].argmax(axis=1).argsort()])
+
+    @property
+    def together(self) -> int:
+        """The row of the group of all tasks."""
+        return int(np.flatnonzero(self.masks.all(axis=1))[0])
+
+    def row(self, tasks: Sequence[int]) -> int:
+        """The row of a group, by its tasks counted from 0."""
+        mask = np.isin(np.arange(len(self.tasks)), list(tasks))
+        return int(np.flatnonzero((self.masks == mask).all(axis=1))[0])
+
+    def spec_of(self, row: int) -> TrainingSpec:
+        """What to train for a group."""
+        members = tuple(t for t, there in zip(self.tasks, self.masks[row], strict=True) if there)
+        if members == self.tasks:
+            return self.spec
+        return dataclasses.replace(self.spec, tasks=members, task_weights=(), recorded_epochs=())
+
+    @property
+    def reference(self) -> tuple[str, ...] | None:
+        """What people know of each task, (n,): its superclass, or living or not; else None."""
+        group = self.spec.group
+        of_group = superclass_of_tasks(group) or living_of_tasks(group)
+        if of_group is None:
+            return None
+        of_task = dict(zip(group.task_names, of_group, strict=True))
+        known = tuple(of_task[task] for task in self.tasks)
+        return None if None in known else tuple(map(str, known))
+
+    # ---------------------------------------------------------------------------- what is trained
+
+    def add(self, row: int, run: Run) -> None:
+        """Notes what the training of a group came to."""
+        members = np.flatnonzero(self.masks[row])
+        metrics = run.metrics
+        self.losses[row, members] = metrics["test"]["loss"][-1]
+        self.f1[row, members] = metrics["test"]["f1"][-1]
+        said = np.packbits(run.logits("test")[-1] > 0, axis=0).T
+        self.positive[row, members] = said
+        self.seconds[row] = sum(metrics["seconds"]) + sum(metrics["evaluation_seconds"])
+
+    # ------------------------------------------------------------------------------ what it scores
+
+    @cached_property
+    def _truth(self) -> Truth:
+        return Truth(self.labels)
+
+    @cached_property
+    def _resampling(self) -> Resampling:
+        return Resampling(self._truth)
+
+    def mean_f1(self, routing: Integers) -> tuple[float, tuple[float, float]]:
+        """Mean test F1 of the tasks, each served by a row (n,), with its 95 % interval.
+
+        The interval is over test images, by bootstrap; of all choices with the same resamples.
+        """
+        bits = np.stack([self.positive[row, t] for t, row in enumerate(routing)], axis=1)
+        said = np.unpackbits(bits, axis=0, count=len(self.labels)).astype(np.float32)
+        predicted, right = self._truth.predicted(said - 0.5)
+        drawn = scores_of_counts(
+            self._resampling.count(right),
+            self._resampling.count(predicted),
+            self._resampling.positives,
+            self._resampling.negatives,
+        )["f1"].mean(axis=1)
+        low, high = np.percentile(drawn, (2.5, 97.5))
+        tasks = np.arange(len(self.tasks))
+        return float(self.f1[routing, tasks].mean()), (float(low), float(high))
+
+
+# ------------------------------------------------------------------------------------- filling it
+
+Tell = Callable[[str], None]
+
+
+def begin_table(spec: TrainingSpec, store: Store, tell: Tell) -> GroupTable:
+    """A table in which all tasks together are trained, and nothing else yet.
+
+    Raises UserError for fewer than 2 tasks or more than 12, and for a spec that weights them.
+    """
+    n_tasks = len(spec.tasks)
+    if not 2 <= n_tasks <= MOST_TASKS:
+        raise UserError(
+            f"Ways to choose groups are compared on 2 to {MOST_TASKS} tasks, and there are"
+            f" {n_tasks}: choose some of them with --tasks."
+        )
+    if spec.single_task_models or set(spec.task_weights) != {1.0} or not spec.recorded:
+        raise UserError("Groups are compared from one model of all tasks, alike, with data maps.")
+    tell(f"All {n_tasks} tasks together.")
+    run = run_anywhere(store, spec, lambda _: None)
+    masks, labels = all_groups(n_tasks), np.array(run.labels("test"))
+    table = GroupTable(
+        spec=spec,
+        masks=masks,
+        losses=np.full(masks.shape, np.nan),
+        f1=np.full(masks.shape, np.nan),
+        seconds=np.full(len(masks), np.nan),
+        positive=np.zeros((*masks.shape, -(-len(labels) // 8)), dtype=np.uint8),
+        labels=labels,
+        provenance={name: run.provenance[name] for name in PROVENANCE},
+    )
+    table.add(table.together, run)
+    return table
+
+
+def train_rows(table: GroupTable, store: Store, rows: Sequence[int], tell: Tell) -> None:
+    """Trains the groups that are not known yet, through `train`, and notes what they came to."""
+    missing = [row for row in dict.fromkeys(map(int, rows)) if not table.known[row]]
+    specs = {table.spec_of(row).key: table.spec_of(row) for row in missing}
+    done: set[str] = set()
+
+    def told(spec: TrainingSpec, record: Mapping[str, Any]) -> None:
+        if record.get("fraction") == 1 and spec.key not in done:
+            done.add(spec.key)
+            tell(f"{len(done)} of {len(specs)} groups trained: {', '.join(spec.tasks)}.")
+
+    train_all(store, list(specs.values()), told)
+    for row in missing:
+        table.add(row, store.run(table.spec_of(row).key))
+
+
+# --------------------------------------------------------------------------------------- the file
+
+
+def save_table(table: GroupTable, path: Path) -> None:
+    """Writes one compressed .npz; UserError where it would have more than 10 MB."""
+    about = {
+        "spec": table.spec.to_json(),
+        "affinities": {name: found.to_json() for name, found in table.affinities.items()},
+        "provenance": table.provenance,
+    }
+    arrays: dict[str, Any] = {
+        "about": np.frombuffer(json.dumps(about).encode(), dtype=np.uint8),
+        "losses": table.losses,
+        "f1": table.f1,
+        "seconds": table.seconds,
+        "positive": table.positive,
+        "labels": table.labels,
+    }
+    if table.similarity is not None:
+        arrays["similarity"] = table.similarity
+    arrays |= {f"clusters-{k}": labels for k, labels in table.clusters.items()}
+    arrays |= {f"predicted-{name}": gains for name, gains in table.predicted.items()}
+    arrays |= {f"searched-{name}": rows for name, rows in table.searched.items()}
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    if buffer.tell() > MAX_TABLE_BYTES:
+        raise UserError(
+            f"The table has {buffer.tell() / 1e6:.1f} MB; a bundled one has at most"
+            f" {MAX_TABLE_BYTES / 1e6:.0f} MB."
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic(path) as file:
+        file.write(buffer.getbuffer())
+
+
+def load_table(path: Path) -> GroupTable:
+    """Reads what `save_table` wrote; UserError where it is damaged or something else."""
+    try:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
+            arrays = dict(file)
+        about = json.loads(arrays.pop("about").tobytes())
+        spec = TrainingSpec.from_json(about["spec"])
+        named: dict[str, Any] = {"clusters": {}, "predicted": {}, "searched": {}}
+        for name in list(arrays):
+            kind, dash, rest = name.partition("-")
+            if dash:
+                named[kind][rest] = arrays.pop(name)
+        named["clusters"] = {int(k): labels for k, labels in named["clusters"].items()}
+        table = GroupTable(
+            spec=spec,
+            masks=all_groups(len(spec.tasks)),
+            affinities={
+                name: AffinityResult.from_json(plain) for name, plain in about["affinities"].items()
+            },
+            provenance=about["provenance"],
+            **named,
+            **arrays,
+        )
+        if table.losses.shape != table.masks.shape:
+            raise ValueError("its groups are not those of its tasks")
+    except (OSError, ValueError, KeyError, TypeError, EOFError, UserError) as error:
+        raise UserError(
+            f"The table {path.name} is damaged ({error}). Restore assets/bundles."
+        ) from error
+    return table
+
+
+def table_path(name: str) -> Path:
+    """Where a table of that name is, or belongs, among what comes with the project."""
+    return store_module.BUNDLES / TABLES / f"{name}.npz"
+
+
+def bundled_tables() -> dict[str, Path]:
+    """The tables that come with the project, by name."""
+    return {path.stem: path for path in sorted((store_module.BUNDLES / TABLES).glob("*.npz"))}
+
+
+def bundled_table(name: str) -> GroupTable:
+    """A table that comes with the project; UserError where there is none of that name."""
+    known = bundled_tables()
+    if name not in known:
+        raise UserError(f"There is no table {name!r}; choose from {', '.join(known) or 'none'}.")
+    return load_table(known[name])
