@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stg_core.affinity import selection
+from stg_core.affinity import search
 from stg_core.affinity.selection import (
     Selection,
     all_groups,
@@ -200,7 +200,7 @@ def test_a_larger_budget_is_never_worse() -> None:
 def test_where_the_search_is_not_exact_the_gap_says_how_much_may_be_missing(table: Table) -> None:
     best = by_trying_all(**table)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(selection, "MOST_CELLS", 0)
+        patch.setattr(search, "MOST_CELLS", 0)
         try:
             found = select_groups(**table)
         except UserError:
@@ -212,15 +212,44 @@ def test_where_the_search_is_not_exact_the_gap_says_how_much_may_be_missing(tabl
     assert found.cost <= table["budget"] + 1e-9
 
 
-def test_the_greedy_search_of_many_tasks_is_near_the_best_and_repeatable() -> None:
-    rng = np.random.default_rng(1)
-    masks = np.vstack([np.eye(27, dtype=bool), rng.random((300, 27)) < 0.4, np.ones((1, 27), bool)])
-    values = rng.random(masks.shape)
-    found = select_groups(masks, values, np.ones(len(masks)), 5, maximise=True)
-    assert not found.exact and 0 < found.gap < 0.05
-    assert len(found.groups) <= 5 and masks[list(found.groups)].any(axis=0).all()
-    again = select_groups(masks, values, np.ones(len(masks)), 5, maximise=True)
-    assert again.groups == found.groups and again.gap == found.gap
+def many_tasks(seed: int, n_groups: int, n_tasks: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    masks = rng.random((n_groups, n_tasks)) < 0.4
+    masks[0] = True
+    return masks, rng.random(masks.shape)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_branch_and_bound_finds_the_best_groups_of_many_tasks(seed: int) -> None:
+    masks, values = many_tasks(seed, 40, 16)
+    costs = np.random.default_rng(seed).integers(1, 4, 40) / 2
+    found = select_groups(masks, values, costs, 2, maximise=True)
+    gains = np.where(masks, values, -np.inf)
+    best = max(
+        float(gains[list(rows)].max(axis=0).mean())
+        for size in (1, 2, 3, 4)
+        for rows in itertools.combinations(range(40), size)
+        if costs[list(rows)].sum() <= 2
+    )
+    assert found.exact and found.score == pytest.approx(best, abs=1e-9)
+
+
+def test_379_groups_of_27_tasks_are_searched_exactly() -> None:
+    masks, values = many_tasks(0, 379, 27)
+    found = select_groups(masks, values, np.ones(379), 5, maximise=True)
+    assert found.exact and found.gap == 0 and len(found.groups) == 5
+
+
+def test_a_search_that_was_cut_short_is_repeatable_and_says_how_far_it_got(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    masks, values = many_tasks(1, 300, 27)
+    whole = select_groups(masks, values, np.ones(300), 5, maximise=True)
+    monkeypatch.setattr(search, "MOST_WORK", 0)
+    one, other = (select_groups(masks, values, np.ones(300), 5, maximise=True) for _ in range(2))
+    assert one.groups == other.groups and one.gap == other.gap
+    assert not one.exact and 0 < one.gap < 0.05
+    assert one.score <= whole.score <= one.score + one.gap + 1e-9
 
 
 def test_a_planted_partition_of_many_tasks_is_found_and_known_to_be_the_best() -> None:

@@ -152,7 +152,7 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-# --------------------------------------------------------------------------------- active sampling
+# ---------------------------------------------------------------------------------- active sampling
 
 
 @dataclass(frozen=True)
