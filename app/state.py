@@ -20,9 +20,17 @@ if TYPE_CHECKING:
     from stg_core.grouping import TaskSpace
 
 ROOT = Path(__file__).resolve().parents[1]
-START, DATA_MAPS, GROUPING, SUPERCLASSES, SPECIALISTS, LESSON = (
+START, DATA_MAPS, GROUPING, SUPERCLASSES, SPECIALISTS, METHODS, LESSON = (
     ROOT / "pages" / f"{name}.py"
-    for name in ("start", "data_maps", "grouping", "superclasses", "specialists", "lesson")
+    for name in (
+        "start",
+        "data_maps",
+        "grouping",
+        "superclasses",
+        "specialists",
+        "methods",
+        "lesson",
+    )
 )
 FIRST_CHOICE = "bundled:g2"
 REST = 0.6  # seconds after the last move of a slider

@@ -9,11 +9,13 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -32,6 +34,7 @@ MOST_TASKS = 12  # whose groups, 4,095, can still be looked at one by one
 DIGITS_8 = ("1", "3", "8", "Odd", "Small", "Not small", "Downside", "Random")
 G1_6 = ("airplane", "cat", "dog", "horse", "ship", "truck")
 MAX_TABLE_BYTES = 10_000_000
+DAMAGE = (BadZipFile, zlib.error, OSError, ValueError, KeyError, TypeError, EOFError)
 PROVENANCE = ("device", "precision", "threads", "images", "versions", "python")
 
 BUILT_IN: Mapping[str, TrainingSpec] = {
@@ -275,7 +278,7 @@ def load_table(path: Path) -> GroupTable:
         )
         if table.losses.shape != table.masks.shape:
             raise ValueError("its groups are not those of its tasks")
-    except (OSError, ValueError, KeyError, TypeError, EOFError, UserError) as error:
+    except (*DAMAGE, UserError) as error:
         raise UserError(
             f"The table {path.name} is damaged ({error}). Restore assets/bundles."
         ) from error

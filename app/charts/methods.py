@@ -1,0 +1,402 @@
+"""Charts of the Methods page: groups, quality and cost, affinities, predictions, scalability."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING
+
+import altair as alt
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from app.charts.base import Spec, cluster_colour, draw, finished
+from app.state import dark
+
+if TYPE_CHECKING:
+    from stg_core.affinity.methods import Judged
+    from stg_core.affinity.table import GroupTable
+
+Floats = NDArray[np.float64]
+
+TASK_AXIS = alt.Axis(
+    orient="top", domain=False, ticks=False, labelAngle=-30, labelOverlap=False, labelFlush=False
+)
+NAMES_AXIS = alt.Axis(
+    domain=False, ticks=False, labelOverlap=False, labelFlush=False, labelLimit=200
+)
+ROW, CELL, TALL = 34, 26, 380
+SIZES = (2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 50, 100, 200, 500, 1_000)
+
+
+def _ink(dark: bool) -> str:
+    return "#F2F4F7" if dark else "#1B2733"
+
+
+# --------------------------------------------------------------------------------- groups chosen
+
+
+def groups(judged: Sequence[Judged], titles: Mapping[str, str], tasks: Sequence[str]) -> None:
+    """A row per method: the group that serves each task, and those it is trained in besides."""
+    rows = []
+    for one in judged:
+        for t, task in enumerate(tasks):
+            serving = one.served_by[t]
+            others = [j + 1 for j, group in enumerate(one.groups) if task in group and j != serving]
+            rows.append(
+                {
+                    "method": titles[one.method],
+                    "task": task,
+                    "group": serving + 1,
+                    "besides": f"+{','.join(map(str, others))}" if others else "",
+                    "colour": cluster_colour(serving, dark()),
+                    "with": ", ".join(one.groups[serving]),
+                }
+            )
+    told = "; ".join(
+        f"{titles[one.method]}: {' | '.join(', '.join(group) for group in one.groups)}"
+        for one in judged
+    )
+    draw(
+        _groups(len(judged), dark()),
+        f"Grid: the groups that {len(judged)} methods choose. {told}.",
+        key="groups",
+        rows=pd.DataFrame(rows),
+    )
+
+
+@lru_cache(maxsize=32)
+def _groups(methods: int, dark: bool) -> Spec:
+    base = alt.Chart(alt.NamedData("rows")).encode(
+        x=alt.X("task:N", title=None, sort=None, axis=TASK_AXIS),
+        y=alt.Y("method:N", title=None, sort=None, axis=NAMES_AXIS),
+        tooltip=[
+            alt.Tooltip("method:N", title="Method"),
+            alt.Tooltip("task:N", title="Task"),
+            alt.Tooltip("with:N", title="Is served by the model of"),
+            alt.Tooltip("besides:N", title="Also trained in group"),
+        ],
+    )
+    cells = base.mark_rect(cornerRadius=3, stroke=None).encode(
+        color=alt.Color("colour:N", scale=None), opacity=alt.value(0.85)
+    )
+    numbers = base.mark_text(fontWeight=600, fontSize=13, color="#10151B").encode(text="group:Q")
+    besides = base.mark_text(dx=16, fontSize=10, color="#10151B").encode(text="besides:N")
+    return finished(
+        alt.layer(cells, numbers, besides, title="Groups that each method chooses").properties(
+            height=ROW * methods + 60
+        )
+    )
+
+
+# ------------------------------------------------------------------------------ quality and cost
+
+
+def quality_and_cost(
+    judged: Sequence[Judged], front: Sequence[bool], titles: Mapping[str, str], counted: bool
+) -> None:
+    """Mean F1 with its interval over the cost of each method; the Pareto front as a line."""
+    rows = pd.DataFrame(
+        [
+            {
+                "method": titles[one.method],
+                "cost": one.counted if counted else one.cost,
+                "f1": one.mean_f1,
+                "low": one.f1_interval[0],
+                "high": one.f1_interval[1],
+                "gain": one.score,
+                "front": best,
+                "groups": " | ".join(", ".join(group) for group in one.groups),
+            }
+            for one, best in zip(judged, front, strict=True)
+        ]
+    )
+    best = rows[rows.front].sort_values("cost")["method"]
+    draw(
+        _quality_and_cost(dark()),
+        f"Scatter plot: mean F1 by cost of {len(rows)} methods. On the Pareto front, from the"
+        f" cheapest: {', '.join(best)}.",
+        key="quality and cost",
+        rows=rows,
+        front=rows[rows.front].sort_values("cost"),
+    )
+
+
+@cache
+def _quality_and_cost(dark: bool) -> Spec:
+    accent, ink = cluster_colour(0, dark), _ink(dark)
+    x = alt.X(
+        "cost:Q",
+        title="Cost, in trainings of all tasks together",
+        scale=alt.Scale(type="log", nice=False, padding=30),
+    )
+    tooltip = [
+        alt.Tooltip("method:N", title="Method"),
+        alt.Tooltip("f1:Q", title="Mean F1", format=".4f"),
+        alt.Tooltip("low:Q", title="95 %, from", format=".4f"),
+        alt.Tooltip("high:Q", title="to", format=".4f"),
+        alt.Tooltip("gain:Q", title="Mean gain", format="+.4f"),
+        alt.Tooltip("cost:Q", title="Cost", format=".1f"),
+        alt.Tooltip("groups:N", title="Groups"),
+    ]
+    base = alt.Chart(alt.NamedData("rows")).encode(x=x)
+    y = alt.Y("f1:Q", title="Mean F1 on test images", scale=alt.Scale(zero=False))
+    reach = base.mark_rule(color=ink, opacity=0.5).encode(
+        y=alt.Y("low:Q", title="Mean F1 on test images"), y2="high:Q"
+    )
+    points = base.mark_point(filled=True, size=120, opacity=1).encode(
+        y=y,
+        color=alt.condition("datum.front", alt.value(accent), alt.value("#8A94A0")),
+        tooltip=tooltip,
+    )
+    names = base.mark_text(align="left", dx=9, dy=-8, fontSize=12, color=ink).encode(
+        y=y, text="method:N"
+    )
+    front = (
+        alt.Chart(alt.NamedData("front"))
+        .mark_line(color=accent, strokeDash=[5, 4], interpolate="step-after")
+        .encode(x=x, y=y)
+    )
+    chart = alt.layer(front, reach, points, names, title="Quality and cost")
+    return finished(chart.properties(height=TALL))
+
+
+# ------------------------------------------------------------------------------------- affinities
+
+
+def affinity(matrix: Floats, tasks: Sequence[str], title: str, key: str) -> None:
+    """One matrix as a heatmap, in standard deviations from its mean off the diagonal."""
+    off = ~np.eye(len(tasks), dtype=np.bool_)
+    mean, spread = float(np.nanmean(matrix[off])), float(np.nanstd(matrix[off])) or 1.0
+    rows = pd.DataFrame(
+        [
+            {
+                "source": source,
+                "target": target,
+                "value": matrix[s, t],
+                "level": np.clip((matrix[s, t] - mean) / spread, -2.5, 2.5),
+            }
+            for s, source in enumerate(tasks)
+            for t, target in enumerate(tasks)
+            if s != t
+        ]
+    )
+    best = rows.sort_values("value").iloc[-1]
+    draw(
+        _affinity(title, len(tasks), dark()),
+        f"Heatmap: {title} of {len(tasks)} tasks; the most helpful is {best.source} for"
+        f" {best.target}.",
+        key=key,
+        rows=rows,
+    )
+
+
+@lru_cache(maxsize=64)
+def _affinity(title: str, n_tasks: int, dark: bool) -> Spec:
+    return finished(
+        alt.Chart(alt.NamedData("rows"), title=title)
+        .mark_rect()
+        .encode(
+            x=alt.X("target:N", title="for", sort=None, axis=TASK_AXIS),
+            y=alt.Y("source:N", title="training on", sort=None, axis=NAMES_AXIS),
+            color=alt.Color(
+                "level:Q",
+                title=None,
+                scale=alt.Scale(scheme="blueorange", domain=[2.5, -2.5]),
+                legend=None,
+            ),
+            tooltip=[
+                alt.Tooltip("source:N", title="Training on"),
+                alt.Tooltip("target:N", title="for"),
+                alt.Tooltip("value:Q", title=title, format=".4g"),
+            ],
+        )
+        .properties(height=CELL * n_tasks + 80)
+    )
+
+
+def correlations(matrix: Floats, names: Sequence[str]) -> None:
+    """Rank correlations of all affinities with each other and with the true gains of pairs."""
+    rows = pd.DataFrame(
+        [
+            {
+                "one": one,
+                "other": other,
+                "value": matrix[i, j],
+                "text": "–" if np.isnan(matrix[i, j]) else f"{matrix[i, j]:.2f}".replace("-", "−"),
+            }
+            for i, one in enumerate(names)
+            for j, other in enumerate(names)
+        ]
+    )
+    with_truth = rows[(rows["one"] == names[-1]) & (rows["other"] != names[-1])]
+    told = ", ".join(f"{row.other} {row.text}" for row in with_truth.itertuples())
+    draw(
+        _correlations(len(names), dark()),
+        f"Heatmap of rank correlations; with the true gains of pairs: {told}.",
+        key="rank correlations",
+        rows=rows,
+    )
+
+
+@lru_cache(maxsize=16)
+def _correlations(count: int, dark: bool) -> Spec:
+    base = alt.Chart(alt.NamedData("rows")).encode(
+        x=alt.X("other:N", title=None, sort=None, axis=TASK_AXIS),
+        y=alt.Y("one:N", title=None, sort=None, axis=NAMES_AXIS),
+    )
+    cells = base.mark_rect().encode(
+        color=alt.Color(
+            "value:Q", legend=None, scale=alt.Scale(scheme="blueorange", domain=[1, -1])
+        )
+    )
+    numbers = base.mark_text(color="#10151B", fontSize=13).encode(text="text:N")
+    chart = alt.layer(cells, numbers, title="Rank correlation")
+    return finished(chart.properties(height=40 * count + 80))
+
+
+# ------------------------------------------------------------------------------------ predictions
+
+
+def predictions(
+    table: GroupTable, values: Floats, searched: NDArray[np.int64], title: str, unit: str
+) -> None:
+    """What a method says of every group against the true gain; trained groups are marked."""
+    several = table.masks.sum(axis=1) > 1
+    trained = np.isin(np.arange(len(several)), searched)
+    groups = [", ".join(table.spec_of(row).tasks) for row in range(len(several))]
+    places = np.argwhere(table.masks & several[:, None] & np.isfinite(values))
+    rows = pd.DataFrame(
+        {
+            "group": [groups[row] for row, _ in places],
+            "task": [table.tasks[t] for _, t in places],
+            "said": [values[row, t] for row, t in places],
+            "true": [table.gains[row, t] for row, t in places],
+            "trained": [
+                "trained to learn from" if trained[row] else "held out" for row, _ in places
+            ],
+        }
+    )
+    draw(
+        _predictions(unit, dark()),
+        f"Scatter plot: what {title} says of {len(rows)} gains of tasks in groups, against the true"
+        " ones.",
+        key="predictions",
+        rows=rows,
+    )
+
+
+@lru_cache(maxsize=16)
+def _predictions(unit: str, dark: bool) -> Spec:
+    x = alt.X("said:Q", title=unit, scale=alt.Scale(zero=False))
+    base = alt.Chart(alt.NamedData("rows")).encode(
+        x=x,
+        y=alt.Y("true:Q", title="True gain", scale=alt.Scale(zero=False)),
+        tooltip=[
+            alt.Tooltip("task:N", title="Task"),
+            alt.Tooltip("group:N", title="In the group"),
+            alt.Tooltip("said:Q", title=unit, format="+.4f"),
+            alt.Tooltip("true:Q", title="True gain", format="+.4f"),
+            alt.Tooltip("trained:N", title="This group was"),
+        ],
+    )
+    points = base.mark_point(filled=True, size=34, opacity=0.55).encode(
+        color=alt.Color(
+            "trained:N",
+            title=None,
+            scale=alt.Scale(
+                domain=["held out", "trained to learn from"],
+                range=[cluster_colour(0, dark), cluster_colour(1, dark)],
+            ),
+            legend=alt.Legend(orient="bottom"),
+        ),
+        shape=alt.Shape("trained:N", title=None, legend=None),
+    )
+    line = (
+        alt.Chart(alt.NamedData("rows"))
+        .transform_filter("datum.trained === 'held out'")
+        .transform_regression("said", "true")
+        .mark_line(color=_ink(dark), strokeDash=[5, 4])
+        .encode(x=x, y="true:Q")
+    )
+    chart = alt.layer(points, line, title="Said and true")
+    return finished(chart.properties(height=TALL))
+
+
+# ------------------------------------------------------------------------------------ scalability
+
+
+def scalability(
+    counted: Mapping[str, Sequence[float]], measured: Mapping[str, float], n_tasks: int
+) -> None:
+    """Trainings by number of tasks for each method, by formula; what was measured as marks."""
+    lines = pd.DataFrame(
+        [
+            {"method": method, "tasks": n, "trainings": value}
+            for method, values in counted.items()
+            for n, value in zip(SIZES, values, strict=True)
+            if value < 1e6
+        ]
+    )
+    marks = pd.DataFrame(
+        [{"method": method, "tasks": n_tasks, "trainings": v} for method, v in measured.items()]
+    )
+    draw(
+        _scalability(tuple(counted), dark()),
+        f"Line chart: trainings that {len(counted)} methods cost, for 2 to 1,000 tasks, by formula;"
+        f" marks: as measured with {n_tasks} tasks.",
+        key="scalability",
+        lines=lines,
+        marks=marks,
+    )
+
+
+@lru_cache(maxsize=16)
+def _scalability(methods: tuple[str, ...], dark: bool) -> Spec:
+    x = alt.X(
+        "tasks:Q",
+        title="Tasks (n)",
+        scale=alt.Scale(type="log", domain=[2, 1000]),
+        axis=alt.Axis(values=[2, 5, 10, 20, 50, 100, 200, 500, 1000], labelFlush=False),
+    )
+    y = alt.Y(
+        "trainings:Q",
+        title="Cost, in trainings of all tasks together",
+        scale=alt.Scale(type="log"),
+        axis=alt.Axis(format="~s"),
+    )
+    colour = alt.Color(
+        "method:N",
+        title=None,
+        sort=None,
+        scale=alt.Scale(
+            domain=list(methods), range=[cluster_colour(i, dark) for i in range(len(methods))]
+        ),
+        legend=alt.Legend(orient="right", symbolType="stroke", symbolSize=400, labelLimit=0),
+    )
+    dash = alt.StrokeDash(
+        "method:N",
+        title=None,
+        scale=alt.Scale(
+            domain=list(methods),
+            range=[[1, 0] if i < 8 else [6, 3] for i in range(len(methods))],
+        ),
+    )
+    tooltip = [
+        alt.Tooltip("method:N", title="Method"),
+        alt.Tooltip("tasks:Q", title="Tasks"),
+        alt.Tooltip("trainings:Q", title="Trainings", format=",.1f"),
+    ]
+    lines = (
+        alt.Chart(alt.NamedData("lines"))
+        .mark_line(strokeWidth=2.2)
+        .encode(x=x, y=y, color=colour, strokeDash=dash, tooltip=tooltip)
+    )
+    marks = (
+        alt.Chart(alt.NamedData("marks"))
+        .mark_point(shape="diamond", size=90, filled=True, stroke=_ink(dark), opacity=1)
+        .encode(x=x, y=y, color=colour, tooltip=tooltip)
+    )
+    chart = alt.layer(lines, marks, title="What more tasks cost")
+    return finished(chart.properties(height=420))

@@ -1,0 +1,272 @@
+"""Methods: ways to choose groups of tasks, side by side on the same tasks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from app import state, widgets
+from app.charts import methods as charts
+from app.charts.specialists import interval
+from app.live_slider import live_slider
+from stg_core.affinity.table import bundled_table, bundled_tables
+
+if TYPE_CHECKING:
+    from stg_core.affinity.methods import Judged
+    from stg_core.affinity.table import GroupTable
+
+USUAL_BUDGET = 3
+DIGITS = 3
+ABOUT_TABLES = {
+    "digits-8": "digits-8: eight tasks over handwritten digits, all 255 groups trained",
+    "g1-6": "g1-6: six classes of CIFAR-10, all 63 groups trained",
+}
+COLUMNS = {
+    "Gain": "Mean over the tasks of (loss alone − loss together) / loss alone, on test images: what"
+    " the budget is spent on.",
+    "F1": "Mean over the tasks on test images, with its 95 % interval over images.",
+    "Loss": "Mean over the tasks on test images.",
+    "Cost": "Measured seconds of all its trainings, over those of one training of all tasks.",
+    "Counted": "The same, by count of trainings.",
+    "Within budget": "Whether there are at most as many models as allowed.",
+    "Pearson": "Of what it says of groups that it did not train with their true gains.",
+    "R²": "The same, where it says gains: 1 is perfect, 0 no better than their mean.",
+}
+
+
+@st.cache_resource(show_spinner="Reading the table")
+def table_of(name: str) -> GroupTable:
+    return bundled_table(name)
+
+
+@st.cache_data(show_spinner=False)
+def judged_by(name: str, budget: int) -> list[Judged]:
+    from stg_core.affinity.methods import available, choose, judge
+
+    table = table_of(name)
+    return [judge(table, choose(table, m, budget), budget) for m in available(table)]
+
+
+def titles() -> dict[str, str]:
+    from stg_core.affinity.methods import METHODS
+
+    return {name: method.title for name, method in METHODS.items()}
+
+
+# -------------------------------------------------------------------------------------- the views
+
+
+def groups(table: GroupTable, judged: list[Judged], name: str) -> None:
+    st.caption(
+        "Each task has the number of the group whose model serves it; a small number: it is also"
+        " trained there, to help others."
+    )
+    charts.groups(judged, titles(), table.tasks)
+
+
+def quality(table: GroupTable, judged: list[Judged], name: str) -> None:
+    from stg_core.affinity.methods import pareto
+
+    counted = (
+        st.segmented_control(
+            "Cost",
+            ["measured", "counted"],
+            default="measured",
+            required=True,
+            key="cost",
+            bind="query-params",
+            help="Seconds of all trainings over those of one training of all tasks; or the number"
+            " of trainings, by count.",
+        )
+        == "counted"
+    )
+    charts.quality_and_cost(judged, pareto(judged), titles(), counted)
+    st.caption(
+        "Blue: the Pareto front, where no other method has a better F1 at no more cost. Lines: 95 %"
+        " intervals over test images, of one training of every group."
+    )
+    st.dataframe(
+        pd.DataFrame([row(one) for one in judged]),
+        hide_index=True,
+        alt=f"Table of {len(judged)} methods: groups, scores and cost",
+        column_config={
+            column: st.column_config.Column(help=text) for column, text in COLUMNS.items()
+        },
+    )
+
+
+def row(one: Judged) -> dict[str, object]:
+    return {
+        "Method": titles()[one.method],
+        "Gain": round(one.score, DIGITS),
+        "F1": interval(one.mean_f1, one.f1_interval),
+        "Loss": round(one.mean_loss, DIGITS),
+        "Cost": round(one.cost, 1),
+        "Counted": round(one.counted, 1),
+        "Within budget": one.within_budget,
+        "Pearson": one.pearson,
+        "R²": one.r2,
+        "Groups": " | ".join(", ".join(group) for group in one.groups),
+    }
+
+
+def affinities(table: GroupTable, judged: list[Judged], name: str) -> None:
+    from stg_core.affinity.methods import MATRICES, matrices, rank_correlations
+
+    found = matrices(table)
+    names = {**MATRICES, "gains": "True gains of pairs"}
+    st.caption(
+        "Blue helps, orange harms, in standard deviations of each matrix: training on the task of a"
+        " row, for the task of a column."
+    )
+    columns = st.columns(3, gap="medium")
+    for place, (kind, matrix) in enumerate(found.items()):
+        with columns[place % 3]:
+            charts.affinity(matrix, table.tasks, names[kind], key=f"affinity {kind}")
+    with columns[len(found) % 3]:
+        charts.correlations(rank_correlations(found), [names[kind] for kind in found])
+
+
+def predictions(table: GroupTable, judged: list[Judged], name: str) -> None:
+    from stg_core.affinity.methods import choose
+
+    speaking = [one for one in judged if one.pearson is not None]
+    if not speaking:
+        st.info("No method of this table says anything of groups that it did not train.")
+        return
+    method = st.selectbox(
+        "Method",
+        [one.method for one in speaking],
+        format_func=titles().__getitem__,
+        key="predicting",
+        help="Those that say something of every group, trained or not.",
+    )
+    choice = choose(table, method, len(table.tasks))
+    found = next(one for one in speaking if one.method == method)
+    told = [f"Pearson {found.pearson:.2f}"] + (
+        [f"R² {found.r2:.2f}"] if found.r2 is not None else []
+    )
+    st.caption(
+        f"{titles()[method]}, on groups that it did not train: {', '.join(told)}."
+        + ("" if found.r2 is not None else " It says affinities, whose unit is not that of gains.")
+    )
+    assert choice.values is not None
+    unit = "Affinity of the group" if found.r2 is None else "Predicted gain"
+    charts.predictions(table, choice.values, choice.searched, titles()[method], unit)
+
+
+def scalability(table: GroupTable, judged: list[Judged], name: str) -> None:
+    from stg_core.affinity.methods import METHODS, counted_trainings
+
+    budget = int(state.kept("budget") or USUAL_BUDGET)
+    counted = {
+        method.title: [counted_trainings(m, n, budget) for n in charts.SIZES]
+        for m, method in METHODS.items()
+        if m != "superclasses"
+    }
+    measured = {titles()[one.method]: one.cost for one in judged if one.method != "superclasses"}
+    charts.scalability(counted, measured, len(table.tasks))
+    st.dataframe(
+        pd.DataFrame(
+            [
+                {
+                    "Method": method.title,
+                    "Formula": method.formula,
+                    **{
+                        f"n = {n:,}": rounded(counted_trainings(m, n, budget))
+                        for n in (5, 10, 20, 100, 1_000)
+                    },
+                }
+                for m, method in METHODS.items()
+                if m != "superclasses"
+            ]
+        ),
+        hide_index=True,
+        alt="Table of the trainings that each method costs, by number of tasks",
+    )
+    st.caption(
+        f"B: the budget, here {budget}; T: steps from one recorded step to the next, here 10."
+        " Diamonds: as measured on this table, whose trainings record more often where they are"
+        " short, and where a group that was trained on the way is not trained again."
+    )
+
+
+def rounded(value: float) -> str:
+    return f"{value:,.1f}" if value < 1e6 else f"10^{np.log10(value):.0f}"
+
+
+def explained(table: GroupTable, judged: list[Judged], name: str) -> None:
+    from stg_core.affinity.methods import METHODS
+
+    for method in METHODS.values():
+        st.markdown(f"**{method.title}.** {method.how} :small[{method.source}]")
+    st.markdown("On tasks of your own, from the command line:")
+    st.code(
+        "python -m stg_core methods --group digits --tasks 1,8,Odd,Random --budget 2",
+        language="sh",
+    )
+
+
+VIEWS = {
+    "Groups": groups,
+    "Quality and cost": quality,
+    "Affinities": affinities,
+    "Predictions": predictions,
+    "Scalability": scalability,
+    "How they work": explained,
+}
+
+
+@st.fragment
+def compare(name: str, view: str) -> None:
+    """In a fragment: the slider moves these pictures, and nothing else runs again."""
+    with widgets.user_errors():
+        table = table_of(name)
+        n_tasks = len(table.tasks)
+        budget = live_slider(
+            "Budget",
+            range(1, n_tasks + 1),
+            min(USUAL_BUDGET, n_tasks),
+            key="budget",
+            help="How many models may serve the tasks in the end.",
+        )
+        VIEWS[view](table, judged_by(name, budget), name)
+
+
+@st.fragment
+def views(name: str) -> None:
+    tabs = st.tabs([*VIEWS], key="methods_show", bind="query-params", on_change="rerun")
+    for tab, view in zip(tabs, VIEWS, strict=True):
+        if tab.open:
+            with tab:
+                compare(name, view)
+
+
+def choose_table() -> str | None:
+    known = list(bundled_tables())
+    left, right = st.columns([4, 6], vertical_alignment="bottom")
+    left.title("Methods")
+    if not known:
+        st.info("No table came with this project. Restore assets/bundles.")
+        return None
+    chosen: str = right.selectbox(
+        "Tasks",
+        known,
+        format_func=lambda name: ABOUT_TABLES.get(name, name),
+        key="table",
+        bind="query-params",
+        help="A table of all groups of a few tasks, each trained once: the truth is known.",
+    )
+    return chosen
+
+
+name = choose_table()
+st.caption(
+    "Published ways to find out which tasks to train together, on the same tasks, data, training"
+    " loop and unit of cost. Which one finds the better groups here, and what did it cost?"
+)
+if name:
+    views(name)
