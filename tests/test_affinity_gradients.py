@@ -51,6 +51,24 @@ def one_weight(image_shape: tuple[int, int, int], n_tasks: int) -> nn.Module:
     return net
 
 
+class Fickle(nn.Module):
+    """Draws the more random numbers, the more of its shared weights are positive."""
+
+    def __init__(self, pixels: int, n_tasks: int) -> None:
+        super().__init__()
+        self.shared, self.heads = nn.Linear(pixels, 8), nn.Linear(8, n_tasks)
+
+    def forward(self, images: Tensor) -> Tensor:
+        draws = torch.rand(1 + int((self.shared.weight > 0).sum()))
+        logits: Tensor = self.heads(self.shared(images.flatten(1)) + draws[-1])
+        return logits
+
+
+@register("fickle")
+def fickle(image_shape: tuple[int, int, int], n_tasks: int) -> nn.Module:
+    return Fickle(math.prod(image_shape), n_tasks)
+
+
 @pytest.fixture(scope="session")
 def data(digits_data: TaskData) -> TaskData:
     """The first 330 training and 100 test images: many runs of it take no time."""
@@ -293,11 +311,15 @@ def test_tag_is_what_copies_of_the_whole_model_give(
     assert recorder.history["tag"] == pytest.approx(by_epoch, abs=1e-5)
 
 
-@pytest.mark.parametrize("update", ["optimiser", "gradient"])
+@pytest.mark.parametrize(
+    ("model", "update"),
+    [("tiny_cnn", "optimiser"), ("tiny_cnn", "gradient"), ("fickle", "optimiser")],
+)
 def test_the_training_is_the_same_to_the_last_bit_with_and_without_the_recorder(
-    update: str, data: TaskData
+    model: str, update: str, data: TaskData
 ) -> None:
-    spec = spec_of(augmentation="shift+flip", task_weights=(1, 2, 0.5, 0))
+    weights = (1, 2, 0.5, 0)
+    spec = spec_of(model=model, augmentation="shift+flip", task_weights=weights)
     recorder = AffinityRecorder(METHODS, every=2, update=update)
     assert_identical(train(spec, data), train(spec, data, callbacks=[recorder]))
     assert recorder.recorded_steps == 9 and np.isfinite(recorder.affinity["tag"]).all()

@@ -1,4 +1,4 @@
-"""What the design promises about speed, measured: `python -m tests.benchmarks.bench [a b c d e f]`.
+"""What the design promises about speed, measured: `python -m tests.benchmarks.bench [a b c …]`.
 
 Each benchmark compares two things in one run, in turn, and prints the ratio of their medians, so
 that other work on the machine meets both alike.
@@ -363,6 +363,58 @@ def bench_f(options: argparse.Namespace) -> None:
     measure_pages()
 
 
+# ------------------------------------------------------------------ (h): affinities while it trains
+
+
+def bench_h(options: argparse.Namespace) -> None:
+    from stg_core.affinity.gradients import AffinityRecorder
+    from stg_core.callbacks import Callback
+    from stg_core.spec import TrainingSpec
+    from stg_core.tasks import GROUPS
+    from stg_core.training import train
+
+    class Clock(Callback):
+        def __init__(self) -> None:
+            self.ends = [0.0]
+
+        def on_batch_end(self, training: Any) -> None:
+            self.ends.append(time.perf_counter())
+
+    spec = TrainingSpec(
+        GROUPS["g1"], model="small_cnn", epochs=1, batch_size=128, recorded_epochs=()
+    )
+    n_tasks, warm = len(spec.tasks), 4
+    data = _synthetic(128 * (8 * options.repetitions + warm))
+    for method, passes in (("tag", 3), ("etap", 2)):
+        clock = Clock()
+        train(spec, data, callbacks=[AffinityRecorder([method], every=2), clock])
+        steps = np.diff(clock.ends)[warm:].tolist()  # an ordinary one, a recorded one, and so on
+        ordinary, recorded = steps[::2], steps[1::2]
+        ratio = statistics.median(recorded) / statistics.median(ordinary)
+        counted = (1 + passes * n_tasks) / 3
+        told(
+            "h",
+            f"a step with {method} of {n_tasks} tasks, over {counted:.2f} ordinary ones, small_cnn",
+            ratio / counted,
+            1.15,
+            f"{ratio:.2f} ordinary ones: recorded {spread(recorded)}, ordinary {spread(ordinary)}",
+        )
+
+    def whole(callbacks: Sequence[Callback]) -> float:
+        return sum(train(spec, data, callbacks=callbacks).metrics["seconds"])
+
+    data = _synthetic(128 * 40)
+    pairs = [(whole([AffinityRecorder(["tag"])]), whole([])) for _ in range(options.repetitions)]
+    ours, theirs = zip(*pairs, strict=True)
+    told(
+        "h",
+        "a training with tag at every 10th step over an ordinary one, 10 tasks, small_cnn",
+        statistics.median(ours) / statistics.median(theirs),
+        2.1,
+        f"with tag {spread(ours)}, ordinary {spread(theirs)}",
+    )
+
+
 BENCHMARKS: dict[str, Callable[[argparse.Namespace], None]] = {
     "a": bench_a,
     "b": bench_b,
@@ -370,12 +422,13 @@ BENCHMARKS: dict[str, Callable[[argparse.Namespace], None]] = {
     "d": bench_d,
     "e": bench_e,
     "f": bench_f,
+    "h": bench_h,
 }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.bench", description=__doc__)
-    parser.add_argument("which", nargs="*", help="of a, b, c, d, e, f; all without any")
+    parser.add_argument("which", nargs="*", help=f"of {', '.join(BENCHMARKS)}; all without any")
     parser.add_argument("--model", default="resnet18", help="backbone of a, b and c")
     parser.add_argument("--points", type=int, default=5_120, help="training images of a and b")
     parser.add_argument("--map-points", type=int, default=50_000, help="training images of d")
