@@ -166,6 +166,14 @@ def test_half_sized_models_count_half() -> None:
     assert select_groups(masks, values, costs, 1.5, maximise=False).groups == (0, 1, 2)
 
 
+@pytest.mark.parametrize("cost", [0.1, 0.3, 1 / 3, 0.7, 1.1])
+def test_costs_that_add_up_to_the_budget_are_within_it(cost: float) -> None:
+    for n_tasks in range(1, 13):
+        alone, budget = np.eye(n_tasks, dtype=bool), round(n_tasks * cost, 12)
+        found = select_groups(alone, alone * 1.0, np.full(n_tasks, cost), budget, maximise=True)
+        assert len(found.groups) == n_tasks
+
+
 @pytest.mark.parametrize("kind", ["gains", "affinities", "zeros and ones", "all equal", "by size"])
 def test_all_511_groups_of_nine_tasks_are_searched_exactly(kind: str) -> None:
     masks = all_groups(9)
