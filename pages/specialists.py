@@ -204,7 +204,8 @@ def described(plan: Plan, spec: TrainingSpec, job: Job | None) -> dict[str, Any]
         here = state.shared().store.holds(spec.key)
         state_now, share, f1, left = ("here" if here else "–"), float(here), None, None
     else:
-        state_now, share, left = job.state, job.fraction, job.seconds_left
+        before = f", {job.place} before it" if job.state == "queued" and job.place else ""
+        state_now, share, left = f"{job.state}{before}", job.fraction, job.seconds_left
         f1 = job.metrics["mean_f1"][-1] if job.metrics["mean_f1"] else None
     running = state_now == "running" and left is not None
     return {

@@ -441,7 +441,8 @@ def _variant(plan: Plan, found: Mapping[str, Sequence[Evaluation]]) -> dict[str,
 
     schemes: per scheme the final scores, each a mean over tasks and seeds with its 95 % bootstrap
     interval over test images, and the mean F1 per epoch; to_mtl: per scheme and task, the
-    difference of F1 to MTL; differences: of the mean F1, of each two schemes.
+    difference of F1 to MTL; differences: of the mean F1, of each two schemes. Under "seeds", each
+    has what it is of every seed alone.
     """
     resampled = {
         scheme: np.mean([one.resampled["f1"] for one in seeds], axis=0)
@@ -466,6 +467,7 @@ def _variant(plan: Plan, found: Mapping[str, Sequence[Evaluation]]) -> dict[str,
         scheme: {
             "mean": (final[scheme] - final["mtl"]).mean(axis=0),
             "ci": _interval(resampled[scheme] - resampled["mtl"]),
+            "seeds": final[scheme] - final["mtl"],
         }
         for scheme in plan.schemes
         if "mtl" in plan.schemes and scheme != "mtl"
@@ -485,10 +487,10 @@ def _scheme_scores(seeds: Sequence[Evaluation]) -> dict[str, Any]:
         drawn = np.mean([one.resampled[name] for one in seeds], axis=0)
         answer[title] = float(_mean_over_tasks(final.mean(axis=0)))
         answer["ci" if name == "f1" else f"{title}_ci"] = _interval(_mean_over_tasks(drawn))
+        answer["seeds" if name == "f1" else f"{title}_seeds"] = _mean_over_tasks(final)
         if name == "f1":
             answer["per_task_f1"] = final.mean(axis=0)
             answer["per_task_ci"] = _interval(drawn)
-            answer["seeds"] = final.mean(axis=1)
     for split in SPLITS:
         each = np.stack([one.scores[split]["f1"].mean(axis=1) for one in seeds])
         deviation = np.mean([one.deviation[split] for one in seeds], axis=0)

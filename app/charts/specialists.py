@@ -222,6 +222,13 @@ def differences_to_mtl(
             "colour": [cluster_colour(colours[labels[t]], dark) for t in order],
         }
     )
+    each = pd.DataFrame(
+        [
+            {"task": report["tasks"][t], "difference": differences[t], "seed": seed}
+            for seed, differences in zip(report["seeds"], found["seeds"], strict=True)
+            for t in order
+        ]
+    )
     gain, lose, _ = gains_and_losses(found)
     best, worst = rows.iloc[0], rows.iloc[-1]
     return Picture(
@@ -230,7 +237,7 @@ def differences_to_mtl(
         f"Bars: F1 of {SCHEMES[scheme]} minus that of MTL for {len(rows)} tasks. {gain} gain for"
         f" certain, {lose} lose; from {best.task} {signed(best.difference)} to {worst.task}"
         f" {signed(worst.difference)}.",
-        {"rows": rows},
+        {"rows": rows, "seeds": each if len(report["seeds"]) > 1 else each[:0]},
     )
 
 
@@ -274,8 +281,21 @@ def _differences_to_mtl(dark: bool) -> Spec:
     numbers = base.mark_text(align="left", dx=5, fontSize=10.5, color=ink).encode(
         x=alt.X("high:Q"), text="cluster:Q"
     )
+    each = (
+        alt.Chart(alt.NamedData("seeds"))
+        .mark_tick(color=ink, thickness=2, height=alt.RelativeBandSize(0.55))
+        .encode(
+            x=alt.X("difference:Q"),
+            y=alt.Y("task:N", sort=None),
+            tooltip=[
+                alt.Tooltip("task:N", title="Task"),
+                alt.Tooltip("seed:Q", title="Seed"),
+                alt.Tooltip("difference:Q", title="F1 minus that of MTL", format="+.4f"),
+            ],
+        )
+    )
     zero = alt.Chart(alt.NamedData("rows")).mark_rule(color=ink).encode(x=alt.datum(0))
-    chart = alt.layer(bars, reach, numbers, zero, title="F1 minus that of MTL")
+    chart = alt.layer(bars, reach, each, numbers, zero, title="F1 minus that of MTL")
     return finished(chart.properties(height=alt.Step(ROW_HEIGHT)))
 
 
