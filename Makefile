@@ -15,7 +15,7 @@ test: $(VENV)/.installed-test ## Run all checks and tests
 	$(PYTHON) -m ruff check
 	$(PYTHON) -m ruff format --check
 	$(PYTHON) -m mypy
-	$(PYTHON) -m pytest
+	$(PYTHON) -m pytest -n auto --dist loadfile
 
 bench: $(VENV)/.installed-test ## Measure what the design promises; takes about ten minutes
 	sh tests/install_browser.sh $(PYTHON)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import state, widgets
+from app import widgets
 from app.charts import methods as charts
 from app.charts.specialists import interval
 from app.live_slider import live_slider
@@ -42,7 +42,18 @@ def table_of(name: str) -> GroupTable:
     return bundled_table(name)
 
 
-@st.cache_data(show_spinner=False)
+def choose_budget(table: GroupTable) -> int:
+    n_tasks = len(table.tasks)
+    return live_slider(
+        "Budget",
+        range(1, n_tasks + 1),
+        min(USUAL_BUDGET, n_tasks),
+        key="budget",
+        help="How many models may serve the tasks in the end.",
+    )
+
+
+@st.cache_data(show_spinner="Comparing the methods")
 def judged_by(name: str, budget: int) -> list[Judged]:
     from stg_core.affinity.methods import available, choose, judge
 
@@ -59,7 +70,9 @@ def titles() -> dict[str, str]:
 # -------------------------------------------------------------------------------------- the views
 
 
-def groups(table: GroupTable, judged: list[Judged], name: str) -> None:
+def groups(name: str) -> None:
+    table = table_of(name)
+    judged = judged_by(name, choose_budget(table))
     st.caption(
         "Each task has the number of the group whose model serves it; a small number: it is also"
         " trained there, to help others."
@@ -67,9 +80,10 @@ def groups(table: GroupTable, judged: list[Judged], name: str) -> None:
     charts.groups(judged, titles(), table.tasks)
 
 
-def quality(table: GroupTable, judged: list[Judged], name: str) -> None:
+def quality(name: str) -> None:
     from stg_core.affinity.methods import pareto
 
+    judged = judged_by(name, choose_budget(table_of(name)))
     counted = (
         st.segmented_control(
             "Cost",
@@ -107,33 +121,34 @@ def row(one: Judged) -> dict[str, object]:
         "Cost": round(one.cost, 1),
         "Counted": round(one.counted, 1),
         "Within budget": one.within_budget,
-        "Pearson": one.pearson,
-        "R²": one.r2,
+        "Pearson": None if one.pearson is None else round(one.pearson, 2),
+        "R²": None if one.r2 is None else round(one.r2, 2),
         "Groups": " | ".join(", ".join(group) for group in one.groups),
     }
 
 
-def affinities(table: GroupTable, judged: list[Judged], name: str) -> None:
+def affinities(name: str) -> None:
     from stg_core.affinity.methods import MATRICES, matrices, rank_correlations
 
+    table = table_of(name)
     found = matrices(table)
     names = {**MATRICES, "gains": "True gains of pairs"}
     st.caption(
         "Blue helps, orange harms, in standard deviations of each matrix: training on the task of a"
         " row, for the task of a column."
     )
-    columns = st.columns(3, gap="medium")
-    for place, (kind, matrix) in enumerate(found.items()):
-        with columns[place % 3]:
+    places = [column for _ in range(2) for column in st.columns(3, gap="medium")]
+    for (kind, matrix), place in zip(found.items(), places, strict=False):
+        with place:
             charts.affinity(matrix, table.tasks, names[kind], key=f"affinity {kind}")
-    with columns[len(found) % 3]:
-        charts.correlations(rank_correlations(found), [names[kind] for kind in found])
+    charts.correlations(rank_correlations(found), [names[kind] for kind in found])
 
 
-def predictions(table: GroupTable, judged: list[Judged], name: str) -> None:
+def predictions(name: str) -> None:
     from stg_core.affinity.methods import choose
 
-    speaking = [one for one in judged if one.pearson is not None]
+    table = table_of(name)
+    speaking = [one for one in judged_by(name, USUAL_BUDGET) if one.pearson is not None]
     if not speaking:
         st.info("No method of this table says anything of groups that it did not train.")
         return
@@ -158,10 +173,12 @@ def predictions(table: GroupTable, judged: list[Judged], name: str) -> None:
     charts.predictions(table, choice.values, choice.searched, titles()[method], unit)
 
 
-def scalability(table: GroupTable, judged: list[Judged], name: str) -> None:
+def scalability(name: str) -> None:
     from stg_core.affinity.methods import METHODS, counted_trainings
 
-    budget = int(state.kept("budget") or USUAL_BUDGET)
+    table = table_of(name)
+    budget = choose_budget(table)
+    judged = judged_by(name, budget)
     counted = {
         method.title: [counted_trainings(m, n, budget) for n in charts.SIZES]
         for m, method in METHODS.items()
@@ -198,7 +215,7 @@ def rounded(value: float) -> str:
     return f"{value:,.1f}" if value < 1e6 else f"10^{np.log10(value):.0f}"
 
 
-def explained(table: GroupTable, judged: list[Judged], name: str) -> None:
+def explained(name: str) -> None:
     from stg_core.affinity.methods import METHODS
 
     for method in METHODS.values():
@@ -224,16 +241,7 @@ VIEWS = {
 def compare(name: str, view: str) -> None:
     """In a fragment: the slider moves these pictures, and nothing else runs again."""
     with widgets.user_errors():
-        table = table_of(name)
-        n_tasks = len(table.tasks)
-        budget = live_slider(
-            "Budget",
-            range(1, n_tasks + 1),
-            min(USUAL_BUDGET, n_tasks),
-            key="budget",
-            help="How many models may serve the tasks in the end.",
-        )
-        VIEWS[view](table, judged_by(name, budget), name)
+        VIEWS[view](name)
 
 
 @st.fragment

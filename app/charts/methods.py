@@ -174,15 +174,15 @@ def affinity(matrix: Floats, tasks: Sequence[str], title: str, key: str) -> None
             {
                 "source": source,
                 "target": target,
-                "value": matrix[s, t],
-                "level": np.clip((matrix[s, t] - mean) / spread, -2.5, 2.5),
+                # the diagonal says nothing; without it the tasks would be in another order
+                "value": None if s == t else matrix[s, t],
+                "level": None if s == t else np.clip((matrix[s, t] - mean) / spread, -2.5, 2.5),
             }
             for s, source in enumerate(tasks)
             for t, target in enumerate(tasks)
-            if s != t
         ]
     )
-    best = rows.sort_values("value").iloc[-1]
+    best = rows.sort_values("value", na_position="first").iloc[-1]
     draw(
         _affinity(title, len(tasks), dark()),
         f"Heatmap: {title} of {len(tasks)} tasks; the most helpful is {best.source} for"
@@ -200,11 +200,15 @@ def _affinity(title: str, n_tasks: int, dark: bool) -> Spec:
         .encode(
             x=alt.X("target:N", title="for", sort=None, axis=TASK_AXIS),
             y=alt.Y("source:N", title="training on", sort=None, axis=NAMES_AXIS),
-            color=alt.Color(
-                "level:Q",
-                title=None,
-                scale=alt.Scale(scheme="blueorange", domain=[2.5, -2.5]),
-                legend=None,
+            color=alt.condition(
+                "isValid(datum.value)",
+                alt.Color(
+                    "level:Q",
+                    title=None,
+                    scale=alt.Scale(scheme="blueorange", domain=[2.5, -2.5]),
+                    legend=None,
+                ),
+                alt.value("transparent"),
             ),
             tooltip=[
                 alt.Tooltip("source:N", title="Training on"),
@@ -251,7 +255,10 @@ def _correlations(count: int, dark: bool) -> Spec:
             "value:Q", legend=None, scale=alt.Scale(scheme="blueorange", domain=[1, -1])
         )
     )
-    numbers = base.mark_text(color="#10151B", fontSize=13).encode(text="text:N")
+    numbers = base.mark_text(fontSize=13).encode(
+        text="text:N",
+        color=alt.condition("abs(datum.value) > 0.6", alt.value("#FFFFFF"), alt.value("#10151B")),
+    )
     chart = alt.layer(cells, numbers, title="Rank correlation")
     return finished(chart.properties(height=40 * count + 80))
 

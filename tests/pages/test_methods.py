@@ -1,0 +1,87 @@
+"""The Methods page, on the tables that come with the project."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stg_core import store as store_module
+from stg_core.affinity.methods import METHODS, available, choose, judge
+from stg_core.affinity.table import bundled_table, bundled_tables, table_path
+from tests.pages.conftest import OpenApp, StandInEngine, move, slider, texts, titles
+
+VIEWS = {
+    "Groups": {"Groups that each method chooses"},
+    "Quality and cost": {"Quality and cost"},
+    "Affinities": {"TAG", "Gradient cosine", "ETAP's score", "Data-map similarity"}
+    | {"True gains of pairs", "Rank correlation"},
+    "Predictions": {"Said and true"},
+    "Scalability": {"What more tasks cost"},
+}
+
+
+def scores(app: Any) -> Any:
+    return next(f.value for f in app.dataframe if "Gain" in f.value).set_index("Method")
+
+
+@pytest.mark.parametrize("table", sorted(bundled_tables()))
+@pytest.mark.parametrize("view", VIEWS)
+def test_everything_is_there_without_training_anything(
+    open_app: OpenApp, table: str, view: str, engine: type[StandInEngine]
+) -> None:
+    app = open_app("methods", bundles=True, table=table, methods_show=view)
+    assert not app.exception and not app.error
+    assert titles(app) == VIEWS[view]
+    assert engine.submitted == []
+
+
+@pytest.mark.parametrize("budget", [2, 4])
+def test_the_budget_chooses_other_groups(open_app: OpenApp, budget: int) -> None:
+    app = open_app("methods", bundles=True, methods_show="Quality and cost", table="digits-8")
+    assert slider(app, "Budget").value == "3"
+    app = move(app, "budget", str(budget))
+    table = bundled_table("digits-8")
+    for method in available(table):
+        found = judge(table, choose(table, method, budget), budget)
+        row = scores(app).loc[METHODS[method].title]
+        assert row["Groups"] == " | ".join(", ".join(group) for group in found.groups)
+        assert row["Counted"] == round(found.counted, 1)
+
+
+def test_cost_is_measured_or_counted(open_app: OpenApp) -> None:
+    for cost in ("measured", "counted"):
+        app = open_app("methods", bundles=True, methods_show="Quality and cost", cost=cost)
+        assert not app.exception and "Pareto front" in texts(app)
+
+
+def test_predictions_name_how_well_they_hold(open_app: OpenApp) -> None:
+    app = open_app("methods", bundles=True, methods_show="Predictions")
+    for title in ("HOA", "ETAP", "MTG-Net"):
+        app.selectbox(key="predicting").select(title).run()
+        assert not app.exception and f"{title}, on groups that it did not train: Pearson" in texts(
+            app
+        )
+        assert "R²" in texts(app)
+
+
+def test_every_method_is_explained_with_its_source(open_app: OpenApp) -> None:
+    app = open_app("methods", bundles=True, methods_show="How they work")
+    for method in METHODS.values():
+        assert method.title in texts(app) and method.source in texts(app)
+
+
+def test_a_project_without_tables_says_what_to_do(open_app: OpenApp) -> None:
+    app = open_app("methods")
+    assert not app.exception and "Restore assets/bundles" in app.info[0].value
+
+
+def test_a_damaged_table_says_what_to_do(
+    open_app: OpenApp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_module, "BUNDLES", tmp_path / "no-bundles")
+    table_path("broken").parent.mkdir(parents=True)
+    table_path("broken").write_bytes(b"half a file")
+    app = open_app("methods")
+    assert not app.exception and "broken.npz is damaged" in app.error[0].value
