@@ -45,6 +45,8 @@ class AffinityRecorder(Callback):
     a single task, a training of fewer than `every` steps, and a model whose heads are not known
     (see `head_parameters`).
 
+    Where the training computes in bf16, so does the lookahead, which rounds small updates: on the
+    digits "tag" correlates 0.8 to 0.99 with itself in single precision, "etap" 0.999 with that.
     "cosine" holds the gradients of all T tasks, 4·T·|θ| bytes, "etap" twice as much, and "tag"
     alone one gradient only.
     """
