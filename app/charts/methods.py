@@ -196,12 +196,12 @@ def affinity(matrix: Floats, tasks: Sequence[str], title: str, key: str) -> None
 def _affinity(title: str, n_tasks: int, dark: bool) -> Spec:
     return finished(
         alt.Chart(alt.NamedData("rows"), title=title)
-        .mark_rect()
+        .mark_rect(invalid="show")
         .encode(
             x=alt.X("target:N", title="for", sort=None, axis=TASK_AXIS),
             y=alt.Y("source:N", title="training on", sort=None, axis=NAMES_AXIS),
             color=alt.condition(
-                "isValid(datum.value)",
+                "datum.source !== datum.target",
                 alt.Color(
                     "level:Q",
                     title=None,
