@@ -141,7 +141,18 @@ def affinities(name: str) -> None:
     for (kind, matrix), place in zip(found.items(), places, strict=False):
         with place:
             charts.affinity(matrix, table.tasks, names[kind], key=f"affinity {kind}")
-    charts.correlations(rank_correlations(found), [names[kind] for kind in found])
+    by_target = st.segmented_control(
+        "Correlated",
+        ["all pairs", "sources of each target"],
+        default="all pairs",
+        required=True,
+        key="correlated",
+        bind="query-params",
+        help="All entries of two matrices; or with the mean of each column taken off first, since"
+        " TAG differs much more from target to target than among the sources of one.",
+    )
+    correlations = rank_correlations(found, by_target == "sources of each target")
+    charts.correlations(correlations, [names[kind] for kind in found])
 
 
 def predictions(name: str) -> None:

@@ -193,8 +193,18 @@ def test_affinities_are_compared_with_what_pairs_truly_gain(table: GroupTable) -
     assert list(found) == ["tag", "cosine", "etap", "datamaps", "gains"]
     pair = table.row([0, 1])
     assert found["gains"][0, 1] == table.gains[pair, 1]
-    correlations = rank_correlations(found)
-    assert np.allclose(np.diag(correlations), 1) and np.allclose(correlations, correlations.T)
+    for by_target in (False, True):
+        correlations = rank_correlations(found, by_target)
+        assert np.allclose(np.diag(correlations), 1) and np.allclose(correlations, correlations.T)
+
+
+def test_a_shift_of_a_target_changes_nothing_among_its_sources() -> None:
+    rng = np.random.default_rng(0)
+    one = rng.normal(size=(4, 4))
+    other = one + np.array([0, 5, -9, 3])
+    np.fill_diagonal(other, 100)
+    assert rank_correlations({"one": one, "other": other}, by_target=True)[0, 1] > 0.999
+    assert rank_correlations({"one": one, "other": other})[0, 1] < 0.9
 
 
 def test_predictions_are_judged_on_groups_that_were_not_trained(table: GroupTable) -> None:

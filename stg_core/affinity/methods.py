@@ -411,11 +411,20 @@ def matrices(table: GroupTable) -> dict[str, Floats]:
     return {name: found[name] for name in MATRICES if name in found} | {"gains": gains}
 
 
-def rank_correlations(affinities: Mapping[str, Floats]) -> Floats:
-    """Spearman's correlation of each two matrices, (m, m), off their diagonals; NaN if constant."""
+def rank_correlations(affinities: Mapping[str, Floats], by_target: bool = False) -> Floats:
+    """Spearman's correlation of each two matrices, (m, m), off their diagonals; NaN if constant.
+
+    by_target: takes the mean of each target off first. TAG's values differ much more from target to
+    target than among the sources of one, which is what groups are chosen by.
+    """
     from scipy.stats import spearmanr
 
-    off = [matrix[~np.eye(len(matrix), dtype=np.bool_)] for matrix in affinities.values()]
+    off = []
+    for matrix in affinities.values():
+        others = ~np.eye(len(matrix), dtype=np.bool_)
+        if by_target:
+            matrix = matrix - np.where(others, matrix, 0).sum(axis=0) / (len(matrix) - 1)
+        off.append(matrix[others])
     answer = np.full((len(off), len(off)), np.nan)
     for i, a in enumerate(off):
         for j, b in enumerate(off):
