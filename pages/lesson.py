@@ -187,6 +187,10 @@ def specialists() -> None:
     )
     weights = grouping.memberships[:, cluster - 1]
     charts.loss_weights(grouping.tasks, weights, cluster, colours[cluster - 1])
+    if not state.presenting():
+        st.page_link(
+            state.SPECIALISTS, label="Did it pay? What we found", icon=":material/groups:"
+        )
 
 
 STEPS: tuple[Callable[[], None], ...] = (
