@@ -26,6 +26,11 @@ def dask_setup(server: Any) -> None:
 def end_with_parent() -> None:
     """Called in a process that has the `environment` of its parent."""
     os.nice(10) if hasattr(os, "nice") else None  # the page stays quick meanwhile
+    watch_parent()
+
+
+def watch_parent() -> None:
+    """As `end_with_parent`, at the priority that this process has."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

@@ -129,7 +129,7 @@ def train_all(
     UserError when all have ended and some could not be trained, or the scheduler does not answer.
     """
     missing = [spec for spec in specs if store.get(spec) is None]
-    if os.environ.get("STG_SCHEDULER"):
+    if missing and os.environ.get("STG_SCHEDULER"):
         _train_on_cluster(store, missing, tell)
     else:
         for spec in missing:
@@ -478,9 +478,12 @@ class Engine:
     # ------------------------------------------------------- what travels, if disks are not shared
 
     def _hand_over(self, key: str, address: str, theirs: int) -> None:
-        if self._client is not None:
-            with contextlib.suppress(OSError):  # that worker has left
-                courier.hand_over(self._client, self.store, key, address, theirs, self._name)
+        if self._client is None:
+            return
+        try:
+            courier.hand_over(self._client, self.store, key, address, theirs, self._name)
+        except Exception as error:
+            logger.warning("A checkpoint was not handed over (%r); the worker has its own.", error)
 
     def _bring_checkpoint(self, key: str) -> None:
         with self._state:
@@ -490,13 +493,17 @@ class Engine:
             if self._known.get(key, ("",))[0] != address:
                 self._known[key] = address, {}
             known = self._known[key][1]
-        courier.fetch_checkpoint(client, self.store, key, address, self._name, known)
+        try:
+            courier.fetch_checkpoint(client, self.store, key, address, self._name, known)
+        except Exception as error:
+            if key in self._futures:  # else it has just ended, and its work folder is gone
+                logger.warning("A checkpoint did not arrive (%r); the next one may.", error)
 
     def _bring_result(self, key: str) -> None:
         job, client = self._jobs[key], self._client
         if client is None or not job.active:
             return
-        job.message = "Bringing the result here."
+        job.message, job.seconds_left = "Bringing the result here.", None
         try:
             courier.fetch_result(client, self.store, key)
             self._finish(key)
@@ -526,8 +533,8 @@ class Engine:
             act = self._errands.get()
             try:
                 act()
-            except Exception as error:
-                logger.warning("A checkpoint did not arrive (%r); the next one may.", error)
+            except Exception:
+                logger.exception("What a training left could not be brought here.")
 
     # -------------------------------------------------------------------------------- what is kept
 
@@ -696,6 +703,7 @@ class Engine:
 def _speed_question(spec: TrainingSpec) -> str:
     """What the speed of a training depends on, as a key of the cache."""
     parts = [spec.model, spec.group.dataset, len(spec.tasks), spec.batch_size, spec.augmentation]
+    parts += [spec.training_images] * bool(spec.training_images)
     return ":".join(["speed", *map(str, parts), *(["separate"] * spec.single_task_models)])
 
 

@@ -35,7 +35,7 @@ class Worker:
 
     def __init__(self, scheduler: str, home: Path) -> None:
         self.store = Store(home)
-        words = "--nthreads 1 --nworkers 1 --nanny --preload-nanny stg_core.guard"
+        words = "--nthreads 1 --nworkers 1 --nanny --preload-nanny tests.preload"
         words += f" --resources device=1 --memory-limit 0 --local-directory {home}"
         self.nanny = spawn("dask_worker", scheduler, *words.split(), home=home)
 
@@ -62,7 +62,7 @@ class Cluster:
     def __init__(self, folder: Path, n_workers: int) -> None:
         self.folder = folder
         file = folder / "scheduler.json"
-        options = f"--port 0 --preload stg_core.guard --scheduler-file {file}"
+        options = f"--port 0 --preload tests.preload --scheduler-file {file}"
         self.scheduler = spawn("dask_scheduler", *options.split(), home=folder)
         wait_for(file.exists, "the scheduler did not start")
         self.address = str(json.loads(file.read_text())["address"])
@@ -159,9 +159,9 @@ def digits(seed: int, epochs: int = 4, **settings: Any) -> TrainingSpec:
     return TrainingSpec(GROUPS["digits"], epochs=epochs, seed=seed, **settings)
 
 
-def slow(seed: int, epochs: int = 12) -> TrainingSpec:
+def slow(seed: int, epochs: int = 8) -> TrainingSpec:
     """Small batches, so that an epoch takes long enough to be interrupted."""
-    return digits(seed, epochs, batch_size=16, recorded_epochs=(2, 6, epochs))
+    return digits(seed, epochs, batch_size=24, recorded_epochs=(2, epochs))
 
 
 def assert_same_numbers(a: Store, b: Store, specs: Sequence[TrainingSpec]) -> None:
@@ -210,9 +210,9 @@ def interrupted(
 ) -> tuple[int, list[int]]:
     """Interrupts a training half-way; the epochs that had come home, and those told afterwards."""
     folder = engine.store.work_folder(key)
-    wait_for(lambda: 4 <= epochs_in(folder) == job_of(engine, key).epoch, "no checkpoint came home")
+    wait_for(lambda: 3 <= epochs_in(folder) == job_of(engine, key).epoch, "no checkpoint came home")
     at_home = epochs_in(folder)
-    assert job_of(engine, key).epoch < 9, "the training is not half-way any more"
+    assert job_of(engine, key).epoch < 7, "the training is not half-way any more"
     interrupt(cluster.worker_that_trains(key))
     told: list[int] = []
 
@@ -273,7 +273,7 @@ def test_a_plan_of_one_user_lets_the_single_training_of_another_go_first(
     monkeypatch.setenv("STG_SCHEDULER", cluster.address)
     try:
         one, other = engines("one"), engines("other")
-        plan = [slow(seed=10, epochs=6), *(digits(seed) for seed in range(11, 15))]
+        plan = [slow(seed=10, epochs=4), *(digits(seed) for seed in range(11, 14))]
         for spec in plan:
             one.submit(spec)
         wait_for(lambda: job_of(one, plan[0].key).state == "running", "nothing began")
@@ -295,7 +295,7 @@ def test_a_worker_that_joins_late_takes_trainings_that_wait(
     cluster = Cluster(tmp_path / "cluster", n_workers=1)
     monkeypatch.setenv("STG_SCHEDULER", cluster.address)
     try:
-        engine, plan = engines("app"), [slow(seed, epochs=6) for seed in range(70, 74)]
+        engine, plan = engines("app"), [slow(seed, epochs=4) for seed in range(70, 74)]
         for spec in plan:
             engine.submit(spec)
         wait_for(lambda: job_of(engine, plan[0].key).state == "running", "nothing began")

@@ -363,6 +363,22 @@ def bench_f(options: argparse.Namespace) -> None:
     measure_pages()
 
 
+# -------------------------------------------------------------------------------- (g): the engine
+
+
+def bench_g(options: argparse.Namespace) -> None:
+    from tests.benchmarks.plan import K, plan_and_bare_loops
+
+    ours, theirs = plan_and_bare_loops(options.points, max(2, options.repetitions // 2))
+    told(
+        "g",
+        f"a plan of {K} specialists over {K} bare training loops, small_cnn",
+        statistics.median(ours) / statistics.median(theirs),
+        1.05,
+        f"plan {spread(ours)}, bare {spread(theirs)}; shortest {min(ours) / min(theirs):.3f}",
+    )
+
+
 # ------------------------------------------------------------------ (h): affinities while it trains
 
 
@@ -422,6 +438,7 @@ BENCHMARKS: dict[str, Callable[[argparse.Namespace], None]] = {
     "d": bench_d,
     "e": bench_e,
     "f": bench_f,
+    "g": bench_g,
     "h": bench_h,
 }
 
@@ -430,7 +447,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.bench", description=__doc__)
     parser.add_argument("which", nargs="*", help=f"of {', '.join(BENCHMARKS)}; all without any")
     parser.add_argument("--model", default="resnet18", help="backbone of a, b and c")
-    parser.add_argument("--points", type=int, default=5_120, help="training images of a and b")
+    parser.add_argument("--points", type=int, default=5_120, help="training images of a, b and g")
     parser.add_argument("--map-points", type=int, default=50_000, help="training images of d")
     parser.add_argument("--repetitions", type=int, default=5, help="after one to warm up")
     options = parser.parse_args()
