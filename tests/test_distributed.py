@@ -159,7 +159,7 @@ def digits(seed: int, epochs: int = 4, **settings: Any) -> TrainingSpec:
     return TrainingSpec(GROUPS["digits"], epochs=epochs, seed=seed, **settings)
 
 
-def slow(seed: int, epochs: int = 8) -> TrainingSpec:
+def slow(seed: int, epochs: int = 12) -> TrainingSpec:
     """Small batches, so that an epoch takes long enough to be interrupted."""
     return digits(seed, epochs, batch_size=24, recorded_epochs=(2, epochs))
 
@@ -210,9 +210,9 @@ def interrupted(
 ) -> tuple[int, list[int]]:
     """Interrupts a training half-way; the epochs that had come home, and those told afterwards."""
     folder = engine.store.work_folder(key)
-    wait_for(lambda: 3 <= epochs_in(folder) == job_of(engine, key).epoch, "no checkpoint came home")
+    wait_for(lambda: 4 <= epochs_in(folder) == job_of(engine, key).epoch, "no checkpoint came home")
     at_home = epochs_in(folder)
-    assert job_of(engine, key).epoch < 7, "the training is not half-way any more"
+    assert job_of(engine, key).epoch < 9, "the training is not half-way any more"
     interrupt(cluster.worker_that_trains(key))
     told: list[int] = []
 
