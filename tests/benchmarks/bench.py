@@ -431,6 +431,30 @@ def bench_h(options: argparse.Namespace) -> None:
     )
 
 
+# ----------------------------------------------------------------------------------- (i): judging
+
+
+def bench_i(options: argparse.Namespace) -> None:
+    from tests.benchmarks.judgement import seconds_of_digits_plan, seconds_of_evaluations
+
+    taken = seconds_of_evaluations(options.repetitions)
+    told(
+        "i",
+        "seconds of evaluating 20 specialists × 100 tasks × 10,000 images, all epochs, over 1 s",
+        statistics.median(taken),
+        1,
+        spread(taken),
+    )
+    plan, alone = seconds_of_digits_plan()
+    told(
+        "i",
+        "seconds of the plan of the digits, k = 3, from start to verdict, over 90 s",
+        plan / 90,
+        1,
+        f"{plan:.1f} s for 8 trainings and their judgement; one training alone took {alone:.1f} s",
+    )
+
+
 BENCHMARKS: dict[str, Callable[[argparse.Namespace], None]] = {
     "a": bench_a,
     "b": bench_b,
@@ -440,6 +464,7 @@ BENCHMARKS: dict[str, Callable[[argparse.Namespace], None]] = {
     "f": bench_f,
     "g": bench_g,
     "h": bench_h,
+    "i": bench_i,
 }
 
 
