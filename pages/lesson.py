@@ -188,9 +188,7 @@ def specialists() -> None:
     weights = grouping.memberships[:, cluster - 1]
     charts.loss_weights(grouping.tasks, weights, cluster, colours[cluster - 1])
     if not state.presenting():
-        st.page_link(
-            state.SPECIALISTS, label="Did it pay? What we found", icon=":material/groups:"
-        )
+        st.page_link(state.SPECIALISTS, label="Did it pay? What we found", icon=":material/groups:")
 
 
 STEPS: tuple[Callable[[], None], ...] = (

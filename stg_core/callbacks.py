@@ -25,13 +25,15 @@ class Callback:
 
     def on_losses(
         self, training: Training, images: Tensor, targets: Tensor, losses: Tensor
-    ) -> None:
+    ) -> bool:
         """Between forward and backward pass: the batch as the model saw it, and its task losses.
 
         images (B, C, H, W), normalised and augmented; targets (B, T), NaN where missing; losses
-        (T,), without task weights. Differentiate them with `retain_graph=True`, and leave model,
-        optimiser and random numbers as they were.
+        (T,), without task weights. Leave model, optimiser and random numbers as they were. True
+        says that every parameter has its gradient of the weighted loss already, and no backward
+        pass is made; before False, differentiate with `retain_graph=True` only.
         """
+        return False
 
     def on_batch_end(self, training: Training) -> None:
         """After every optimiser step."""

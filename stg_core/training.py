@@ -212,11 +212,11 @@ class _Run:
             logits = training.model(images)
         logits = logits.float()
         losses = task_losses(logits, targets, training.pos_weight)
-        for callback in self.callbacks:
-            callback.on_losses(training, images, targets, losses)
         loss = losses @ self.task_weights
         training.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        differentiated = [c.on_losses(training, images, targets, losses) for c in self.callbacks]
+        if not any(differentiated):
+            loss.backward()  # type: ignore[no-untyped-call]
         training.optimizer.step()
         if training.recorder:
             training.recorder.update(indices, confidence(logits, targets))

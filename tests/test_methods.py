@@ -171,10 +171,10 @@ def test_trainings_for_ten_tasks_by_hand() -> None:
         "alone": 10,
         "random": 3,
         "stg": 4,
-        "tag": 2 + 3,
-        "cosine": 1 + 2 / 3 + 3,
+        "tag": 1 + 28 / 30 + 3,
+        "cosine": 1 + 18 / 30 + 3,
         "hoa": 45 + 10 + 3,
-        "etap": 1 + 2 / 3 + 10 + 10 + 3,
+        "etap": 1 + 18 / 30 + 10 + 10 + 3,
         "mtgnet": 45 + 10 + 1 + 3,
         "exhaustive": 1023,
     }

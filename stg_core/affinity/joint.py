@@ -31,7 +31,7 @@ Floats = NDArray[np.float64]
 METHODS = ("tag", "cosine", "etap")
 UPDATES = ("optimiser", "gradient")
 EVERY = 10
-FORMAT = 1  # of what is kept, and of the methods behind it
+FORMAT = 2  # of what is kept, and of the methods behind it
 
 
 @dataclass(frozen=True)
@@ -118,11 +118,11 @@ def checked_methods(methods: Sequence[str], every: int, update: str) -> tuple[st
 def counted_cost(methods: Sequence[str], n_tasks: int, share: float) -> float:
     """Ordinary trainings that a recorded one costs, with `share` of its steps recorded.
 
-    A recorded step adds one backward pass per task to an ordinary step and, for TAG, one forward
+    A recorded step has one forward pass, one backward pass per task and, for TAG, one more forward
     pass per task. A backward pass counts as two forward passes, so an ordinary step as three.
     """
     passes = 3 if "tag" in methods else 2
-    return 1 + share * n_tasks * passes / 3
+    return 1 - share + share * (1 + n_tasks * passes) / 3
 
 
 def datamap_similarity(space: TaskSpace) -> Floats:

@@ -65,14 +65,14 @@ METHODS: Mapping[str, Method] = {
         "Gradient cosine",
         "Tasks whose gradients point the same way during a joint training share a model.",
         "The CS baseline of Fifty et al. 2021",
-        "1 + 2n/3T + B",
+        "1 + (2n − 2)/3T + B",
     ),
     "tag": Method(
         "TAG",
         "During a joint training, the shared weights take a trial step for one task, and the losses"
         " of all others tell whether it helped them.",
         "Fifty et al. 2021",
-        "1 + n/T + B",
+        "1 + (3n − 2)/3T + B",
     ),
     "hoa": Method(
         "HOA",
@@ -86,7 +86,7 @@ METHODS: Mapping[str, Method] = {
         "An affinity from the gradients of one joint training is mapped to gains by a spline and a"
         " ridge regression, learned from a few trained groups.",
         "Ayman et al. 2026",
-        f"1 + 2n/3T + n + {ETAP_GROUPS} + B",
+        f"1 + (2n − 2)/3T + n + {ETAP_GROUPS} + B",
     ),
     "mtgnet": Method(
         "MTG-Net",
