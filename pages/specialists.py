@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from stg_core.specialists import Plan
 
 THIS_PLAN = "this plan"
+LOOK = 1.0  # seconds between two looks at a plan: drawing it takes from the trainings
 ROW, MOST_ROWS = 35, 10  # of the table of trainings: a row's height in pixels
 LONG_LIST = 25  # tasks
 
@@ -154,7 +155,7 @@ def run_plan(plan: Plan) -> None:
         st.rerun()
     if missing and jobs:
         seen = [job.key for job in active]
-        st.fragment(progress, run_every=widgets.POLL if active else None)(plan, seen)
+        st.fragment(progress, run_every=LOOK if active else None)(plan, seen)
 
 
 def progress(plan: Plan, seen: list[str]) -> None:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 BUNDLED_ANSWERS = BUNDLES / "derived.json"
 FORMAT = 1  # of the kept values, and of the methods behind them
+REPORT_FORMAT = 2  # of reports and verdicts
 AT_ONCE, LIMIT_SECONDS, REMEMBERED = 2, 900, 200
 BEFOREHAND = ("soft", "hard")  # methods whose quality is quick once stability is known
 
@@ -89,7 +90,7 @@ def report_question(store: Store, run: Run, space: TaskSpace, plan: Plan) -> Que
     )
     trainings = [(spec.key, store.get(spec)) for spec in plan.trainings]
     made = [[key, run and run.provenance.get("created")] for key, run in trainings]
-    digest = hashlib.sha256(json.dumps(made).encode()).hexdigest()[:16]
+    digest = hashlib.sha256(json.dumps([REPORT_FORMAT, made]).encode()).hexdigest()[:16]
     return Question(f"{asked.key} {digest}", asked.words)
 
 

@@ -55,6 +55,11 @@ class _Difference:
             return -1
         return 0
 
+    @property
+    def is_disputed(self) -> bool:
+        """Whether the interval says what a seed contradicts."""
+        return self.sign == 0 and not self.low <= 0 <= self.high
+
     def __str__(self) -> str:
         return f"{self.mean:+.4f}, 95 % interval {self.low:+.4f} to {self.high:+.4f}"
 
@@ -85,7 +90,7 @@ def _deciding_sentence(told: Mapping[tuple[str, str], _Difference], schemes: Seq
 
 
 def _why_not(d: _Difference) -> str:
-    if d.low <= 0 <= d.high:
+    if not d.is_disputed:
         return (
             f"the interval of the difference in mean F1 contains 0 ({d}); differences this small"
             " mean nothing."
@@ -102,9 +107,9 @@ def _against_the_rest(
     parts = []
     for sign, words in ((1, "are better than"), (-1, "are worse than"), (0, "")):
         names = [
-            f"{SCHEME_NAMES[other]} ({told['specialists', other]})"
+            f"{SCHEME_NAMES[other]} ({d}{', but the seeds disagree' * d.is_disputed})"
             for other in others
-            if told["specialists", other].sign == sign
+            if (d := told["specialists", other]).sign == sign
         ]
         if names:
             words = words or "cannot be told apart from"
@@ -117,7 +122,10 @@ def _of_plain_alone(d: _Difference) -> str:
         return f"The plain ensemble alone gains over MTL ({d})."
     if d.sign < 0:
         return f"The plain ensemble is even worse than MTL ({d})."
-    return f"The plain ensemble and MTL cannot be told apart ({d})."
+    return (
+        "The plain ensemble and MTL cannot be told apart"
+        f" ({d}{', but the seeds disagree' * d.is_disputed})."
+    )
 
 
 def _of_seeds(told: Mapping[tuple[str, str], _Difference], seeds: Sequence[int]) -> str:

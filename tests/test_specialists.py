@@ -679,6 +679,13 @@ def test_seeds_that_disagree_win_nothing_whatever_the_interval() -> None:
     assert "cannot be told" in text and "the seeds disagree" in text
 
 
+def test_seeds_that_disagree_are_named_in_every_comparison() -> None:
+    text = told(
+        ("specialists", "plain", *TIE), ("specialists", "random", *WIN), seeds=[0.05, -0.01]
+    )
+    assert "random grouping (+0.0200, 95 % interval +0.0100 to +0.0300, but the seeds" in text
+
+
 def test_without_the_deciding_control_nothing_is_decided() -> None:
     assert "add the scheme plain" in told(("specialists", "mtl", *WIN))
     assert "No specialists were trained" in told(("plain", "mtl", *WIN))
