@@ -131,7 +131,16 @@ def affinities(name: str) -> None:
     from stg_core.affinity.methods import MATRICES, matrices, rank_correlations
 
     table = table_of(name)
-    found = matrices(table)
+    epoch = live_slider(
+        "Epoch",
+        range(table.spec.epochs + 1),
+        0,
+        key="affinity_epoch",
+        help="Of the joint training that TAG, gradient cosine and ETAP's score are recorded in:"
+        " their mean over one epoch, or over all.",
+        show=lambda chosen: f"{chosen}" if chosen else "all",
+    )
+    found = matrices(table, epoch)
     names = {**MATRICES, "gains": "True gains of pairs"}
     st.caption(
         "Blue helps, orange harms, in standard deviations of each matrix: training on the task of a"

@@ -193,6 +193,8 @@ def test_affinities_are_compared_with_what_pairs_truly_gain(table: GroupTable) -
     assert list(found) == ["tag", "cosine", "etap", "datamaps", "gains"]
     pair = table.row([0, 1])
     assert found["gains"][0, 1] == table.gains[pair, 1]
+    by_epoch = [matrices(table, epoch)["tag"] for epoch in (1, 2, 3)]
+    assert np.allclose(np.mean(by_epoch, axis=0), found["tag"])
     for by_target in (False, True):
         correlations = rank_correlations(found, by_target)
         assert np.allclose(np.diag(correlations), 1) and np.allclose(correlations, correlations.T)

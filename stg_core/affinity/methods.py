@@ -397,10 +397,15 @@ MATRICES: Mapping[str, str] = {
 }
 
 
-def matrices(table: GroupTable) -> dict[str, Floats]:
-    """The affinities of a table, [source, target], and "gains", what pairs truly gain; (n, n)."""
+def matrices(table: GroupTable, epoch: int = 0) -> dict[str, Floats]:
+    """The affinities of a table, [source, target], and "gains", what pairs truly gain; (n, n).
+
+    epoch: counted from 1, that of the joint training which the affinities are the means of; 0 for
+    the whole training, whose end data maps and gains are of in any case.
+    """
     found = {
-        name: found.affinity[name] for name, found in table.affinities.items() if name in MATRICES
+        name: found.history[name][epoch - 1] if epoch else found.affinity[name]
+        for name, found in table.affinities.items()
     }
     if table.similarity is not None:
         found["datamaps"] = table.similarity

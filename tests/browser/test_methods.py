@@ -1,0 +1,36 @@
+"""The Methods page in a real browser: a budget is moved, and the groups follow."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import keep_screenshot as screenshot
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.mark.parametrize("colour_scheme", ["light", "dark"])
+def test_the_groups_follow_the_budget(
+    address: str, open_page: Callable[..., Page], colour_scheme: str
+) -> None:
+    page = open_page(f"{address}/methods", colour_scheme)
+    chart = page.locator("[data-testid=stVegaLiteChart]")
+    expect(chart).to_have_count(1)
+    expect(chart.locator(".marks")).to_be_visible()
+    slider = page.get_by_role("slider", name="Budget")
+    expect(slider).to_have_attribute("aria-valuetext", "3")
+    told = page.get_by_role("img", name=re.compile("Grid: the groups"))
+    before = told.get_attribute("aria-label")
+    slider.press("ArrowRight")
+    expect(page).to_have_url(re.compile(r"[?&]budget=4"))
+    expect(told).not_to_have_attribute("aria-label", before or "")
+    screenshot(page, f"methods_{colour_scheme}")
+    for view in ("Quality and cost", "Affinities", "Predictions", "Scalability"):
+        page.get_by_role("tab", name=view).click()
+        expect(page.locator("[data-testid=stVegaLiteChart] .marks").first).to_be_visible()
+        page.wait_for_timeout(1000)
+        screenshot(page, f"methods_{view.split()[0].lower()}_{colour_scheme}")
