@@ -29,6 +29,12 @@ def cluster_colour(index: int, dark: bool) -> str:
     return palette[index % len(palette)]
 
 
+def ink_on(colour: str) -> str:
+    """Black or white, whichever is read better on this colour."""
+    red, green, blue = ((int(colour[i : i + 2], 16) / 255) ** 2.2 for i in (1, 3, 5))
+    return "#10151B" if 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.2 else "#FFFFFF"
+
+
 def finished(chart: alt.TopLevelMixin) -> Spec:
     # per-mark descriptions for screen readers cost more than the chart: each chart has one text
     return dict(chart.properties(usermeta=CANVAS).configure(aria=False).to_dict())

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from app.charts.base import Spec, cluster_colour, draw, finished
+from app.charts.base import Spec, cluster_colour, draw, finished, ink_on
 from app.state import dark
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ def groups(judged: Sequence[Judged], titles: Mapping[str, str], tasks: Sequence[
                     "group": serving + 1,
                     "besides": f"+{','.join(map(str, others))}" if others else "",
                     "colour": cluster_colour(serving, dark()),
+                    "ink": ink_on(cluster_colour(serving, dark())),
                     "with": ", ".join(one.groups[serving]),
                 }
             )
@@ -81,8 +82,9 @@ def _groups(methods: int, dark: bool) -> Spec:
     cells = base.mark_rect(cornerRadius=3, stroke=None).encode(
         color=alt.Color("colour:N", scale=None), opacity=alt.value(0.85)
     )
-    numbers = base.mark_text(fontWeight=600, fontSize=13, color="#10151B").encode(text="group:Q")
-    besides = base.mark_text(dx=16, fontSize=10, color="#10151B").encode(text="besides:N")
+    ink = alt.Color("ink:N", scale=None)
+    numbers = base.mark_text(fontWeight=600, fontSize=13).encode(text="group:Q", color=ink)
+    besides = base.mark_text(dx=16, fontSize=10).encode(text="besides:N", color=ink)
     return finished(
         alt.layer(cells, numbers, besides, title="Groups that each method chooses").properties(
             height=ROW * methods + 60

@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from app import task_pictures
-from app.charts.base import Spec, cluster_colour, draw, finished
+from app.charts.base import Spec, cluster_colour, draw, finished, ink_on
 from app.state import dark
 
 if TYPE_CHECKING:
@@ -69,12 +69,6 @@ def _joined(parts: Sequence[Columns]) -> pd.DataFrame:
 
 def _number(value: float) -> str:
     return f"{value:.2f}".replace("-", "−")
-
-
-def ink_on(colour: str) -> str:
-    """Black or white, whichever is read better on this colour."""
-    red, green, blue = ((int(colour[i : i + 2], 16) / 255) ** 2.2 for i in (1, 3, 5))
-    return "#10151B" if 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.2 else "#FFFFFF"
 
 
 def _title(dark: bool, title: str, *explained: str) -> alt.TitleParams:
