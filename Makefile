@@ -17,7 +17,7 @@ test: $(VENV)/.installed-test ## Run all checks and tests
 	$(PYTHON) -m mypy
 	$(PYTHON) -m pytest -n auto --dist loadfile
 
-bench: $(VENV)/.installed-test ## Measure what the design promises; takes about ten minutes
+bench: $(VENV)/.installed-test ## Measure what the design promises; takes about twenty minutes
 	sh tests/install_browser.sh $(PYTHON)
 	$(PYTHON) -m tests.benchmarks.bench
 
