@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 USUAL_BUDGET = 3
 DIGITS = 3
 ABOUT_TABLES = {
-    "digits-8": "digits-8: eight tasks over handwritten digits, all 255 groups trained",
-    "g1-6": "g1-6: six classes of CIFAR-10, all 63 groups trained",
+    "digits-8": "Eight tasks over handwritten digits, all 255 groups trained.",
+    "g1-6": "Six classes of CIFAR-10, all 63 groups trained.",
 }
 COLUMNS = {
     "Gain": "Mean over the tasks of (loss alone − loss together) / loss alone, on test images: what"
@@ -283,7 +283,6 @@ def choose_table() -> str | None:
     chosen: str = right.selectbox(
         "Tasks",
         known,
-        format_func=lambda name: ABOUT_TABLES.get(name, name),
         key="table",
         bind="query-params",
         help="A table of all groups of a few tasks, each trained once: the truth is known.",
@@ -297,4 +296,5 @@ st.caption(
     " loop and unit of cost. Which one finds the better groups here, and what did it cost?"
 )
 if name:
+    st.caption(ABOUT_TABLES.get(name, ""))
     views(name)

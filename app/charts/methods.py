@@ -60,7 +60,7 @@ def groups(judged: Sequence[Judged], titles: Mapping[str, str], tasks: Sequence[
         for one in judged
     )
     draw(
-        _groups(len(judged), dark()),
+        _groups(len(judged)),
         f"Grid: the groups that {len(judged)} methods choose. {told}.",
         key="groups",
         rows=pd.DataFrame(rows),
@@ -68,7 +68,7 @@ def groups(judged: Sequence[Judged], titles: Mapping[str, str], tasks: Sequence[
 
 
 @lru_cache(maxsize=32)
-def _groups(methods: int, dark: bool) -> Spec:
+def _groups(methods: int) -> Spec:
     base = alt.Chart(alt.NamedData("rows")).encode(
         x=alt.X("task:N", title=None, sort=None, axis=TASK_AXIS),
         y=alt.Y("method:N", title=None, sort=None, axis=NAMES_AXIS),
@@ -176,17 +176,17 @@ def affinity(matrix: Floats, tasks: Sequence[str], title: str, key: str) -> None
             {
                 "source": source,
                 "target": target,
-                # the diagonal says nothing; without it the tasks would be in another order
-                "value": None if s == t else matrix[s, t],
-                "level": None if s == t else np.clip((matrix[s, t] - mean) / spread, -2.5, 2.5),
+                "value": matrix[s, t],
+                "level": np.clip((matrix[s, t] - mean) / spread, -2.5, 2.5),
             }
             for s, source in enumerate(tasks)
             for t, target in enumerate(tasks)
+            if s != t
         ]
     )
-    best = rows.sort_values("value", na_position="first").iloc[-1]
+    best = rows.sort_values("value").iloc[-1]
     draw(
-        _affinity(title, len(tasks), dark()),
+        _affinity(title, tuple(tasks)),
         f"Heatmap: {title} of {len(tasks)} tasks; the most helpful is {best.source} for"
         f" {best.target}.",
         key=key,
@@ -195,22 +195,19 @@ def affinity(matrix: Floats, tasks: Sequence[str], title: str, key: str) -> None
 
 
 @lru_cache(maxsize=64)
-def _affinity(title: str, n_tasks: int, dark: bool) -> Spec:
+def _affinity(title: str, tasks: tuple[str, ...]) -> Spec:
+    in_order = alt.Scale(domain=list(tasks))
     return finished(
         alt.Chart(alt.NamedData("rows"), title=title)
-        .mark_rect(invalid="show")
+        .mark_rect()
         .encode(
-            x=alt.X("target:N", title="for", sort=None, axis=TASK_AXIS),
-            y=alt.Y("source:N", title="training on", sort=None, axis=NAMES_AXIS),
-            color=alt.condition(
-                "datum.source !== datum.target",
-                alt.Color(
-                    "level:Q",
-                    title=None,
-                    scale=alt.Scale(scheme="blueorange", domain=[2.5, -2.5]),
-                    legend=None,
-                ),
-                alt.value("transparent"),
+            x=alt.X("target:N", title="for", scale=in_order, axis=TASK_AXIS),
+            y=alt.Y("source:N", title="training on", scale=in_order, axis=NAMES_AXIS),
+            color=alt.Color(
+                "level:Q",
+                title=None,
+                scale=alt.Scale(scheme="blueorange", domain=[2.5, -2.5]),
+                legend=None,
             ),
             tooltip=[
                 alt.Tooltip("source:N", title="Training on"),
@@ -218,7 +215,7 @@ def _affinity(title: str, n_tasks: int, dark: bool) -> Spec:
                 alt.Tooltip("value:Q", title=title, format=".4g"),
             ],
         )
-        .properties(height=CELL * n_tasks + 80)
+        .properties(height=CELL * len(tasks) + 80)
     )
 
 
@@ -239,7 +236,7 @@ def correlations(matrix: Floats, names: Sequence[str]) -> None:
     with_truth = rows[(rows["one"] == names[-1]) & (rows["other"] != names[-1])]
     told = ", ".join(f"{row.other} {row.text}" for row in with_truth.itertuples())
     draw(
-        _correlations(len(names), dark()),
+        _correlations(len(names)),
         f"Heatmap of rank correlations; with the true gains of pairs: {told}.",
         key="rank correlations",
         rows=rows,
@@ -247,7 +244,7 @@ def correlations(matrix: Floats, names: Sequence[str]) -> None:
 
 
 @lru_cache(maxsize=16)
-def _correlations(count: int, dark: bool) -> Spec:
+def _correlations(count: int) -> Spec:
     base = alt.Chart(alt.NamedData("rows")).encode(
         x=alt.X("other:N", title=None, sort=None, axis=TASK_AXIS),
         y=alt.Y("one:N", title=None, sort=None, axis=NAMES_AXIS),

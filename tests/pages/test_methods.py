@@ -34,6 +34,7 @@ def test_everything_is_there_without_training_anything(
     app = open_app("methods", bundles=True, table=table, methods_show=view)
     assert not app.exception and not app.error
     assert titles(app) == VIEWS[view]
+    assert app.selectbox(key="table").value == table
     assert engine.submitted == []
 
 
