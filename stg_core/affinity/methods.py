@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -449,10 +448,3 @@ def pareto(judged: Sequence[Judged]) -> list[bool]:
         )
         for one in judged
     ]
-
-
-def described(judged: Judged) -> dict[str, Any]:
-    """As plain JSON."""
-    from dataclasses import asdict
-
-    return asdict(judged)
