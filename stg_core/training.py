@@ -27,6 +27,7 @@ from stg_core.datamap import DataMapRecorder, DataMapSummary, confidence, summar
 from stg_core.datasets import IMAGE_COUNTS_AND_SHAPES
 from stg_core.errors import Cancelled, UserError
 from stg_core.files import SlabWriter, atomic
+from stg_core.memory import freed_memory_kept
 from stg_core.models import build
 from stg_core.spec import TrainingSpec
 from stg_core.tasks import TaskData, load_task_data, pos_weight
@@ -113,7 +114,7 @@ def train(
             return dataclasses.replace(result, datamaps=maps)
     folder.mkdir(parents=True, exist_ok=True)
     data = (data or load_task_data(spec.group)).select(spec.tasks).sample(spec.training_images)
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(), freed_memory_kept():
         return _Run(spec, data, folder, callbacks, device).run()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import platform
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -580,6 +581,24 @@ def test_a_loss_that_is_not_finite_stops_with_epoch_and_step(
 
 
 # ------------------------------------------------------------------------------------- callbacks
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries go their own way")
+def test_a_training_asks_the_system_for_little_memory_once_it_runs() -> None:
+    import resource
+
+    class Pages(Callback):
+        def on_epoch_end(self, training: Training) -> None:
+            counts.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+
+    counts: list[int] = []
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (256, 32, 32, 3), dtype=np.uint8)
+    labels = rng.integers(0, 2, (256, 4)).astype(np.float32)
+    spec = spec_of(model="small_cnn", batch_size=128)
+    train(spec, TaskData(TASKS, images, labels, images, labels), callbacks=[Pages()])
+    of_one_batch = 128 * 64 * 32 * 32 * 2 // resource.getpagesize()  # after the first convolution
+    assert counts[-1] - counts[-2] < of_one_batch
 
 
 def test_callbacks_see_every_batch_and_every_epoch_with_its_metrics(data: TaskData) -> None:
