@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,11 +22,22 @@ from stg_core.jobs import run_anywhere, train_all
 from stg_core.spec import AUGMENTATIONS, BUILT_IN_MODELS, TrainingSpec
 from stg_core.store import Run, Store, without_nan
 from stg_core.tasks import GROUPS, TaskGroup, custom_group, named_group
+from stg_core.terminal import (
+    affinity_text,
+    agreement_text,
+    cost_line,
+    grouping_text,
+    judgement_text,
+    methods_text,
+    plan_text,
+    run_line,
+    tell_of_all,
+    tell_of_one,
+)
 
 if TYPE_CHECKING:
-    from stg_core.affinity.methods import Judged
     from stg_core.affinity.table import GroupTable
-    from stg_core.agreement import Agreement, Reference
+    from stg_core.agreement import Reference
     from stg_core.specialists import Cost, Plan
 
 
@@ -60,14 +70,14 @@ def _groups(_: argparse.Namespace) -> tuple[dict[str, Any], str]:
 def _extract(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
     spec = _spec_from(options)
     run = _trained_with_data_maps(Store(), spec)
-    return _described(run), f"{_line(run)}\nNext: python -m stg_core group {run.id} --k 3"
+    return _described(run), f"{run_line(run)}\nNext: python -m stg_core group {run.id} --k 3"
 
 
 def _trained_with_data_maps(store: Store, spec: TrainingSpec) -> Run:
     if not spec.recorded:
         raise UserError("Data maps need at least 2 epochs: variability is not defined for one.")
     print(f"{spec.title}: run {spec.key}", file=sys.stderr)
-    return run_anywhere(store, spec, _tell_on_terminal())
+    return run_anywhere(store, spec, tell_of_one())
 
 
 def _runs(_: argparse.Namespace) -> tuple[dict[str, Any], str]:
@@ -75,7 +85,7 @@ def _runs(_: argparse.Namespace) -> tuple[dict[str, Any], str]:
     runs = store.runs()
     for sentence in store.damaged:
         print(sentence, file=sys.stderr)
-    lines = [_line(run) for run in runs] or [
+    lines = [run_line(run) for run in runs] or [
         "No runs yet: python -m stg_core extract --group digits"
     ]
     return {"runs": [_described(run) for run in runs], "damaged": store.damaged}, "\n".join(lines)
@@ -99,17 +109,7 @@ def _group(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
         "labels": grouping.labels,
         "quality": grouping.quality,
     }
-    width = max(map(len, grouping.tasks))
-    header = " " * width + "".join(f"{j + 1:>8}" for j in range(grouping.k))
-    rows = [
-        f"{task:<{width}}" + "".join(f"{share:8.3f}" for share in row)
-        for task, row in zip(grouping.tasks, grouping.memberships, strict=True)
-    ]
-    quality = ", ".join(
-        f"{name.replace('_', ' ')} {'not defined' if value is None else f'{value:.4g}'}"
-        for name, value in grouping.quality.items()
-    )
-    return answer, "\n".join([header, *rows, quality])
+    return answer, grouping_text(grouping)
 
 
 def _choose(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
@@ -176,9 +176,9 @@ def _specialists(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
     cost = plan.cost(store, recorded_speed(store))
     if options.dry_run:
         return _planned(plan, cost, store)
-    print(_cost_line(cost), file=sys.stderr)
+    print(cost_line(cost), file=sys.stderr)
     if not options.only_judge:
-        train_all(store, plan.trainings, _tell_of_all(plan, cost.distinct - cost.cached))
+        train_all(store, plan.trainings, tell_of_all(plan, cost.distinct - cost.cached))
     report = kept_report(store, run, space, plan)
     if options.bundle:
         bundle_report(report, options.bundle)
@@ -207,7 +207,7 @@ def _methods(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
         "budget": options.budget,
         "methods": {one.method: asdict(one) for one in judged},
     }
-    return answer, _methods_text(judged)
+    return answer, methods_text(judged)
 
 
 def _trained_table(options: argparse.Namespace, wanted: Sequence[str]) -> GroupTable:
@@ -262,7 +262,7 @@ def _agreement(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
         answer["scores_by_k"] = {
             k: {name: asdict(score) for name, score in scores.items()} for k, scores in by_k
         }
-    return answer, _agreement_text(found)
+    return answer, agreement_text(found)
 
 
 def _affinity(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
@@ -273,13 +273,13 @@ def _affinity(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
     else:
         from stg_core.affinity.joint import affinity_of
 
-        progress = Progress(_tell_on_terminal())
+        progress = Progress(tell_of_one())
         found = affinity_of(
             store, spec, [options.method], options.every, options.update, [progress]
         ).to_json()
         matrices = {name: found[name][options.method] for name in ("affinity", "history")}
         answer = {**settings, **found, **matrices}
-    return answer, _affinity_text(answer)
+    return answer, affinity_text(answer)
 
 
 def _affinity_from_data_maps(store: Store, spec: TrainingSpec) -> dict[str, Any]:
@@ -335,13 +335,13 @@ def _import(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
             run = import_run(Store(), file)
     except OSError as error:
         raise UserError(f"{options.file} cannot be read ({error.strerror}).") from error
-    return _described(run), _line(run)
+    return _described(run), run_line(run)
 
 
 def _rename(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
     store = Store()
     run = store.rename(store.run(options.run), options.title)
-    return _described(run), _line(run)
+    return _described(run), run_line(run)
 
 
 def _delete(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
@@ -376,74 +376,6 @@ def _described(run: Run) -> dict[str, Any]:
     }
 
 
-def _line(run: Run) -> str:
-    seconds = run.provenance["seconds"]
-    return f"{run.id}  {run.title}  mean F1 {run.mean_f1:.3f}  {seconds:.0f} s"
-
-
-def _agreement_text(found: Agreement) -> str:
-    lines = [f"{'':28}   value    chance, 5 to 95%        p"]
-    for name, score in found.scores.items():
-        chance = f"{score.chance_mean:.3f}, {score.chance_low:.3f} to {score.chance_high:.3f}"
-        lines.append(
-            f"{name.replace('_', ' '):28}{score.value:8.3f}{chance:>24}{score.p_value:9.3f}"
-        )
-    for part in found.whole:
-        company = "alone" if part.label in found.alone else "with others"
-        lines.append(f"kept whole: {part.label}, {company} in cluster {part.cluster + 1}")
-    for parts in found.split:
-        clusters = ", ".join(f"{p.cluster + 1} ({', '.join(p.tasks)})" for p in parts)
-        lines.append(f"split: {parts[0].label} over clusters {clusters}")
-    for parts in found.merged:
-        labels = ", ".join(f"{p.label} ({', '.join(p.tasks)})" for p in parts)
-        lines.append(f"merged: cluster {parts[0].cluster + 1} holds {labels}")
-    if left_out := found.reference.left_out:
-        lines.append(f"left out, having no label: {', '.join(left_out)}")
-    return "\n".join(lines)
-
-
-def _affinity_text(answer: dict[str, Any]) -> str:
-    tasks = answer["tasks"]
-    width = max(map(len, tasks))
-    column = max(10, width + 2)
-    rows = [
-        f"{task:<{width}}"
-        + "".join(f"{'–' if value is None else f'{value:+.2g}':>{column}}" for value in row)
-        for task, row in zip(tasks, answer["affinity"], strict=True)
-    ]
-    header = " " * width + "".join(f"{task:>{column}}" for task in tasks)
-    return "\n".join(
-        [
-            header,
-            *rows,
-            "What training on a row's task does for a column's task; positive helps.",
-            f"{answer['seconds']:,.1f} s, the cost of {answer['cost']:.2f} ordinary trainings"
-            f" ({answer['counted_cost']:.2f} by count).",
-        ]
-    )
-
-
-def _methods_text(judged: Sequence[Judged]) -> str:
-    header = f"{'':14}{'gain':>9}{'F1':>8}{'95 % interval':>18}{'cost':>8}{'counted':>9}  groups"
-    lines = [
-        f"{one.method:14}{one.score:+9.4f}{one.mean_f1:8.4f}"
-        f"{one.f1_interval[0]:10.4f} –{one.f1_interval[1]:7.4f}{one.cost:8.1f}{one.counted:9.1f}"
-        f"  {' | '.join(' '.join(group) for group in one.groups)}"
-        for one in judged
-    ]
-    return "\n".join(
-        [header, *lines, "Gain and F1 on test images; cost in trainings of all tasks."]
-    )
-
-
-def _cost_line(cost: Cost) -> str:
-    left = "unknown" if cost.seconds is None else f"about {cost.seconds:,.0f} s"
-    return (
-        f"{cost.trainings} trainings, {cost.distinct} of them distinct, {cost.cached} trained"
-        f" before; time for the rest: {left}."
-    )
-
-
 def _planned(plan: Plan, cost: Cost, store: Store) -> tuple[dict[str, Any], str]:
     models: list[dict[str, Any]] = [
         {
@@ -456,11 +388,7 @@ def _planned(plan: Plan, cost: Cost, store: Store) -> tuple[dict[str, Any], str]
         for ensemble in plan.ensembles
         for name, spec in zip(ensemble.names, ensemble.specs, strict=True)
     ]
-    lines = [
-        f"{m['scheme']:<12} seed {m['seed']:<5} {m['model']:<18} {m['key']}{' done' * m['cached']}"
-        for m in models
-    ]
-    return {**asdict(cost), "plan": models}, "\n".join([*lines, _cost_line(cost)])
+    return {**asdict(cost), "plan": models}, plan_text(models, cost)
 
 
 def _judged(report: dict[str, Any], average: str, routing: str) -> tuple[dict[str, Any], str]:
@@ -471,63 +399,7 @@ def _judged(report: dict[str, Any], average: str, routing: str) -> tuple[dict[st
     }
     rest = {name: v for name, v in report.items() if name not in ("variants", "trainings")}
     answer = {**rest, "average": average, "routing": routing, **variant, "schemes": schemes}
-    header = f"{'':<12}{'mean F1':>9}{'95 % interval':>20}{'trainings':>11}{'seconds':>10}"
-    lines = [
-        f"{name:<12}{s['mean_f1']:9.4f}{s['ci'][0]:11.4f} –{s['ci'][1]:7.4f}"
-        f"{s['trainings']:11}{s['seconds']:10,.0f}"
-        for name, s in schemes.items()
-    ]
-    return answer, "\n".join([header, *lines, variant["verdict"]])
-
-
-def _tell_on_terminal() -> Callable[[dict[str, Any]], None]:
-    """One line that is written over on a terminal; elsewhere one line per finished epoch."""
-    epochs_told = 0
-
-    def tell(record: dict[str, Any]) -> None:
-        nonlocal epochs_told
-        if sys.stderr.isatty():
-            _write_over(_progress_line(record))
-        elif record.get("epoch", 0) != epochs_told:
-            epochs_told = record["epoch"]
-            print(_progress_line(record), file=sys.stderr, flush=True)
-
-    return tell
-
-
-def _tell_of_all(plan: Plan, count: int) -> Callable[[TrainingSpec, dict[str, Any]], None]:
-    """On a terminal one line about all that train; elsewhere one line per epoch of each."""
-    shares: dict[str, float] = {}
-    epochs_told: dict[str, int] = {}
-
-    def tell(spec: TrainingSpec, record: dict[str, Any]) -> None:
-        name = plan.name_of(spec)
-        shares[name] = record.get("fraction", 0.0)
-        done = sum(share == 1 for share in shares.values())
-        if sys.stderr.isatty():
-            going = (f"{name} {share:.0%}" for name, share in shares.items() if share < 1)
-            _write_over(f"{done} of {count} trained. {'; '.join(going)}")
-        elif record.get("epoch", 0) != epochs_told.get(name, 0):
-            epochs_told[name] = record["epoch"]
-            line = f"{done} of {count} trained. {name}: {_progress_line(record)}"
-            print(line, file=sys.stderr, flush=True)
-
-    return tell
-
-
-def _progress_line(record: dict[str, Any]) -> str:
-    parts = [record["message"].removesuffix(".")]
-    if record.get("seconds_left") is not None:
-        rate, left = record["images_per_second"], record["seconds_left"]
-        parts.append(f"{rate:,.0f} images/s, {left:,.0f} s left")
-    if record.get("loss"):
-        parts.append(f"loss {record['loss'][-1]:.3f}, mean F1 {record['mean_f1'][-1]:.3f}")
-    return ", ".join(parts)
-
-
-def _write_over(line: str) -> None:
-    width = shutil.get_terminal_size().columns - 1
-    print(f"\r\033[K{line[:width]}", end="", file=sys.stderr, flush=True)
+    return answer, judgement_text(schemes, variant["verdict"])
 
 
 # --------------------------------------------------------------------------------------- options
