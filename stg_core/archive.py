@@ -11,7 +11,6 @@ and so no file can be larger than the archive it comes in.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import math
@@ -34,6 +33,7 @@ from filelock import FileLock, Timeout
 
 from stg_core.datamap import BINS, BLOCKS, SAMPLE_POINTS, DataMapSummary
 from stg_core.errors import UserError
+from stg_core.files import DISK_FULL
 from stg_core.spec import TrainingSpec
 from stg_core.store import Run, Store, checked_title, free_space, without_nan, write_spec
 from stg_core.tasks import Rule
@@ -46,8 +46,6 @@ LARGEST_SUMMARY = 2**30  # bytes of its arrays, which a page holds in memory
 LONGEST_NAME = 200  # characters
 LARGEST_DIRECTORY = 4096  # bytes of the list of files in a .zip
 PIECE = 2**20  # bytes copied at a time
-
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 Shape = tuple[int, ...]
 

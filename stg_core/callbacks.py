@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -51,6 +51,16 @@ class Callback:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Takes back what `state` gave, when the training goes on after its checkpoint."""
+
+
+def preparation_told_to(callbacks: Sequence[Callback]) -> Callable[[str, float], None]:
+    """What loads images takes as `progress`."""
+
+    def tell(what: str, share: float) -> None:
+        for callback in callbacks:
+            callback.on_preparation(what, share)
+
+    return tell
 
 
 class Progress(Callback):

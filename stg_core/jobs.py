@@ -9,7 +9,6 @@ was asked for is noted in the store, so that a restarted app goes on with it.
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import logging
 import os
@@ -28,13 +27,13 @@ from typing import TYPE_CHECKING, Any, Literal
 from uuid import uuid4
 
 from stg_core import courier
-from stg_core.callbacks import Callback, Progress
+from stg_core.callbacks import Callback, Progress, preparation_told_to
 from stg_core.courier import EpochCount, Known, Outpost
 from stg_core.errors import Cancelled, UserError
 from stg_core.guard import environment
 from stg_core.home import data_folder
 from stg_core.spec import TrainingSpec
-from stg_core.store import Run, Store, free_space
+from stg_core.store import Run, Store
 
 if TYPE_CHECKING:
     from distributed import Client, Future, Security
@@ -89,27 +88,13 @@ def run_spec(store: Store, spec: TrainingSpec, callbacks: Sequence[Callback] = (
     from stg_core.tasks import load_task_data
     from stg_core.training import train
 
-    with store.lock(spec.key):
+    with store.training(spec.key):
         if run := store.get(spec):
             return run
-        try:
-            data = load_task_data(spec.group, lambda what, share: _tell(callbacks, what, share))
-            folder = store.work_folder(spec.key)
-            counted = [EpochCount(folder), *callbacks]
-            return store.save(train(spec, data, folder=folder, callbacks=counted))
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-                raise
-            raise UserError(
-                f"The disk that holds {store.folder} is full"
-                f" ({free_space(store.folder) / 2**20:.0f} MB left). Make room and start the run"
-                " again: it goes on after its last whole epoch."
-            ) from error
-
-
-def _tell(callbacks: Sequence[Callback], what: str, share: float) -> None:
-    for callback in callbacks:
-        callback.on_preparation(what, share)
+        data = load_task_data(spec.group, preparation_told_to(callbacks))
+        folder = store.work_folder(spec.key)
+        counted = [EpochCount(folder), *callbacks]
+        return store.save(train(spec, data, folder=folder, callbacks=counted))
 
 
 def run_anywhere(store: Store, spec: TrainingSpec, tell: Callable[[dict[str, Any]], None]) -> Run:

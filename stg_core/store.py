@@ -39,7 +39,7 @@ from numpy.typing import NDArray
 
 from stg_core.datamap import DataMapSummary
 from stg_core.errors import UserError
-from stg_core.files import atomic
+from stg_core.files import DISK_FULL, atomic
 from stg_core.home import home
 from stg_core.spec import TrainingSpec
 
@@ -280,6 +280,22 @@ class Store:
     def lock(self, key: str) -> FileLock:
         """Held by whoever trains this key; freed by the system when its holder dies."""
         return FileLock(self.folder / "work" / f"{key}.lock")
+
+    @contextmanager
+    def training(self, key: str) -> Iterator[None]:
+        """Holds the lock of a key while it is trained; a full disk becomes a UserError."""
+        with self.lock(key):
+            try:
+                yield
+            except (OSError, sqlite3.OperationalError) as error:
+                of_sqlite = "full" in str(error) and isinstance(error, sqlite3.Error)
+                if not of_sqlite and getattr(error, "errno", None) not in DISK_FULL:
+                    raise
+                raise UserError(
+                    f"The disk that holds {self.folder} is full"
+                    f" ({free_space(self.folder) / 2**20:.0f} MB left). Make room and start it"
+                    " again: it goes on after its last whole epoch."
+                ) from error
 
     def save(self, result: TrainingResult) -> Run:
         """Keeps a result for good, with all that is known of it, and ends its work folder."""

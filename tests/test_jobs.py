@@ -198,7 +198,7 @@ def test_a_killed_worker_costs_nothing_but_the_epoch_it_was_in(
     wait_until(engine, spec.key, lambda job: job.epoch >= 5)
     worker_process(engine).kill()
     wait_until(engine, spec.key, lambda job: job.state == "done")
-    uninterrupted = extract_in_a_process(tmp_path, "--epochs", "40", "--seed", "5")
+    uninterrupted = digits_in_a_process(tmp_path, "extract", "--epochs", "40", "--seed", "5")
     assert uninterrupted.returncode == 0, uninterrupted.stderr
     alone, killed = Store(tmp_path).run(spec.key), engine.store.run(spec.key)
     assert alone.metrics["loss"] == killed.metrics["loss"]
@@ -307,7 +307,7 @@ def test_whoever_asks_second_waits_and_takes_the_result_of_the_first(own_home: P
     assert run.spec == spec
 
 
-def extract_in_a_process(home: Path, *options: str, limit: int = 0) -> subprocess.CompletedProcess:
+def digits_in_a_process(home: Path, *command: str, limit: int = 0) -> subprocess.CompletedProcess:
     """The command in a process of its own; `limit` is the largest file it may write, in bytes."""
 
     def set_limit() -> None:
@@ -316,7 +316,7 @@ def extract_in_a_process(home: Path, *options: str, limit: int = 0) -> subproces
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
     return subprocess.run(
-        [sys.executable, "-m", "stg_core", "extract", "--group", "digits", *options],
+        [sys.executable, "-m", "stg_core", *command, "--group", "digits"],
         env={**os.environ, "STG_HOME": str(home), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
@@ -325,12 +325,20 @@ def extract_in_a_process(home: Path, *options: str, limit: int = 0) -> subproces
     )
 
 
-def test_a_quota_stops_a_run_with_a_sentence_and_it_goes_on_afterwards(tmp_path: Path) -> None:
-    settings = ("--epochs", "10", "--recorded-epochs", "2,3,4,5,6,7,8,9,10")
-    short = extract_in_a_process(tmp_path, *settings, limit=600_000)
+@pytest.mark.parametrize(
+    ("command", "limit"),
+    [
+        ("extract --epochs 10 --recorded-epochs 2,3,4,5,6,7,8,9,10", 600_000),
+        ("affinity --epochs 10", 250_000),
+    ],
+)
+def test_a_quota_stops_a_training_with_a_sentence_and_it_goes_on_afterwards(
+    command: str, limit: int, tmp_path: Path
+) -> None:
+    short = digits_in_a_process(tmp_path, *command.split(), limit=limit)
     assert short.returncode == 2
     assert "Make room" in short.stderr and "Traceback" not in short.stderr
-    whole = extract_in_a_process(tmp_path, *settings)
+    whole = digits_in_a_process(tmp_path, *command.split())
     assert whole.returncode == 0
     assert "Epoch 1 of" not in whole.stderr
 
@@ -346,11 +354,11 @@ def test_a_full_disk_stops_a_run_with_a_sentence_and_it_goes_on_afterwards(tmp_p
     if mounted.returncode != 0:
         pytest.skip("this user cannot mount a small disk; the quota test stands in for it")
     try:
-        full = extract_in_a_process(disk, "--epochs", "10")
+        full = digits_in_a_process(disk, "extract", "--epochs", "10")
         assert full.returncode == 2
         assert "Make room" in full.stderr and "Traceback" not in full.stderr
         subprocess.run(["mount", "-o", "remount,size=64m", str(disk)], check=True)
-        whole = extract_in_a_process(disk, "--epochs", "10")
+        whole = digits_in_a_process(disk, "extract", "--epochs", "10")
         assert whole.returncode == 0
         assert "Epoch 1 of" not in whole.stderr
     finally:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stg_core.callbacks import preparation_told_to
 from stg_core.errors import UserError
 from stg_core.store import Store, without_nan
 
@@ -91,7 +92,7 @@ def affinity_of(
         raise UserError("Affinities come from training at least 2 tasks together in one model.")
     spec = dataclasses.replace(spec, recorded_epochs=())  # data maps would change nothing
     key = _key(spec, methods, every, update)
-    with store.lock(key):
+    with store.training(key):
         kept = store.cache.get(key)
         if kept is None:
             from stg_core.affinity.gradients import AffinityRecorder
@@ -149,11 +150,7 @@ def _measure(
     from stg_core.tasks import load_task_data
     from stg_core.training import train
 
-    def tell(what: str, share: float) -> None:
-        for callback in callbacks:
-            callback.on_preparation(what, share)
-
-    data = load_task_data(spec.group, tell)
+    data = load_task_data(spec.group, preparation_told_to(callbacks))
     metrics = train(spec, data, folder=folder, callbacks=[recorder, *callbacks]).metrics
     seconds = sum(metrics["seconds"]) + sum(metrics["evaluation_seconds"])
     share = recorder.recorded_steps / recorder.steps
