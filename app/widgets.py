@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -223,6 +223,28 @@ def choose_input(run: Run) -> Input:
         help="What of the data maps is compared.",
     )
     return Input(method, tuple(sorted(epochs)), tuple(f for f in FEATURES if f in features))
+
+
+def one_of(
+    label: str,
+    options: Sequence[str],
+    *,
+    key: str,
+    help: str,
+    format_func: Callable[[str], str] = str,
+) -> str:
+    """A choice among a few, side by side: at first the first of them. The address has it."""
+    chosen: str = st.segmented_control(
+        label,
+        options,
+        default=options[0],
+        required=True,
+        format_func=format_func,
+        key=key,
+        bind="query-params",
+        help=help,
+    )
+    return chosen
 
 
 # ---------------------------------------------------------------------------------- slow results

@@ -68,15 +68,14 @@ def controls(run: Run) -> tuple[str, str | None, str, int]:
         bind="query-params",
         help="A second task on the same scales.",
     )
-    kind = third.segmented_control(
-        "Points",
-        KINDS,
-        default=KINDS[0],
-        required=True,
-        key="points",
-        bind="query-params",
-        help="Positives are the images whose true answer to the task is yes, negatives the others.",
-    )
+    with third:
+        kind = widgets.one_of(
+            "Points",
+            KINDS,
+            key="points",
+            help="Positives are the images whose true answer to the task is yes, negatives the"
+            " others.",
+        )
     with fourth:
         epoch = live_slider(
             "Recorded epoch",

@@ -10,6 +10,7 @@ import streamlit as st
 
 from app import widgets
 from app.charts import methods as charts
+from app.charts.base import number
 from app.charts.specialists import interval
 from app.live_slider import live_slider
 from stg_core.affinity.table import bundled_table, bundled_tables
@@ -84,20 +85,14 @@ def quality(name: str) -> None:
     from stg_core.affinity.methods import pareto
 
     judged = judged_by(name, choose_budget(table_of(name)))
-    counted = (
-        st.segmented_control(
-            "Cost",
-            ["measured", "counted"],
-            default="measured",
-            required=True,
-            key="cost",
-            bind="query-params",
-            help="Seconds of all trainings over those of one training of all tasks; or the number"
-            " of trainings, by count.",
-        )
-        == "counted"
+    cost = widgets.one_of(
+        "Cost",
+        ["measured", "counted"],
+        key="cost",
+        help="Seconds of all trainings over those of one training of all tasks; or the number of"
+        " trainings, by count.",
     )
-    charts.quality_and_cost(judged, pareto(judged), titles(), counted)
+    charts.quality_and_cost(judged, pareto(judged), titles(), cost == "counted")
     st.caption(
         "Blue: the Pareto front, where no other method has a better F1 at no more cost. Lines: 95 %"
         " intervals over test images, of one training of every group."
@@ -121,8 +116,8 @@ def row(one: Judged) -> dict[str, object]:
         "Cost": round(one.cost, 1),
         "Counted": round(one.counted, 1),
         "Within budget": one.within_budget,
-        "Pearson": None if one.pearson is None else round(one.pearson, 2),
-        "R²": None if one.r2 is None else round(one.r2, 2),
+        "Pearson": number(one.pearson),
+        "R²": number(one.r2),
         "Groups": " | ".join(", ".join(group) for group in one.groups),
     }
 
@@ -150,17 +145,14 @@ def affinities(name: str) -> None:
     for (kind, matrix), place in zip(found.items(), places, strict=False):
         with place:
             charts.affinity(matrix, table.tasks, names[kind], key=f"affinity {kind}")
-    by_target = st.segmented_control(
+    correlated = widgets.one_of(
         "Correlated",
         ["all pairs", "sources of each target"],
-        default="all pairs",
-        required=True,
         key="correlated",
-        bind="query-params",
         help="All entries of two matrices; or with the mean of each column taken off first, since"
         " TAG differs much more from target to target than among the sources of one.",
     )
-    correlations = rank_correlations(found, by_target == "sources of each target")
+    correlations = rank_correlations(found, correlated == "sources of each target")
     charts.correlations(correlations, [names[kind] for kind in found])
 
 
@@ -181,8 +173,8 @@ def predictions(name: str) -> None:
     )
     choice = choose(table, method, len(table.tasks))
     found = next(one for one in speaking if one.method == method)
-    told = [f"Pearson {found.pearson:.2f}"] + (
-        [f"R² {found.r2:.2f}"] if found.r2 is not None else []
+    told = [f"Pearson {number(found.pearson)}"] + (
+        [f"R² {number(found.r2)}"] if found.r2 is not None else []
     )
     st.caption(
         f"{titles()[method]}, on groups that it did not train: {', '.join(told)}."

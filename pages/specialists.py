@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -9,6 +10,7 @@ import streamlit as st
 
 from app import judgement, state, widgets
 from app.charts import specialists as charts
+from app.charts.base import number
 from app.charts.specialists import ABOUT_SCHEMES, SCHEMES
 from app.widgets import Chosen, Input
 from stg_core.errors import UserError
@@ -19,6 +21,8 @@ from stg_core.tasks import superclass_of_tasks
 
 if TYPE_CHECKING:
     from stg_core.specialists import Plan
+
+Specs = Sequence[TrainingSpec]
 
 THIS_PLAN = "this plan"
 LOOK = 1.0  # seconds between two looks at a plan: drawing it takes from the trainings
@@ -67,10 +71,10 @@ def read_seeds(text: str) -> tuple[int, ...]:
         raise UserError(f"Write seeds as 0, 1; “{text}” is not a list.") from None
 
 
-def show_plan(plan: Plan) -> None:
+def show_plan(plan: Plan, missing: Specs) -> None:
     """What is to be trained and how long it takes; looks again until the speed is measured."""
-    unknown = bool(plan.missing(state.shared().store)) and speed_of(plan) is None
-    st.fragment(describe_plan, run_every=1.0 if unknown else None)(plan)
+    unknown = bool(missing) and speed_of(plan) is None
+    st.fragment(describe_plan, run_every=1.0 if unknown else None)(plan, missing)
 
 
 def speed_of(plan: Plan) -> float | None:
@@ -82,10 +86,8 @@ def speed_of(plan: Plan) -> float | None:
     return shared.engine.seconds_per_epoch(plan.spec) if recorded is None else recorded
 
 
-def describe_plan(plan: Plan) -> None:
+def describe_plan(plan: Plan, missing: Specs) -> None:
     with widgets.user_errors():
-        store = state.shared().store
-        missing = {spec.key for spec in plan.missing(store)}
         seconds = speed_of(plan) if missing else 0.0
         st.dataframe(
             pd.DataFrame([planned(plan, scheme, missing, seconds) for scheme in plan.schemes]),
@@ -100,26 +102,30 @@ def describe_plan(plan: Plan) -> None:
                 "Time": st.column_config.TextColumn(help="Expected for those that are not here."),
             },
         )
-        cost = plan.cost(store, lambda _: seconds)
-        total = f"**{cost.distinct} trainings** in all, of which {cost.cached} are here"
-        if not missing:
-            st.caption(f"{total}.")
-            return
-        time = "measuring…" if cost.seconds is None else f"about {widgets.duration(cost.seconds)}"
-        st.caption(f"{total}. Expected duration of the rest on {widgets.training_place()}: {time}")
+        distinct = len(plan.trainings)
+        total = f"**{distinct} trainings** in all, of which {distinct - len(missing)} are here."
+        if missing:
+            place, time = widgets.training_place(), expected(missing, seconds)
+            total += f" Expected duration of the rest on {place}: {time}"
+        st.caption(total)
 
 
-def planned(plan: Plan, scheme: str, missing: set[str], seconds: float | None) -> dict[str, Any]:
+def planned(plan: Plan, scheme: str, missing: Specs, seconds: float | None) -> dict[str, Any]:
     specs = {s.key: s for e in plan.ensembles if e.scheme == scheme for s in e.specs}
-    to_do = [spec for key, spec in specs.items() if key in missing]
-    time = sum(spec.epochs for spec in to_do) * (seconds or 0)
+    to_do = [spec for spec in missing if spec.key in specs]
     return {
         "Scheme": SCHEMES[scheme],
         "What it is": ABOUT_SCHEMES[scheme],
         "Trainings": len(specs),
         "Here": len(specs) - len(to_do),
-        "Time": "–" if not to_do else "measuring…" if seconds is None else widgets.duration(time),
+        "Time": expected(to_do, seconds) if to_do else "–",
     }
+
+
+def expected(specs: Specs, seconds: float | None) -> str:
+    if seconds is None:
+        return "measuring…"
+    return f"about {widgets.duration(seconds * sum(spec.epochs for spec in specs))}"
 
 
 # --------------------------------------------------------------------------------- its trainings
@@ -130,10 +136,9 @@ def jobs_of(plan: Plan) -> dict[str, Job]:
     return {job.key: job for job in state.shared().engine.jobs() if job.key in wanted}
 
 
-def run_plan(plan: Plan) -> None:
+def run_plan(plan: Plan, missing: Specs) -> None:
     """Start, cancel, resume; and the progress of every training while there is any."""
     shared, jobs = state.shared(), jobs_of(plan)
-    missing = plan.missing(shared.store)
     active = [job for job in jobs.values() if job.active]
     begun = any(job.state in ("cancelled", "failed") for job in jobs.values())
     if missing and not active:
@@ -221,12 +226,12 @@ def described(plan: Plan, spec: TrainingSpec, job: Job | None) -> dict[str, Any]
 # ------------------------------------------------------------------------------------ the result
 
 
-def choose_result(run: Run, plan: Plan) -> str:
+def choose_result(run: Run, plan: Plan, missing: Specs) -> str:
     """This plan, or the name of a bundled judgement; at first what there is for this task group."""
     bundled = judgement.bundled()
-    complete = not plan.missing(state.shared().store)
-    begun = complete or any(job.active for job in jobs_of(plan).values())
+    begun = not missing or any(job.active for job in jobs_of(plan).values())
     alike = [name for name, report in bundled.items() if report["group"] == run.spec.group.name]
+    alike.sort(key=lambda name: abs(bundled[name]["k"] - plan.grouping.k))
     usual = THIS_PLAN if begun or not alike else alike[0]
     wanted = state.kept("result")
     options = [THIS_PLAN, *bundled]
@@ -244,36 +249,30 @@ def choose_result(run: Run, plan: Plan) -> str:
     return chosen
 
 
-def show_result(run: Run, chosen: Chosen, plan: Plan) -> None:
+def show_result(run: Run, chosen: Chosen, plan: Plan, missing: Specs) -> None:
     head, average, routing = st.columns([5, 3, 3], vertical_alignment="bottom")
     with head:
-        name = choose_result(run, plan)
+        name = choose_result(run, plan, missing)
     with average:
-        averaged = st.segmented_control(
+        averaged = widgets.one_of(
             "Average of",
             ["logits", "probabilities"],
-            default="logits",
-            required=True,
             key="average",
-            bind="query-params",
             help="What of the specialists is averaged: their logits, as in the authors' code, or"
             " their probabilities. Nothing is trained again.",
         )
     with routing:
-        routed = st.segmented_control(
+        routed = widgets.one_of(
             "Routing",
             ["soft", "hard"],
-            default="soft",
-            required=True,
             key="routing",
-            bind="query-params",
             help="soft: every specialist answers, with its membership. hard: the strongest alone."
             " Nothing is trained again.",
         )
     if name != THIS_PLAN:
         report = judgement.bundled()[name]
         show_report(report, f"{averaged}-{routed}", list(range(report["k"])))
-    elif missing := plan.missing(state.shared().store):
+    elif missing:
         waiting = any(job.active for job in jobs_of(plan).values())
         st.info(
             f"{'The judgement appears here when its' if waiting else 'Not judged yet:'}"
@@ -353,20 +352,18 @@ def specialisation(report: dict[str, Any], colours: list[int]) -> None:
     if not rows:
         st.caption("No specialists were trained in this plan.")
         return
-    measure = choice.segmented_control(
-        "Of each specialist alone",
-        list(charts.NOUN),
-        default="f1",
-        required=True,
-        format_func={"f1": "F1", "advantage": "Against the others"}.__getitem__,
-        key="specialisation",
-        bind="query-params",
-        help="Its F1 on each task, or how far that is above the mean of all specialists.",
-    )
+    with choice:
+        measure = widgets.one_of(
+            "Of each specialist alone",
+            list(charts.NOUN),
+            format_func={"f1": "F1", "advantage": "Against the others"}.__getitem__,
+            key="specialisation",
+            help="Its F1 on each task, or how far that is above the mean of all specialists.",
+        )
     told = (
         "is not defined: one of them is the same everywhere"
         if correlation is None
-        else f"is {correlation:.2f}".replace("-", "−")
+        else f"is {number(correlation)}"
     )
     st.caption(
         "A number is a specialist, at its weight for a task. The rank correlation of weight and F1"
@@ -423,10 +420,11 @@ def judge(run: Run, given: Input) -> None:
     with widgets.user_errors():
         chosen = widgets.choose_clusters(run, given)
         plan = choose_plan(run, chosen)
+        missing = plan.missing(state.shared().store)
         with st.expander("The plan", expanded=True, icon=":material/list_alt:"):
-            show_plan(plan)
-            run_plan(plan)
-        show_result(run, chosen, plan)
+            show_plan(plan, missing)
+            run_plan(plan, missing)
+        show_result(run, chosen, plan, missing)
 
 
 if head := widgets.grouping_head(

@@ -6,6 +6,7 @@ makes the browser build the whole chart anew, while new data is swapped in.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import altair as alt
@@ -33,6 +34,16 @@ def ink_on(colour: str) -> str:
     """Black or white, whichever is read better on this colour."""
     red, green, blue = ((int(colour[i : i + 2], 16) / 255) ** 2.2 for i in (1, 3, 5))
     return "#10151B" if 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.2 else "#FFFFFF"
+
+
+def text_colour(dark: bool) -> str:
+    """What texts and lines are drawn in."""
+    return "#F2F4F7" if dark else "#1B2733"
+
+
+def number(value: float | None, pattern: str = ".2f") -> str:
+    """With a minus sign that is one, and a dash where there is no number."""
+    return "–" if value is None or math.isnan(value) else f"{value:{pattern}}".replace("-", "−")
 
 
 def finished(chart: alt.TopLevelMixin) -> Spec:

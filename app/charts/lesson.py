@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from app.charts.base import Spec, cluster_colour, draw, finished
+from app.charts.base import Spec, cluster_colour, draw, finished, text_colour
 from app.state import dark
 from stg_core.datamap import BINS, MAX_VARIABILITY, DataMapSummary
 from stg_core.tasks import TaskGroup
@@ -118,7 +118,7 @@ def _path(dark: bool) -> Spec:
         ]
     )
     names = steps.mark_text(
-        dx=12, align="left", fontSize=13, fontWeight="bold", color="#F2F4F7" if dark else "#1B2733"
+        dx=12, align="left", fontSize=13, fontWeight="bold", color=text_colour(dark)
     ).encode(text="epoch:O")
     title = "One image, epoch by epoch, among all"
     chart = alt.layer(_density(dark), line, dots, names, title=title)

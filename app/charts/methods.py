@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from app.charts.base import Spec, cluster_colour, draw, finished, ink_on
+from app.charts.base import Spec, cluster_colour, draw, finished, ink_on, number, text_colour
 from app.state import dark
 
 if TYPE_CHECKING:
@@ -28,10 +28,6 @@ NAMES_AXIS = alt.Axis(
 )
 ROW, CELL, TALL = 34, 26, 380
 SIZES = (2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 50, 100, 200, 500, 1_000)
-
-
-def _ink(dark: bool) -> str:
-    return "#F2F4F7" if dark else "#1B2733"
 
 
 # --------------------------------------------------------------------------------- groups chosen
@@ -127,7 +123,7 @@ def quality_and_cost(
 
 @cache
 def _quality_and_cost(dark: bool) -> Spec:
-    accent, ink = cluster_colour(0, dark), _ink(dark)
+    accent, ink = cluster_colour(0, dark), text_colour(dark)
     x = alt.X(
         "cost:Q",
         title="Cost, in trainings of all tasks together",
@@ -227,7 +223,7 @@ def correlations(matrix: Floats, names: Sequence[str]) -> None:
                 "one": one,
                 "other": other,
                 "value": matrix[i, j],
-                "text": "–" if np.isnan(matrix[i, j]) else f"{matrix[i, j]:.2f}".replace("-", "−"),
+                "text": number(matrix[i, j]),
             }
             for i, one in enumerate(names)
             for j, other in enumerate(names)
@@ -323,7 +319,7 @@ def _predictions(unit: str, dark: bool) -> Spec:
         alt.Chart(alt.NamedData("rows"))
         .transform_filter("datum.trained === 'held out'")
         .transform_regression("said", "true")
-        .mark_line(color=_ink(dark), strokeDash=[5, 4])
+        .mark_line(color=text_colour(dark), strokeDash=[5, 4])
         .encode(x=x, y="true:Q")
     )
     chart = alt.layer(points, line, title="Said and true")
@@ -401,7 +397,7 @@ def _scalability(methods: tuple[str, ...], dark: bool) -> Spec:
     )
     marks = (
         alt.Chart(alt.NamedData("marks"))
-        .mark_point(shape="diamond", size=90, filled=True, stroke=_ink(dark), opacity=1)
+        .mark_point(shape="diamond", size=90, filled=True, stroke=text_colour(dark), opacity=1)
         .encode(x=x, y=y, color=colour, tooltip=tooltip)
     )
     chart = alt.layer(lines, marks, title="What more tasks cost")

@@ -11,7 +11,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from app.charts.base import Spec, cluster_colour, draw, finished
+from app.charts.base import Spec, cluster_colour, draw, finished, number, text_colour
 
 SCHEMES: Mapping[str, str] = {
     "mtl": "MTL",
@@ -60,10 +60,6 @@ def show(picture: Picture) -> None:
 def interval(mean: float, ends: Sequence[float]) -> str:
     """Such as "0.764 (0.757 to 0.770)"."""
     return f"{mean:.3f} ({ends[0]:.3f} to {ends[1]:.3f})"
-
-
-def signed(value: float) -> str:
-    return f"{value:+.3f}".replace("-", "−")
 
 
 # ------------------------------------------------------------------------------ scores by epoch
@@ -235,8 +231,8 @@ def differences_to_mtl(
         "differences to MTL",
         _differences_to_mtl(dark),
         f"Bars: F1 of {SCHEMES[scheme]} minus that of MTL for {len(rows)} tasks. {gain} gain for"
-        f" certain, {lose} lose; from {best.task} {signed(best.difference)} to {worst.task}"
-        f" {signed(worst.difference)}.",
+        f" certain, {lose} lose; from {best.task} {number(best.difference, '+.3f')} to {worst.task}"
+        f" {number(worst.difference, '+.3f')}.",
         {"rows": rows, "seeds": each if len(report["seeds"]) > 1 else each[:0]},
     )
 
@@ -250,7 +246,7 @@ def gains_and_losses(found: Mapping[str, Any]) -> tuple[int, int, int]:
 
 @cache
 def _differences_to_mtl(dark: bool) -> Spec:
-    ink = "#F2F4F7" if dark else "#1B2733"
+    ink = text_colour(dark)
     base = alt.Chart(alt.NamedData("rows")).encode(
         y=alt.Y(
             "task:N",
@@ -321,7 +317,7 @@ def specialisation(
 
 @cache
 def _specialisation(measure: str, dark: bool) -> Spec:
-    ink = "#F2F4F7" if dark else "#1B2733"
+    ink = text_colour(dark)
     x = alt.X("weight:Q", title="Weight of the specialist for the task", scale=alt.Scale(nice=True))
     base = alt.Chart(alt.NamedData("rows")).encode(
         x=x,

@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from app import task_pictures
-from app.charts.base import Spec, cluster_colour, draw, finished, ink_on
+from app.charts.base import Spec, cluster_colour, draw, finished, ink_on, number
 from app.state import dark
 
 if TYPE_CHECKING:
@@ -67,10 +67,6 @@ def _joined(parts: Sequence[Columns]) -> pd.DataFrame:
     return pd.DataFrame({name: np.concatenate([p[name] for p in parts]) for name in parts[0]})
 
 
-def _number(value: float) -> str:
-    return f"{value:.2f}".replace("-", "−")
-
-
 def _title(dark: bool, title: str, *explained: str) -> alt.TitleParams:
     return alt.TitleParams(
         title, subtitle=[*explained], subtitleColor="#A6ADB7" if dark else "#5F6B78"
@@ -90,7 +86,7 @@ def scores_beside_chance(scores: Mapping[str, Score]) -> None:
                 "explanation": SCORES[name][1],
                 "value": score.value,
                 "p": p_text(score.p_value),
-                "verdict": f"{_number(score.value)},  {p_text(score.p_value)}",
+                "verdict": f"{number(score.value)},  {p_text(score.p_value)}",
                 "mean": score.chance_mean,
                 "low": score.chance_low,
                 "high": score.chance_high,
@@ -100,8 +96,7 @@ def scores_beside_chance(scores: Mapping[str, Score]) -> None:
         ]
     )
     told = "; ".join(
-        f"{SCORES[name][0]} {_number(score.value)}, chance {_chance(score)},"
-        f" {p_text(score.p_value)}"
+        f"{SCORES[name][0]} {number(score.value)}, chance {_chance(score)}, {p_text(score.p_value)}"
         for name, score in scores.items()
     )
     draw(
@@ -114,8 +109,8 @@ def scores_beside_chance(scores: Mapping[str, Score]) -> None:
 
 
 def _chance(score: Score) -> str:
-    low, high = _number(score.chance_low), _number(score.chance_high)
-    return f"{_number(score.chance_mean)} ({low} to {high})"
+    low, high = number(score.chance_low), number(score.chance_high)
+    return f"{number(score.chance_mean)} ({low} to {high})"
 
 
 def _hump(row: int, score: Score) -> Columns:
@@ -226,7 +221,7 @@ def scores_by_k(by_k: Mapping[int, Mapping[str, Score]], chosen: str, k: int, no
     draw(
         _scores_by_k(dark(), name),
         f"Line chart: {name} and four other scores for every number of clusters, k, with the band"
-        f" of chance. At k = {k} it is {_number(now.value)}.{best}",
+        f" of chance. At k = {k} it is {number(now.value)}.{best}",
         key="scores by k",
         lines=lines,
         chance=chance,
