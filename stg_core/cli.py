@@ -25,9 +25,11 @@ from stg_core.tasks import GROUPS, TaskGroup, custom_group, named_group
 from stg_core.terminal import (
     affinity_text,
     agreement_text,
+    choice_text,
     cost_line,
     grouping_text,
     judgement_text,
+    layout_text,
     methods_text,
     plan_text,
     run_line,
@@ -38,6 +40,7 @@ from stg_core.terminal import (
 if TYPE_CHECKING:
     from stg_core.affinity.table import GroupTable
     from stg_core.agreement import Reference
+    from stg_core.grouping import Grouping, TaskSpace
     from stg_core.specialists import Cost, Plan
 
 
@@ -92,18 +95,10 @@ def _runs(_: argparse.Namespace) -> tuple[dict[str, Any], str]:
 
 
 def _group(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
-    from stg_core.grouping import TaskSpace, group_tasks
-
     run = Store().run(options.run)
-    space = TaskSpace(run.summary, options.recorded_epochs, options.features)
-    grouping = group_tasks(space, options.k, options.fuzzifier, options.method)
+    space, grouping = _grouping_from(options, run)
     answer = {
-        "run": run.id,
-        "k": grouping.k,
-        "fuzzifier": grouping.fuzzifier,
-        "method": grouping.method,
-        "recorded_epochs": space.epochs,
-        "features": space.features,
+        **_described_grouping(run, space, grouping),
         "tasks": grouping.tasks,
         "memberships": grouping.memberships,
         "labels": grouping.labels,
@@ -114,11 +109,10 @@ def _group(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
 
 def _choose(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
     from stg_core.derived import kept_choice
-    from stg_core.grouping import TaskSpace
 
     store = Store()
     run = store.run(options.run)
-    space = TaskSpace(run.summary, options.recorded_epochs, options.features)
+    space = _space_from(options, run)
     choice = kept_choice(store, run, space, options.fuzzifier, options.method)
     answer = {
         "run": run.id,
@@ -128,23 +122,16 @@ def _choose(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
         "features": space.features,
         **asdict(choice),
     }
-    names = [name.replace("_", " ") for name in choice.measures]
-    lines = ["   k" + "".join(f"{name:>23}" for name in names)]
-    for k, *values in zip(choice.ks, *choice.measures.values(), strict=True):
-        shown = ["not defined" if value is None else f"{value:.4g}" for value in values]
-        mark = "  suggested" if k == choice.suggested else ""
-        lines.append(f"{k:>4}" + "".join(f"{value:>23}" for value in shown) + mark)
-    return answer, "\n".join([*lines, choice.why])
+    return answer, choice_text(choice)
 
 
 def _layout(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
     from stg_core.derived import kept_layout
-    from stg_core.grouping import TaskSpace
     from stg_core.layout import dendrogram
 
     store = Store()
     run = store.run(options.run)
-    space = TaskSpace(run.summary, options.recorded_epochs, options.features)
+    space = _space_from(options, run)
     found = kept_layout(store, run, space, options.how)
     answer = {
         "run": run.id,
@@ -155,23 +142,16 @@ def _layout(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
         **asdict(found),
         "dendrogram": asdict(dendrogram(space)),
     }
-    width = max(map(len, space.tasks))
-    rows = [
-        f"{task:<{width}}{x:12.4g}{y:12.4g}"
-        for task, (x, y) in zip(space.tasks, found.positions, strict=True)
-    ]
-    return answer, "\n".join(filter(None, [*rows, found.note]))
+    return answer, layout_text(space.tasks, found)
 
 
 def _specialists(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
     from stg_core.derived import kept_report
-    from stg_core.grouping import TaskSpace, group_tasks
     from stg_core.specialists import bundle_report, make_plan, mtl_spec_of, recorded_speed
 
     store = Store()
     run = store.run(options.run)
-    space = TaskSpace(run.summary, options.recorded_epochs, options.features)
-    grouping = group_tasks(space, options.k, options.fuzzifier, options.method)
+    space, grouping = _grouping_from(options, run)
     plan = make_plan(mtl_spec_of(run, store), grouping, space, options.schemes, options.seeds)
     cost = plan.cost(store, recorded_speed(store))
     if options.dry_run:
@@ -239,20 +219,13 @@ def _trained_table(options: argparse.Namespace, wanted: Sequence[str]) -> GroupT
 
 def _agreement(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
     from stg_core.agreement import agreement_with, scores_by_k
-    from stg_core.grouping import TaskSpace, group_tasks
 
     run = Store().run(options.run)
-    space = TaskSpace(run.summary, options.recorded_epochs, options.features)
-    grouping = group_tasks(space, options.k, options.fuzzifier, options.method)
+    space, grouping = _grouping_from(options, run)
     reference = _reference_from(options.reference, run, space.tasks)
     found = agreement_with(reference, grouping)
     answer = {
-        "run": run.id,
-        "k": grouping.k,
-        "fuzzifier": grouping.fuzzifier,
-        "method": grouping.method,
-        "recorded_epochs": space.epochs,
-        "features": space.features,
+        **_described_grouping(run, space, grouping),
         "labels": grouping.labels,
         **asdict(found),
         "left_out": reference.left_out,
@@ -376,6 +349,17 @@ def _described(run: Run) -> dict[str, Any]:
     }
 
 
+def _described_grouping(run: Run, space: TaskSpace, grouping: Grouping) -> dict[str, Any]:
+    return {
+        "run": run.id,
+        "k": grouping.k,
+        "fuzzifier": grouping.fuzzifier,
+        "method": grouping.method,
+        "recorded_epochs": space.epochs,
+        "features": space.features,
+    }
+
+
 def _planned(plan: Plan, cost: Cost, store: Store) -> tuple[dict[str, Any], str]:
     models: list[dict[str, Any]] = [
         {
@@ -433,6 +417,19 @@ def _group_from(options: argparse.Namespace) -> TaskGroup:
             raise UserError(f"Write a union as NAME=class,class and not as {union!r}.")
         unions[name] = members.split(",")
     return custom_group(options.dataset or "cifar10", options.classes, unions)
+
+
+def _space_from(options: argparse.Namespace, run: Run) -> TaskSpace:
+    from stg_core.grouping import TaskSpace
+
+    return TaskSpace(run.summary, options.recorded_epochs, options.features)
+
+
+def _grouping_from(options: argparse.Namespace, run: Run) -> tuple[TaskSpace, Grouping]:
+    from stg_core.grouping import group_tasks
+
+    space = _space_from(options, run)
+    return space, group_tasks(space, options.k, options.fuzzifier, options.method)
 
 
 def _reference_from(path: Path | None, run: Run, tasks: Sequence[str]) -> Reference:

@@ -13,7 +13,9 @@ from stg_core.store import Run
 if TYPE_CHECKING:
     from stg_core.affinity.methods import Judged
     from stg_core.agreement import Agreement
+    from stg_core.choosing import Choice
     from stg_core.grouping import Grouping
+    from stg_core.layout import TaskMap
     from stg_core.specialists import Cost, Plan
 
 
@@ -39,6 +41,27 @@ def grouping_text(grouping: Grouping) -> str:
         for name, value in grouping.quality.items()
     )
     return "\n".join([header, *rows, quality])
+
+
+def choice_text(choice: Choice) -> str:
+    """A row of quality measures per k, and which k is suggested and why."""
+    names = [name.replace("_", " ") for name in choice.measures]
+    lines = ["   k" + "".join(f"{name:>23}" for name in names)]
+    for k, *values in zip(choice.ks, *choice.measures.values(), strict=True):
+        shown = ["not defined" if value is None else f"{value:.4g}" for value in values]
+        mark = "  suggested" if k == choice.suggested else ""
+        lines.append(f"{k:>4}" + "".join(f"{value:>23}" for value in shown) + mark)
+    return "\n".join([*lines, choice.why])
+
+
+def layout_text(tasks: Sequence[str], found: TaskMap) -> str:
+    """The place of each task, and what is to be known of the map."""
+    width = max(map(len, tasks))
+    rows = [
+        f"{task:<{width}}{x:12.4g}{y:12.4g}"
+        for task, (x, y) in zip(tasks, found.positions, strict=True)
+    ]
+    return "\n".join(filter(None, [*rows, found.note]))
 
 
 def agreement_text(found: Agreement) -> str:
