@@ -20,12 +20,11 @@ if TYPE_CHECKING:
     from stg_core.affinity.table import GroupTable
 
 USUAL_BUDGET = 3
-DIGITS = 3
 ABOUT_TABLES = {
     "digits-8": "Eight tasks over handwritten digits, all 255 groups trained.",
     "g1-6": "Six classes of CIFAR-10, all 63 groups trained.",
 }
-COLUMNS = {
+ABOUT_COLUMNS = {
     "Gain": "Mean over the tasks of (loss alone − loss together) / loss alone, on test images: what"
     " the budget is spent on.",
     "F1": "Mean over the tasks on test images, with its 95 % interval over images.",
@@ -36,6 +35,7 @@ COLUMNS = {
     "Pearson": "Of what it says of groups that it did not train with their true gains.",
     "R²": "The same, where it says gains: 1 is perfect, 0 no better than their mean.",
 }
+FORMATS = {"Gain": "%+.3f", "Loss": "%.3f", "Cost": "%.1f", "Counted": "%.1f"}
 
 
 @st.cache_resource(show_spinner="Reading the table")
@@ -102,7 +102,10 @@ def quality(name: str) -> None:
         hide_index=True,
         alt=f"Table of {len(judged)} methods: groups, scores and cost",
         column_config={
-            column: st.column_config.Column(help=text) for column, text in COLUMNS.items()
+            column: st.column_config.NumberColumn(help=text, format=FORMATS[column])
+            if column in FORMATS
+            else st.column_config.Column(help=text)
+            for column, text in ABOUT_COLUMNS.items()
         },
     )
 
@@ -110,11 +113,11 @@ def quality(name: str) -> None:
 def row(one: Judged) -> dict[str, object]:
     return {
         "Method": titles()[one.method],
-        "Gain": round(one.score, DIGITS),
+        "Gain": one.score,
         "F1": interval(one.mean_f1, one.f1_interval),
-        "Loss": round(one.mean_loss, DIGITS),
-        "Cost": round(one.cost, 1),
-        "Counted": round(one.counted, 1),
+        "Loss": one.mean_loss,
+        "Cost": one.cost,
+        "Counted": one.counted,
         "Within budget": one.within_budget,
         "Pearson": number(one.pearson),
         "R²": number(one.r2),

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from stg_core.affinity.table import GroupTable
 
 Floats = NDArray[np.float64]
+Box = tuple[float, float, float, float]  # left, top, right, bottom
 
 TASK_AXIS = alt.Axis(
     orient="top", domain=False, ticks=False, labelAngle=-30, labelOverlap=False, labelFlush=False
@@ -27,6 +28,12 @@ NAMES_AXIS = alt.Axis(
     domain=False, ticks=False, labelOverlap=False, labelFlush=False, labelLimit=200
 )
 ROW, CELL, TALL = 34, 26, 380
+SIDES = {  # of a point, for its name: how that is aligned, and how far off it is in pixels
+    "above right": ("left", 9, -8),
+    "below right": ("left", 9, 10),
+    "above left": ("right", -9, -8),
+    "below left": ("right", -9, 10),
+}
 SIZES = (2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 50, 100, 200, 500, 1_000)
 
 
@@ -110,6 +117,7 @@ def quality_and_cost(
             for one, best in zip(judged, front, strict=True)
         ]
     )
+    rows["side"] = sides_of_names(rows)
     best = rows[rows.front].sort_values("cost")["method"]
     draw(
         _quality_and_cost(dark()),
@@ -119,6 +127,36 @@ def quality_and_cost(
         rows=rows,
         front=rows[rows.front].sort_values("cost"),
     )
+
+
+def sides_of_names(rows: pd.DataFrame) -> list[str]:
+    """The corner of each point where its name covers neither a point nor a name before it.
+
+    Sizes in pixels are those of a page of usual width. Where no corner is free: the first.
+    """
+    log_cost = np.log(rows["cost"].to_numpy(float))
+    x = (log_cost - log_cost.min()) / max(np.ptp(log_cost), 1e-9) * 600
+    low, high = rows["low"].min(), rows["high"].max()
+    y = (high - rows["f1"].to_numpy(float)) / max(high - low, 1e-9) * TALL
+    taken = [(px - 6, py - 6, px + 6, py + 6) for px, py in zip(x, y, strict=True)]
+    sides = []
+    for px, py, name in zip(x, y, rows["method"], strict=True):
+        boxes = {}
+        for side, (align, dx, dy) in SIDES.items():
+            left = px + dx - (7 * len(name) if align == "right" else 0)
+            boxes[side] = (left, py + dy - 7, left + 7 * len(name), py + dy + 7)
+        free = [
+            side
+            for side, box in boxes.items()
+            if box[2] < 640 and not any(_overlap(box, other) for other in taken)
+        ]
+        sides.append(free[0] if free else next(iter(SIDES)))
+        taken.append(boxes[sides[-1]])
+    return sides
+
+
+def _overlap(one: Box, other: Box) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
 @cache
@@ -148,15 +186,18 @@ def _quality_and_cost(dark: bool) -> Spec:
         color=alt.condition("datum.front", alt.value(accent), alt.value("#8A94A0")),
         tooltip=tooltip,
     )
-    names = base.mark_text(align="left", dx=9, dy=-8, fontSize=12, color=ink).encode(
-        y=y, text="method:N"
-    )
+    names = [
+        base.transform_filter(alt.datum.side == side)
+        .mark_text(align=align, dx=dx, dy=dy, fontSize=12, color=ink)
+        .encode(y=y, text="method:N")
+        for side, (align, dx, dy) in SIDES.items()
+    ]
     front = (
         alt.Chart(alt.NamedData("front"))
         .mark_line(color=accent, strokeDash=[5, 4], interpolate="step-after")
         .encode(x=x, y=y)
     )
-    chart = alt.layer(front, reach, points, names, title="Quality and cost")
+    chart = alt.layer(front, reach, points, *names, title="Quality and cost")
     return finished(chart.properties(height=TALL))
 
 

@@ -142,7 +142,7 @@ def _scheme_colour(schemes: tuple[str, ...], dark: bool) -> alt.Color:
         ),
         legend=alt.Legend(
             orient="bottom",
-            columns=3,
+            columns=2,
             symbolType="stroke",
             symbolSize=500,
             symbolStrokeWidth=2.5,

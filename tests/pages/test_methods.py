@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
+from app.charts import methods as charts
 from stg_core import store as store_module
 from stg_core.affinity.methods import METHODS, available, choose, judge
 from stg_core.affinity.table import bundled_table, bundled_tables, table_path
@@ -48,7 +50,7 @@ def test_the_budget_chooses_other_groups(open_app: OpenApp, budget: int) -> None
         found = judge(table, choose(table, method, budget), budget)
         row = scores(app).loc[METHODS[method].title]
         assert row["Groups"] == " | ".join(", ".join(group) for group in found.groups)
-        assert row["Counted"] == round(found.counted, 1)
+        assert row["Counted"] == found.counted
 
 
 def test_cost_is_measured_or_counted(open_app: OpenApp) -> None:
@@ -86,3 +88,21 @@ def test_a_damaged_table_says_what_to_do(
     table_path("broken").write_bytes(b"half a file")
     app = open_app("methods")
     assert not app.exception and "broken.npz is damaged" in app.error[0].value
+
+
+def test_names_of_methods_that_cost_and_score_alike_do_not_cover_each_other() -> None:
+    rows = pd.DataFrame(
+        [
+            {"method": name, "cost": cost, "f1": f1, "low": f1 - 0.01, "high": f1 + 0.01}
+            for name, cost, f1 in (
+                ("All together", 1.0, 0.52),
+                ("STG-MTL", 5.0, 0.53),
+                ("Gradient cosine", 5.5, 0.53),
+                ("Exhaustive", 60.0, 0.54),
+            )
+        ]
+    )
+    sides = dict(zip(rows["method"], charts.sides_of_names(rows), strict=True))
+    assert sides["All together"] == "above right"
+    assert sides["STG-MTL"] != sides["Gradient cosine"]
+    assert sides["Exhaustive"].endswith("left"), "to the right of it the picture ends"
