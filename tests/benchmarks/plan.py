@@ -72,7 +72,8 @@ def bare_loop(points: int) -> float:
     """Runs in the worker: seconds of one training in plain torch, whose images are normalised.
 
     The same model, batches, precision and optimiser, and after every epoch the same passes over
-    test and training images; no data set to load, no scores, no checkpoint, no result.
+    test and training images; no data set to load, no scores, no checkpoint, no result, and nothing
+    said to the C library about its memory.
     """
     import torch
     import torch.nn.functional as F
