@@ -22,7 +22,9 @@ def verdict(
     """What the intervals say, in plain words: what is better than what, and what is not known.
 
     One scheme is better than another where the 95 % interval of the difference of the mean F1 lies
-    on one side of 0 and, with several seeds, no seed says the opposite.
+    on one side of 0 and, with several seeds, no seed says the opposite. The grouping pays where the
+    specialists are better than as many models without any grouping, and than the same weights on
+    the wrong tasks, if those were tried.
     """
     told = {}
     for d in differences:
@@ -74,10 +76,11 @@ def _deciding_sentence(told: Mapping[tuple[str, str], _Difference], schemes: Seq
         )
     d = told["specialists", "plain"]
     if d.sign > 0:
-        return (
-            f"The grouping pays: the specialists are better than the plain ensemble, the same"
-            f" number of models without any grouping ({d} in mean F1)."
+        better = (
+            f"better than the plain ensemble, the same number of models without any grouping"
+            f" ({d} in mean F1)"
         )
+        return _of_specialists_that_win(better, told.get(("specialists", "random")))
     if d.sign < 0:
         return (
             f"The grouping does not pay: the plain ensemble, the same number of models without any"
@@ -86,6 +89,27 @@ def _deciding_sentence(told: Mapping[tuple[str, str], _Difference], schemes: Seq
     return (
         f"It cannot be told whether the grouping pays: between the specialists and the plain"
         f" ensemble, the same number of models without any grouping, {_why_not(d)}"
+    )
+
+
+def _of_specialists_that_win(better: str, to_random: _Difference | None) -> str:
+    """Whether it is the grouping that pays, or any weights like these: what random weights tell."""
+    if to_random is None:
+        return (
+            f"The grouping pays: the specialists are {better}. Whether the wrong tasks would do as"
+            " well is not known: add the scheme random."
+        )
+    random = f"the random grouping, the same weights on the wrong tasks ({to_random}"
+    if to_random.sign > 0:
+        return f"The grouping pays: the specialists are {better}, and than {random})."
+    if to_random.sign < 0:
+        return (
+            f"Specialists pay, but not this grouping: they are {better}, but worse than {random})."
+        )
+    return (
+        "Specialists pay, but it cannot be told that this grouping does: they are"
+        f" {better}, but cannot be told apart from {random}"
+        f"{', but the seeds disagree' * to_random.is_disputed})."
     )
 
 
@@ -101,7 +125,10 @@ def _why_not(d: _Difference) -> str:
 def _against_the_rest(
     told: Mapping[tuple[str, str], _Difference], schemes: Sequence[str]
 ) -> list[str]:
-    others = [other for other in schemes if other not in ("specialists", "plain")]
+    told_before = {"specialists", "plain"}
+    if ("specialists", "plain") in told and told["specialists", "plain"].sign > 0:
+        told_before.add("random")
+    others = [other for other in schemes if other not in told_before]
     if "specialists" not in schemes or not others:
         return []
     parts = []

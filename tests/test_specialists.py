@@ -631,6 +631,26 @@ def test_a_clear_win_says_that_the_grouping_pays() -> None:
     assert text.startswith("The grouping pays: the specialists are better than the plain ensemble")
     assert "+0.0200, 95 % interval +0.0100 to +0.0300" in text
     assert "The specialists are better than MTL (+0.0200" in text
+    assert "add the scheme random" in text
+
+
+def test_a_win_over_the_wrong_tasks_too_is_owed_to_the_grouping() -> None:
+    text = told(("specialists", "plain", *WIN), ("specialists", "random", *WIN))
+    assert text.startswith("The grouping pays")
+    assert "and than the random grouping, the same weights on the wrong tasks (+0.0200" in text
+    assert text.count("random") == 1
+
+
+@pytest.mark.parametrize(
+    ("to_random", "words"),
+    [(TIE, "cannot be told that this grouping does"), (LOSS, "but not this grouping")],
+)
+def test_a_win_that_the_wrong_tasks_win_as_well_is_not_owed_to_the_grouping(
+    to_random: tuple[float, float, float], words: str
+) -> None:
+    text = told(("specialists", "plain", *WIN), ("specialists", "random", *to_random))
+    assert text.startswith("Specialists pay, but") and words in text
+    assert "The grouping pays" not in text
 
 
 def test_a_clear_loss_says_that_it_does_not() -> None:
