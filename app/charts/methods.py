@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import altair as alt
 import numpy as np
@@ -28,7 +28,8 @@ NAMES_AXIS = alt.Axis(
     domain=False, ticks=False, labelOverlap=False, labelFlush=False, labelLimit=200
 )
 ROW, CELL, TALL = 34, 26, 380
-SIDES = {  # of a point, for its name: how that is aligned, and how far off it is in pixels
+# sides of a point, for its name: how that is aligned, and how far off it is in pixels
+SIDES: Mapping[str, tuple[Literal["left", "right"], int, int]] = {
     "above right": ("left", 9, -8),
     "below right": ("left", 9, 10),
     "above left": ("right", -9, -8),
