@@ -158,7 +158,7 @@ def loss_weights(
     order = np.argsort(-weights, kind="stable")
     bars = pd.DataFrame({"task": np.array(tasks)[order], "weight": weights[order]})
     draw(
-        _loss_weights(cluster_colour(colour, dark())),
+        _loss_weights(colour, dark()),
         f"Bar chart: loss weights of specialist {cluster}. The largest are of"
         f" {', '.join(bars['task'][:3])}.",
         key="loss weights",
@@ -167,7 +167,7 @@ def loss_weights(
 
 
 @cache
-def _loss_weights(colour: str) -> Spec:
+def _loss_weights(colour: int, dark: bool) -> Spec:
     base = alt.Chart(alt.NamedData("bars")).encode(
         x=alt.X("weight:Q", title="Loss weight", scale=alt.Scale(domain=[0, 1])),
         y=alt.Y("task:N", title="Task", sort=None, axis=TASK_AXIS),
@@ -176,8 +176,10 @@ def _loss_weights(colour: str) -> Spec:
             alt.Tooltip("weight:Q", title="Loss weight", format=".2f"),
         ],
     )
-    bars = base.mark_bar(color=colour)
-    numbers = base.mark_text(align="left", dx=4).encode(text=alt.Text("weight:Q", format=".2f"))
+    bars = base.mark_bar(color=cluster_colour(colour, dark))
+    numbers = base.mark_text(align="left", dx=4, color=text_colour(dark)).encode(
+        text=alt.Text("weight:Q", format=".2f")
+    )
     chart = alt.layer(bars, numbers, title="What this specialist trains for")
     return finished(chart.properties(height=HEIGHT))
 
