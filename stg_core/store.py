@@ -288,8 +288,7 @@ class Store:
             try:
                 yield
             except (OSError, sqlite3.OperationalError) as error:
-                of_sqlite = "full" in str(error) and isinstance(error, sqlite3.Error)
-                if not of_sqlite and getattr(error, "errno", None) not in DISK_FULL:
+                if not _says_full(error):
                     raise
                 raise UserError(
                     f"The disk that holds {self.folder} is full"
@@ -484,6 +483,12 @@ def without_nan(value: Any) -> Any:
     if isinstance(value, (float, np.floating)):
         return float(value) if math.isfinite(value) else None
     return value
+
+
+def _says_full(error: OSError | sqlite3.OperationalError) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in DISK_FULL
+    return "full" in str(error)
 
 
 def free_space(folder: Path) -> int:
