@@ -16,9 +16,9 @@ _USUAL = {_TRIM_THRESHOLD: 64 << 20, _MMAP_THRESHOLD: 32 << 20}  # where glibc's
 def freed_memory_kept() -> Iterator[None]:
     """Within it, glibc does not give large blocks back to the system as soon as they are free.
 
-    It would, and have the same pages cleared again for every batch: a quarter of the time of a
-    training with one thread, and more with several, which wait for each other then. With another C
-    library nothing is changed.
+    It would, and have the same pages cleared again for every batch: a fifth to a third of the
+    time of a training with one thread, and more with several, which wait for each other then. With
+    another C library nothing is changed.
     """
     if platform.libc_ver()[0] != "glibc":
         yield
