@@ -27,7 +27,8 @@ TASK_AXIS = alt.Axis(
 NAMES_AXIS = alt.Axis(
     domain=False, ticks=False, labelOverlap=False, labelFlush=False, labelLimit=200
 )
-ROW, CELL, TALL = 34, 26, 380
+ROW, CELL, TALL, WIDE = 34, 26, 380, 600
+DOT, LETTER, LINE, MARGIN = 6, 7, 14, 40  # pixels, of points and their names
 # sides of a point, for its name: how that is aligned, and how far off it is in pixels
 SIDES: Mapping[str, tuple[Literal["left", "right"], int, int]] = {
     "above right": ("left", 9, -8),
@@ -131,25 +132,26 @@ def quality_and_cost(
 
 
 def sides_of_names(rows: pd.DataFrame) -> list[str]:
-    """The corner of each point where its name covers neither a point nor a name before it.
+    """The side in SIDES of each point where its name covers neither a point nor a name before it.
 
-    Sizes in pixels are those of a page of usual width. Where no corner is free: the first.
+    rows: columns method, cost, f1, low, high. Where no side is free: the first. Pixels are those of
+    a page of usual width; on a wider one there is only more room.
     """
     log_cost = np.log(rows["cost"].to_numpy(float))
-    x = (log_cost - log_cost.min()) / max(np.ptp(log_cost), 1e-9) * 600
+    x = (log_cost - log_cost.min()) / max(np.ptp(log_cost), 1e-9) * WIDE
     low, high = rows["low"].min(), rows["high"].max()
     y = (high - rows["f1"].to_numpy(float)) / max(high - low, 1e-9) * TALL
-    taken = [(px - 6, py - 6, px + 6, py + 6) for px, py in zip(x, y, strict=True)]
+    taken = [(px - DOT, py - DOT, px + DOT, py + DOT) for px, py in zip(x, y, strict=True)]
     sides = []
     for px, py, name in zip(x, y, rows["method"], strict=True):
-        boxes = {}
+        boxes, length = {}, LETTER * len(name)
         for side, (align, dx, dy) in SIDES.items():
-            left = px + dx - (7 * len(name) if align == "right" else 0)
-            boxes[side] = (left, py + dy - 7, left + 7 * len(name), py + dy + 7)
+            left, top = px + dx - length * (align == "right"), py + dy - LINE / 2
+            boxes[side] = (left, top, left + length, top + LINE)
         free = [
             side
             for side, box in boxes.items()
-            if box[2] < 640 and not any(_overlap(box, other) for other in taken)
+            if box[2] < WIDE + MARGIN and not any(_overlap(box, other) for other in taken)
         ]
         sides.append(free[0] if free else next(iter(SIDES)))
         taken.append(boxes[sides[-1]])
