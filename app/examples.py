@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from app.state import ROOT
-from stg_core.datasets import CLASS_NAMES, example_images
-from stg_core.tasks import TaskGroup
+from stg_core.tasks.groups import TaskGroup
+from stg_core.tasks.images import CLASS_NAMES, example_images
 
 COLUMNS, ROWS = 5, 2
 CELL, GAP = 64, 6  # pixels

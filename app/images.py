@@ -11,13 +11,13 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from stg_core.datamap import TaskMap
-from stg_core.datasets import CLASS_NAMES, has_images, prepared_images, where_images_belong
-from stg_core.errors import UserError
-from stg_core.guard import environment
-from stg_core.home import data_folder, home
-from stg_core.store import Run
-from stg_core.tasks import sampled_points, upside_down
+from stg_core.maps.summary import TaskMap
+from stg_core.results.store import Run
+from stg_core.system.errors import UserError
+from stg_core.system.guard import environment
+from stg_core.system.home import data_folder, home
+from stg_core.tasks.groups import sampled_points, upside_down
+from stg_core.tasks.images import CLASS_NAMES, has_images, prepared_images, where_images_belong
 
 SIDE, MARGIN = 96, 4  # pixels of the screen
 POLL = 1.0  # seconds
@@ -25,9 +25,9 @@ POLL = 1.0  # seconds
 # Reading a tree of 60,000 files takes a while, and torchvision's files need torch.
 PREPARE = """
 import sys
-from stg_core.datasets import load_images
-from stg_core.errors import UserError
-from stg_core.guard import end_with_parent
+from stg_core.tasks.images import load_images
+from stg_core.system.errors import UserError
+from stg_core.system.guard import end_with_parent
 end_with_parent()
 try:
     load_images(sys.argv[1])

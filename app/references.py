@@ -17,11 +17,11 @@ from urllib.parse import quote, unquote
 import streamlit as st
 
 from app import state, widgets
-from stg_core.errors import UserError
-from stg_core.store import Run
+from stg_core.results.store import Run
+from stg_core.system.errors import UserError
 
 if TYPE_CHECKING:
-    from stg_core.agreement import Reference
+    from stg_core.grouping.agreement import Reference
 
 LARGEST_UPLOAD = 1  # MB
 LONGEST = 1_500  # characters in the URL: a few programs cut a link after 2,000
@@ -34,7 +34,7 @@ def choose_reference(run: Run) -> Reference | None:
     A run without a built-in reference shows the editor at once. Raises UserError where the labels
     are no reference.
     """
-    from stg_core.agreement import built_in_reference
+    from stg_core.grouping.agreement import built_in_reference
 
     tasks = tuple(run.summary.tasks.tolist())
     built_in = built_in_reference(run.spec.group, tasks)
@@ -49,7 +49,7 @@ def choose_reference(run: Run) -> Reference | None:
 
 
 def _own_reference(run: Run, tasks: tuple[str, ...]) -> Reference | None:
-    from stg_core.agreement import read_reference
+    from stg_core.grouping.agreement import read_reference
 
     linked = unpacked(state.kept("labels") or "", tasks)
     template = as_csv(tasks, [None] * len(tasks))
@@ -100,7 +100,7 @@ def _editor(run: Run, tasks: tuple[str, ...], first: str) -> str:
 
 def _take_upload(tasks: tuple[str, ...], typed: str, uploaded: str, problem: str) -> None:
     """Puts an uploaded reference into the text; one that is wrong changes nothing there."""
-    from stg_core.agreement import read_reference
+    from stg_core.grouping.agreement import read_reference
 
     st.session_state.pop(problem, None)
     if file := st.session_state[uploaded]:

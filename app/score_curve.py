@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from stg_core.store import Run
+from stg_core.results.store import Run
 
 if TYPE_CHECKING:
-    from stg_core.agreement import Reference, Score
-    from stg_core.grouping import Grouping, TaskSpace
+    from stg_core.grouping.agreement import Reference, Score
+    from stg_core.grouping.memberships import Grouping, TaskSpace
 
 PATIENCE = 3.0  # seconds after the last look at a curve, after which its computing rests
 
@@ -76,6 +76,6 @@ def _score_curve(
     _reference: Reference,
     _space: TaskSpace,
 ) -> ScoreCurve:
-    from stg_core.agreement import scores_by_k
+    from stg_core.grouping.agreement import scores_by_k
 
     return ScoreCurve(scores_by_k(_reference, _space, fuzzifier or 2.0, method))

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from stg_core.derived import Derived, stability_question
-from stg_core.home import home
-from stg_core.jobs import Engine
-from stg_core.store import Run, Store
+from stg_core.engine.derived import Derived, stability_question
+from stg_core.engine.jobs import Engine
+from stg_core.results.store import Run, Store
+from stg_core.system.home import home
 
 if TYPE_CHECKING:
-    from stg_core.grouping import TaskSpace
+    from stg_core.grouping.memberships import TaskSpace
 
 ROOT = Path(__file__).resolve().parents[1]
 START, DATA_MAPS, GROUPING, SUPERCLASSES, SPECIALISTS, METHODS, LESSON = (
@@ -53,7 +53,7 @@ class Shared:
             self._warming.start()
 
     def _warm_up(self) -> None:
-        import stg_core.grouping  # noqa: F401
+        import stg_core.grouping.memberships  # noqa: F401
 
         with suppress(Exception):  # the engine says itself what its problem is
             self.engine.start()
@@ -173,7 +173,7 @@ def _task_space(
     folder: str, version: str, epochs: tuple[int, ...], features: tuple[str, ...], _run: Run
 ) -> TaskSpace:
     # scikit-learn takes a second to import; the Start page does without it
-    from stg_core.grouping import TaskSpace
+    from stg_core.grouping.memberships import TaskSpace
 
     space = TaskSpace(_run.summary, epochs, features)
     knows_every_k(space, _run, shared().derived)

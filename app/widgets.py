@@ -15,16 +15,16 @@ import streamlit as st
 from app import state
 from app.charts.training import learning_curve
 from app.live_slider import live_slider
-from stg_core.datamap import FEATURES
-from stg_core.derived import Answer, Derived
-from stg_core.errors import UserError
-from stg_core.jobs import Job
-from stg_core.store import Run
+from stg_core.engine.derived import Answer, Derived
+from stg_core.engine.jobs import Job
+from stg_core.maps.summary import FEATURES
+from stg_core.results.store import Run
+from stg_core.system.errors import UserError
 
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
 
-    from stg_core.grouping import Grouping, TaskSpace
+    from stg_core.grouping.memberships import Grouping, TaskSpace
 
 POLL = 0.5  # seconds between two looks at a running job
 USUAL_K = {"g1": 2, "g2": 3, "g3": 20}
@@ -156,7 +156,7 @@ def grouping_head(title: str, about: str) -> tuple[Run, Input] | None:
 
 def choose_clusters(run: Run, given: Input) -> Chosen:
     """The two sliders of a grouping, for use within a fragment."""
-    from stg_core.grouping import cluster_colours, group_tasks
+    from stg_core.grouping.memberships import cluster_colours, group_tasks
 
     n_tasks = len(run.summary.tasks)
     left, right = st.columns(2, gap="large")

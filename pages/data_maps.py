@@ -10,9 +10,9 @@ import streamlit as st
 from app import images, state, widgets
 from app.charts.data_maps import Small, bounds_of, data_map, region_of, small_maps
 from app.live_slider import live_slider
-from stg_core.datamap import KINDS, REGIONS, Region
-from stg_core.errors import UserError
-from stg_core.store import Run
+from stg_core.maps.summary import KINDS, REGIONS, Region
+from stg_core.results.store import Run
+from stg_core.system.errors import UserError
 
 ABOUT = (
     "Each point is a training image. **Confidence** is the model's mean probability of the true"

@@ -11,8 +11,8 @@ import streamlit as st
 from app import state, widgets
 from app.charts import grouping as charts
 from app.widgets import Chosen, Input
-from stg_core.derived import Answer
-from stg_core.store import Run
+from stg_core.engine.derived import Answer
+from stg_core.results.store import Run
 
 ALIKE = (
     "All tasks have the same data maps here, so nothing tells them apart: how they share the"
@@ -72,7 +72,7 @@ def which_k(run: Run, chosen: Chosen) -> None:
 
 
 def distances(run: Run, chosen: Chosen) -> None:
-    from stg_core.layout import dendrogram
+    from stg_core.grouping.layout import dendrogram
 
     tree = dendrogram(chosen.space)
     charts.distances(chosen.space, tree, chosen.grouping, chosen.colours)

@@ -15,13 +15,13 @@ from app.charts import lesson as charts
 from app.charts import superclasses as superclass_charts
 from app.live_slider import live_slider
 from app.presenter import presenter
-from stg_core.datamap import FEATURES
-from stg_core.datasets import CLASS_NAMES
-from stg_core.store import Run
-from stg_core.tasks import CIFAR100_SUPERCLASSES
+from stg_core.maps.summary import FEATURES
+from stg_core.results.store import Run
+from stg_core.tasks.groups import CIFAR100_SUPERCLASSES
+from stg_core.tasks.images import CLASS_NAMES
 
 if TYPE_CHECKING:
-    from stg_core.grouping import Grouping, TaskSpace
+    from stg_core.grouping.memberships import Grouping, TaskSpace
 
 TEXTS = state.ROOT / "assets" / "lesson.toml"
 POINTS = 100  # of a task's sample, spread evenly from hard to easy
@@ -37,7 +37,7 @@ def space_of(run: Run) -> TaskSpace:
 
 def grouped(run: Run, k: int, fuzzifier: float = 2.0) -> tuple[Grouping, list[int]]:
     """The tasks of a run in k clusters, and the colour of each cluster."""
-    from stg_core.grouping import cluster_colours, group_tasks
+    from stg_core.grouping.memberships import cluster_colours, group_tasks
 
     space = space_of(run)
     grouping = group_tasks(space, k, fuzzifier)
@@ -149,7 +149,7 @@ def choosing_k() -> None:
 
 
 def superclasses() -> None:
-    from stg_core.agreement import agreement_with, built_in_reference
+    from stg_core.grouping.agreement import agreement_with, built_in_reference
 
     run = bundled("g3")
     grouping, colours = grouped(run, len(CIFAR100_SUPERCLASSES))

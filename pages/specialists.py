@@ -13,14 +13,14 @@ from app.charts import specialists as charts
 from app.charts.base import number
 from app.charts.specialists import ABOUT_SCHEMES, SCHEMES
 from app.widgets import Chosen, Input
-from stg_core.errors import UserError
-from stg_core.jobs import Job
-from stg_core.spec import TrainingSpec
-from stg_core.store import Run
-from stg_core.tasks import superclass_of_tasks
+from stg_core.engine.jobs import Job
+from stg_core.results.store import Run
+from stg_core.system.errors import UserError
+from stg_core.tasks.groups import superclass_of_tasks
+from stg_core.training.spec import TrainingSpec
 
 if TYPE_CHECKING:
-    from stg_core.specialists import Plan
+    from stg_core.judging.plan import Plan
 
 Specs = Sequence[TrainingSpec]
 
@@ -33,7 +33,7 @@ LONG_LIST = 25  # tasks
 
 
 def choose_plan(run: Run, chosen: Chosen) -> Plan:
-    from stg_core.specialists import make_plan, mtl_spec_of
+    from stg_core.judging.plan import make_plan, mtl_spec_of
 
     possible = [
         scheme
@@ -79,7 +79,7 @@ def show_plan(plan: Plan, missing: Specs) -> None:
 
 def speed_of(plan: Plan) -> float | None:
     """Seconds of an epoch; the number of tasks hardly changes it, so that of MTL will do."""
-    from stg_core.specialists import recorded_speed
+    from stg_core.judging.plan import recorded_speed
 
     shared = state.shared()
     recorded = recorded_speed(shared.store)(plan.spec)
@@ -344,7 +344,7 @@ def differences(report: dict[str, Any], found: dict[str, Any], colours: list[int
 
 
 def specialisation(report: dict[str, Any], colours: list[int]) -> None:
-    from stg_core.specialists import specialisation as rows_of
+    from stg_core.judging.plan import specialisation as rows_of
 
     title, choice = st.columns([2, 3], vertical_alignment="bottom")
     title.subheader("Do they specialise?")

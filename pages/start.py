@@ -11,18 +11,18 @@ import streamlit as st
 
 from app import state, widgets
 from app.examples import contact_sheet
-from stg_core.archive import export_run, file_name, import_run
-from stg_core.datasets import CLASS_NAMES, has_images, where_images_belong
-from stg_core.errors import UserError
-from stg_core.spec import (
+from stg_core.results.archive import export_run, file_name, import_run
+from stg_core.results.store import LONGEST_TITLE, Run
+from stg_core.system.errors import UserError
+from stg_core.tasks.groups import GROUPS, TaskGroup, custom_group
+from stg_core.tasks.images import CLASS_NAMES, has_images, where_images_belong
+from stg_core.training.spec import (
     AUGMENTATIONS,
     BUILT_IN_MODELS,
     TrainingSpec,
     default_model,
     default_recorded_epochs,
 )
-from stg_core.store import LONGEST_TITLE, Run
-from stg_core.tasks import GROUPS, TaskGroup, custom_group
 
 STEPS: tuple[tuple[str, Path, dict[str, str], str, str], ...] = (
     ("train", state.START, {}, "1. Train one model", "It learns all tasks at once."),

@@ -10,10 +10,10 @@ from app import widgets
 from app.charts import superclasses as charts
 from app.references import choose_reference
 from app.score_curve import score_curve
-from stg_core.store import Run
+from stg_core.results.store import Run
 
 if TYPE_CHECKING:
-    from stg_core.agreement import Agreement, Reference
+    from stg_core.grouping.agreement import Agreement, Reference
 
 LIVING = "living or not"
 NOUNS = {"superclasses": ("superclass", "superclasses")}
@@ -42,7 +42,7 @@ def explore(run: Run, given: widgets.Input) -> None:
 
 
 def show(run: Run, chosen: widgets.Chosen, reference: Reference) -> None:
-    from stg_core.agreement import agreement_with
+    from stg_core.grouping.agreement import agreement_with
 
     grouping = chosen.grouping
     found = agreement_with(reference, grouping)

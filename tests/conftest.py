@@ -12,10 +12,10 @@ import torch
 from hypothesis import settings
 from PIL import Image
 
-from stg_core.datasets import CLASS_NAMES
-from stg_core.spec import TrainingSpec
-from stg_core.tasks import GROUPS, TaskData, load_task_data
-from stg_core.training import TrainingResult, train
+from stg_core.tasks.groups import GROUPS, TaskData, load_task_data
+from stg_core.tasks.images import CLASS_NAMES
+from stg_core.training.loop import TrainingResult, train
+from stg_core.training.spec import TrainingSpec
 
 # The same examples on every machine, and no failure because the machine is busy.
 settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from stg_core.guard import watch_parent
+from stg_core.system.guard import watch_parent
 
 
 def dask_setup(server: Any) -> None:

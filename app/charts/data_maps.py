@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from app import task_pictures
 from app.charts.base import DARK, LIGHT
 from app.state import dark
-from stg_core.datamap import (
+from stg_core.maps.summary import (
     AMBIGUOUS_FROM,
     BINS,
     EASY_FROM,

@@ -12,9 +12,9 @@ from app.charts.base import cluster_colour
 from app.state import dark
 
 if TYPE_CHECKING:
-    from stg_core.choosing import Choice
-    from stg_core.grouping import Grouping, TaskSpace
-    from stg_core.layout import Dendrogram, TaskMap
+    from stg_core.grouping.choosing import Choice
+    from stg_core.grouping.layout import Dendrogram, TaskMap
+    from stg_core.grouping.memberships import Grouping, TaskSpace
 
 # Of each measure: its name, how it is written, and what it means, in one line.
 QUALITY = {

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from app.charts.base import Spec, cluster_colour, draw, finished, text_colour
 from app.state import dark
-from stg_core.datamap import BINS, MAX_VARIABILITY, DataMapSummary
-from stg_core.tasks import TaskGroup
+from stg_core.maps.summary import BINS, MAX_VARIABILITY, DataMapSummary
+from stg_core.tasks.groups import TaskGroup
 
 HEIGHT = 420
 TASK_AXIS = alt.Axis(

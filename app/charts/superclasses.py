@@ -18,8 +18,8 @@ from app.charts.base import Spec, cluster_colour, draw, finished, ink_on, number
 from app.state import dark
 
 if TYPE_CHECKING:
-    from stg_core.agreement import Agreement, Panel, Part, Score
-    from stg_core.grouping import Grouping
+    from stg_core.grouping.agreement import Agreement, Panel, Part, Score
+    from stg_core.grouping.memberships import Grouping
 
 Columns = dict[str, NDArray[Any]]
 
@@ -192,7 +192,7 @@ def scores_by_k(by_k: Mapping[int, Mapping[str, Score]], chosen: str, k: int, no
 
     by_k ends at 40, and a larger k is not marked.
     """
-    from stg_core.agreement import MAX_K
+    from stg_core.grouping.agreement import MAX_K
 
     lines = pd.DataFrame(
         [

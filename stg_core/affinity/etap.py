@@ -15,7 +15,7 @@ from sklearn.preprocessing import SplineTransformer
 from threadpoolctl import threadpool_limits
 
 from stg_core.affinity.selection import Bools, Floats, Integers, mean_over_others
-from stg_core.errors import UserError
+from stg_core.system.errors import UserError
 
 DEGREES = range(2, 7)
 FEWEST_KNOTS, KNOTS_ABOVE_ROOT = 2, 9

@@ -25,9 +25,9 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from stg_core.affinity.joint import EVERY, checked_methods
-from stg_core.callbacks import Callback
-from stg_core.errors import UserError
-from stg_core.training import Training, autocast, task_losses
+from stg_core.system.errors import UserError
+from stg_core.training.callbacks import Callback
+from stg_core.training.loop import Training, autocast, task_losses
 
 Floats = NDArray[np.float64]
 

@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stg_core.callbacks import preparation_told_to
-from stg_core.errors import UserError
-from stg_core.store import Store, without_nan
+from stg_core.results.store import Store, without_nan
+from stg_core.system.errors import UserError
+from stg_core.training.callbacks import preparation_told_to
 
 if TYPE_CHECKING:
     from stg_core.affinity.gradients import AffinityRecorder
-    from stg_core.callbacks import Callback
-    from stg_core.grouping import TaskSpace
-    from stg_core.spec import TrainingSpec
+    from stg_core.grouping.memberships import TaskSpace
+    from stg_core.training.callbacks import Callback
+    from stg_core.training.spec import TrainingSpec
 
 Floats = NDArray[np.float64]
 
@@ -147,8 +147,8 @@ def _key(spec: TrainingSpec, methods: tuple[str, ...], every: int, update: str) 
 def _measure(
     spec: TrainingSpec, recorder: AffinityRecorder, folder: Path, callbacks: Sequence[Callback]
 ) -> AffinityResult:
-    from stg_core.tasks import load_task_data
-    from stg_core.training import train
+    from stg_core.tasks.groups import load_task_data
+    from stg_core.training.loop import train
 
     data = load_task_data(spec.group, preparation_told_to(callbacks))
     metrics = train(spec, data, folder=folder, callbacks=[recorder, *callbacks]).metrics

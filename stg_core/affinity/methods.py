@@ -21,8 +21,8 @@ from stg_core.affinity.selection import (
     select_groups,
 )
 from stg_core.affinity.table import GroupTable, Tell, train_rows
-from stg_core.errors import UserError
-from stg_core.store import Run, Store
+from stg_core.results.store import Run, Store
+from stg_core.system.errors import UserError
 
 ETAP_GROUPS = 10  # that are trained to learn from
 FEWEST_RECORDED = 50  # steps
@@ -162,7 +162,7 @@ def check_methods(methods: Sequence[str]) -> None:
 
 def recorded_every(table: GroupTable) -> int:
     """Every tenth step, or more often where fewer than 50 steps would be recorded."""
-    from stg_core.datasets import IMAGE_COUNTS_AND_SHAPES
+    from stg_core.tasks.images import IMAGE_COUNTS_AND_SHAPES
 
     spec = table.spec
     images = spec.training_images or IMAGE_COUNTS_AND_SHAPES[spec.group.dataset][0]
@@ -171,7 +171,7 @@ def recorded_every(table: GroupTable) -> int:
 
 
 def _cluster(table: GroupTable, run: Run) -> None:
-    from stg_core.grouping import TaskSpace, group_tasks
+    from stg_core.grouping.memberships import TaskSpace, group_tasks
 
     space = TaskSpace(run.summary)
     table.similarity = datamap_similarity(space)

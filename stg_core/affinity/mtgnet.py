@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from stg_core.affinity.selection import Bools, Floats, Integers
-from stg_core.errors import UserError
+from stg_core.system.errors import UserError
 
 WIDTH, LAYERS = 64, 2
 TEMPERATURE = 0.2

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stg_core.affinity.search import Problem, Rows, cheapest_cover, solve
-from stg_core.errors import UserError
+from stg_core.system.errors import UserError
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]

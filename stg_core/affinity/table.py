@@ -19,16 +19,16 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from stg_core import store as store_module
 from stg_core.affinity.joint import AffinityResult
 from stg_core.affinity.selection import Bools, Floats, Integers, all_groups
-from stg_core.ensembles import Resampling, Truth, scores_of_counts
-from stg_core.errors import UserError
-from stg_core.files import atomic
-from stg_core.jobs import run_anywhere, train_all
-from stg_core.spec import TrainingSpec
-from stg_core.store import TABLES, Run, Store
-from stg_core.tasks import GROUPS, living_of_tasks, superclass_of_tasks
+from stg_core.engine.jobs import run_anywhere, train_all
+from stg_core.judging.ensembles import Resampling, Truth, scores_of_counts
+from stg_core.results import store as store_module
+from stg_core.results.store import TABLES, Run, Store
+from stg_core.system.errors import UserError
+from stg_core.system.files import atomic
+from stg_core.tasks.groups import GROUPS, living_of_tasks, superclass_of_tasks
+from stg_core.training.spec import TrainingSpec
 
 MOST_TASKS = 12  # whose groups, 4,095, can still be looked at one by one
 DIGITS_8 = ("1", "3", "8", "Odd", "Small", "Not small", "Downside", "Random")

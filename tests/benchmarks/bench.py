@@ -49,7 +49,7 @@ def spread(times: Sequence[float]) -> str:
 
 
 def _synthetic(points: int) -> Any:
-    from stg_core.tasks import GROUPS, TaskData, label_matrix
+    from stg_core.tasks.groups import GROUPS, TaskData, label_matrix
 
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (points, 32, 32, 3), dtype=np.uint8)
@@ -63,8 +63,8 @@ class _Bare:
     def __init__(self, model: str, n_tasks: int) -> None:
         import torch
 
-        from stg_core.models import build
-        from stg_core.training import choose_device
+        from stg_core.training.loop import choose_device
+        from stg_core.training.models import build
 
         self.device, self.precision = choose_device()
         self.model = build(model, (3, 32, 32), n_tasks).to(self.device)
@@ -75,7 +75,7 @@ class _Bare:
     def step(self, images: Any, targets: Any) -> Any:
         import torch.nn.functional as F
 
-        from stg_core.training import autocast
+        from stg_core.training.loop import autocast
 
         with autocast(self.device, self.precision):
             logits = self.model(images)
@@ -97,10 +97,10 @@ def _epochs_in_turn(
     options: argparse.Namespace, data: Any, other: Callable[[], None], wait: Callable[[], None]
 ) -> tuple[list[float], list[float]]:
     """Seconds of the epochs of `train`, and of `other` after each of them, without the first."""
-    from stg_core.callbacks import Callback
-    from stg_core.spec import TrainingSpec
-    from stg_core.tasks import GROUPS
-    from stg_core.training import train
+    from stg_core.tasks.groups import GROUPS
+    from stg_core.training.callbacks import Callback
+    from stg_core.training.loop import train
+    from stg_core.training.spec import TrainingSpec
 
     def whole() -> None:
         other()
@@ -191,7 +191,7 @@ def bench_b(options: argparse.Namespace) -> None:
 def bench_c(options: argparse.Namespace) -> None:
     import torch
 
-    from stg_core.datamap import DataMapRecorder, confidence
+    from stg_core.maps.summary import DataMapRecorder, confidence
 
     bare = _Bare(options.model, 100)
     images = torch.randn(256, 3, 32, 32, device=bare.device)
@@ -226,8 +226,8 @@ def bench_c(options: argparse.Namespace) -> None:
 def bench_d(options: argparse.Namespace) -> None:
     from sklearn.cluster import KMeans
 
-    from stg_core.datamap import summarise
-    from stg_core.grouping import TaskSpace, group_tasks
+    from stg_core.grouping.memberships import TaskSpace, group_tasks
+    from stg_core.maps.summary import summarise
 
     n_tasks = 100
     maps, labels = realistic_maps(n_tasks, options.map_points, RECORDED)
@@ -384,10 +384,10 @@ def bench_g(options: argparse.Namespace) -> None:
 
 def bench_h(options: argparse.Namespace) -> None:
     from stg_core.affinity.gradients import AffinityRecorder
-    from stg_core.callbacks import Callback
-    from stg_core.spec import TrainingSpec
-    from stg_core.tasks import GROUPS
-    from stg_core.training import train
+    from stg_core.tasks.groups import GROUPS
+    from stg_core.training.callbacks import Callback
+    from stg_core.training.loop import train
+    from stg_core.training.spec import TrainingSpec
 
     class Clock(Callback):
         def __init__(self) -> None:

@@ -10,14 +10,14 @@ from unittest import mock
 
 import numpy as np
 
-from stg_core.derived import kept_report
-from stg_core.ensembles import Resampling, Truth, evaluate
-from stg_core.grouping import TaskSpace, group_tasks
-from stg_core.jobs import Engine
-from stg_core.spec import TrainingSpec
-from stg_core.specialists import make_plan
-from stg_core.store import Store
-from stg_core.tasks import GROUPS
+from stg_core.engine.derived import kept_report
+from stg_core.engine.jobs import Engine
+from stg_core.grouping.memberships import TaskSpace, group_tasks
+from stg_core.judging.ensembles import Resampling, Truth, evaluate
+from stg_core.judging.plan import make_plan
+from stg_core.results.store import Store
+from stg_core.tasks.groups import GROUPS
+from stg_core.training.spec import TrainingSpec
 
 SPECIALISTS, TASKS, IMAGES, EPOCHS = 20, 100, 10_000, 10
 

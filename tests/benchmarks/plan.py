@@ -12,10 +12,10 @@ from unittest import mock
 
 import numpy as np
 
-from stg_core.jobs import DEVICE, Engine
-from stg_core.spec import TrainingSpec
-from stg_core.store import Store
-from stg_core.tasks import GROUPS
+from stg_core.engine.jobs import DEVICE, Engine
+from stg_core.results.store import Store
+from stg_core.tasks.groups import GROUPS
+from stg_core.training.spec import TrainingSpec
 
 K, EPOCHS, N_TEST = 3, 3, 1_000
 
@@ -78,8 +78,8 @@ def bare_loop(points: int) -> float:
     import torch
     import torch.nn.functional as F
 
-    from stg_core.models import build
-    from stg_core.training import choose_device
+    from stg_core.training.loop import choose_device
+    from stg_core.training.models import build
 
     device, precision = choose_device()
     model = build("small_cnn", (3, 32, 32), 10).to(device).to(memory_format=torch.channels_last)
@@ -115,7 +115,7 @@ def _write_images(folder: Path, points: int) -> None:
     """A tree of random images: what they show makes no step faster or slower."""
     from PIL import Image
 
-    from stg_core.datasets import CLASS_NAMES
+    from stg_core.tasks.images import CLASS_NAMES
 
     rng = np.random.default_rng(0)
     for split, count in (("train", points), ("test", N_TEST)):

@@ -10,10 +10,10 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from stg_core.spec import TrainingSpec
-from stg_core.store import Run, Store
-from stg_core.tasks import GROUPS
-from stg_core.training import train
+from stg_core.results.store import Run, Store
+from stg_core.tasks.groups import GROUPS
+from stg_core.training.loop import train
+from stg_core.training.spec import TrainingSpec
 from tests.browser.conftest import keep_screenshot, served
 
 pytestmark = pytest.mark.browser

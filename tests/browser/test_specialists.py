@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from stg_core.jobs import run_spec
-from stg_core.spec import TrainingSpec
-from stg_core.store import Store
-from stg_core.tasks import GROUPS
+from stg_core.engine.jobs import run_spec
+from stg_core.results.store import Store
+from stg_core.tasks.groups import GROUPS
+from stg_core.training.spec import TrainingSpec
 from tests.browser.conftest import keep_screenshot as screenshot
 from tests.browser.conftest import served
 

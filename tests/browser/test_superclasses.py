@@ -8,9 +8,14 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from stg_core.agreement import Agreement, agreement_with, built_in_reference, read_reference
-from stg_core.grouping import TaskSpace, group_tasks
-from stg_core.store import Run, Store
+from stg_core.grouping.agreement import (
+    Agreement,
+    agreement_with,
+    built_in_reference,
+    read_reference,
+)
+from stg_core.grouping.memberships import TaskSpace, group_tasks
+from stg_core.results.store import Run, Store
 from tests.browser.conftest import keep_screenshot
 from tests.browser.test_journey import settled
 

@@ -15,12 +15,13 @@ import streamlit as st
 from numpy.typing import NDArray
 from streamlit.testing.v1 import AppTest
 
-from stg_core import jobs, store
-from stg_core.derived import Answer, Derived, Question
-from stg_core.jobs import Job
-from stg_core.spec import TrainingSpec
-from stg_core.store import Run, Store
-from stg_core.tasks import GROUPS, custom_group
+from stg_core.engine import jobs
+from stg_core.engine.derived import Answer, Derived, Question
+from stg_core.engine.jobs import Job
+from stg_core.results import store
+from stg_core.results.store import Run, Store
+from stg_core.tasks.groups import GROUPS, custom_group
+from stg_core.training.spec import TrainingSpec
 
 ROOT = Path(__file__).resolve().parents[2]
 OpenApp = Callable[..., AppTest]
@@ -85,7 +86,7 @@ def derived(monkeypatch: pytest.MonkeyPatch) -> type[StandInDerived]:
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Two epochs of digits, in a results folder of their own."""
-    from stg_core.training import train
+    from stg_core.training.loop import train
 
     kept = Store(tmp_path_factory.mktemp("results"))
     spec = TrainingSpec(GROUPS["digits"], epochs=2)
@@ -95,7 +96,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Run:
 @pytest.fixture
 def smaller(trained: Run) -> Iterator[Run]:
     """Another run beside `trained`, with fewer tasks and more recorded epochs."""
-    from stg_core.training import train
+    from stg_core.training.loop import train
 
     kept = Store(trained.folder.parents[1])
     spec = TrainingSpec(custom_group("digits", ["0", "1", "8"]), epochs=4)

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from stg_core.store import Run
+from stg_core.results.store import Run
 from tests.pages.conftest import ROOT, OpenApp, picture, slider, texts
 
 
@@ -73,7 +73,7 @@ print(early, "torch" in sys.modules, flush=True)
 os._exit(0)
 """
     quiet = (
-        "import stg_core.jobs as j; j.Engine.start = lambda self: None;"
+        "import stg_core.engine.jobs as j; j.Engine.start = lambda self: None;"
         "j.Engine.seconds_per_epoch = lambda self, spec: 1.0\n"
     )
 

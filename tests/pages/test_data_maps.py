@@ -15,12 +15,12 @@ from streamlit.testing.v1 import AppTest
 
 from app import images
 from app.widgets import plain
-from stg_core.datasets import load_images
-from stg_core.jobs import Job
-from stg_core.spec import TrainingSpec
-from stg_core.store import Run, Store
-from stg_core.tasks import GROUPS, TaskData, load_task_data
-from stg_core.training import train
+from stg_core.engine.jobs import Job
+from stg_core.results.store import Run, Store
+from stg_core.tasks.groups import GROUPS, TaskData, load_task_data
+from stg_core.tasks.images import load_images
+from stg_core.training.loop import train
+from stg_core.training.spec import TrainingSpec
 from tests.pages.conftest import ROOT, OpenApp, StandInEngine, move, slider, texts
 
 AMBIGUOUS = 5 / 16 * np.sqrt(0.5)

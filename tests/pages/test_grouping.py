@@ -13,14 +13,14 @@ import pytest
 from numpy.typing import NDArray
 from streamlit.testing.v1 import AppTest
 
-from stg_core.choosing import stability
-from stg_core.datamap import DataMapSummary, summarise
-from stg_core.derived import Answer
-from stg_core.grouping import TaskSpace, group_tasks
-from stg_core.spec import TrainingSpec
-from stg_core.store import Run, Store, write_spec
-from stg_core.tasks import custom_group
-from stg_core.training import train
+from stg_core.engine.derived import Answer
+from stg_core.grouping.choosing import stability
+from stg_core.grouping.memberships import TaskSpace, group_tasks
+from stg_core.maps.summary import DataMapSummary, summarise
+from stg_core.results.store import Run, Store, write_spec
+from stg_core.tasks.groups import custom_group
+from stg_core.training.loop import train
+from stg_core.training.spec import TrainingSpec
 from tests.conftest import realistic_maps
 from tests.pages.conftest import OpenApp, StandInDerived, move, picture, slider, texts
 

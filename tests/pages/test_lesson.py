@@ -6,7 +6,7 @@ import tomllib
 
 import pytest
 
-from stg_core.store import Run
+from stg_core.results.store import Run
 from tests.pages.conftest import ROOT, OpenApp, texts
 
 WRITTEN = tomllib.loads((ROOT / "assets" / "lesson.toml").read_text())["step"]

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 from app.charts import methods as charts
-from stg_core import store as store_module
 from stg_core.affinity.methods import METHODS, available, choose, judge
 from stg_core.affinity.table import bundled_table, bundled_tables, table_path
+from stg_core.results import store as store_module
 from tests.pages.conftest import OpenApp, StandInEngine, move, slider, texts, titles
 
 VIEWS = {

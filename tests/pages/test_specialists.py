@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from app import judgement
-from stg_core.derived import Answer
-from stg_core.grouping import TaskSpace, group_tasks
-from stg_core.jobs import Job, run_spec
-from stg_core.specialists import Plan, make_plan, make_report, mtl_spec_of
-from stg_core.store import Run, Store
+from stg_core.engine.derived import Answer
+from stg_core.engine.jobs import Job, run_spec
+from stg_core.grouping.memberships import TaskSpace, group_tasks
+from stg_core.judging.plan import Plan, make_plan, make_report, mtl_spec_of
+from stg_core.results.store import Run, Store
 from tests.pages.conftest import OpenApp, StandInDerived, StandInEngine, texts, titles
 
 VARIANTS = ("logits-soft", "logits-hard", "probabilities-soft", "probabilities-hard")

@@ -11,11 +11,11 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from app.examples import CELL, GAP, contact_sheet
-from stg_core.archive import export_run, import_run
-from stg_core.jobs import Job
-from stg_core.spec import TrainingSpec
-from stg_core.store import Run, Store
-from stg_core.tasks import GROUPS, custom_group
+from stg_core.engine.jobs import Job
+from stg_core.results.archive import export_run, import_run
+from stg_core.results.store import Run, Store
+from stg_core.tasks.groups import GROUPS, custom_group
+from stg_core.training.spec import TrainingSpec
 from tests.conftest import write_tree
 from tests.pages.conftest import OpenApp, StandInEngine, texts
 

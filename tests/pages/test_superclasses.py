@@ -21,7 +21,7 @@ from app import score_curve
 from app.charts.superclasses import SCORES, p_text
 from app.references import LONGEST, PLACES, as_csv, packed, unpacked
 from app.score_curve import ScoreCurve
-from stg_core.agreement import (
+from stg_core.grouping.agreement import (
     Agreement,
     Reference,
     agreement_with,
@@ -29,11 +29,11 @@ from stg_core.agreement import (
     read_reference,
     scores_by_k,
 )
-from stg_core.archive import export_run, import_run
-from stg_core.grouping import TaskSpace, group_tasks
-from stg_core.spec import TrainingSpec
-from stg_core.store import Run, Store
-from stg_core.tasks import GROUPS, custom_group
+from stg_core.grouping.memberships import TaskSpace, group_tasks
+from stg_core.results.archive import export_run, import_run
+from stg_core.results.store import Run, Store
+from stg_core.tasks.groups import GROUPS, custom_group
+from stg_core.training.spec import TrainingSpec
 from tests.pages.conftest import ROOT, OpenApp, move, picture, slider, texts, titles
 
 DIGITS = GROUPS["digits"].task_names
@@ -346,7 +346,7 @@ def test_no_link_breaks_the_page(text: str) -> None:
 @pytest.fixture
 def run_of(tmp_path: Path) -> Callable[[list[str]], Run]:
     """Trains a group of digits, in a results folder of its own."""
-    from stg_core.training import train
+    from stg_core.training.loop import train
 
     def trained_on(classes: list[str]) -> Run:
         kept = Store(tmp_path / "few tasks")

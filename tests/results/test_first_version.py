@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stg_core.archive import import_run
-from stg_core.callbacks import Callback
-from stg_core.derived import layout_question, stability_question
-from stg_core.grouping import TaskSpace, group_tasks
-from stg_core.jobs import Engine, run_spec
-from stg_core.spec import TrainingSpec
-from stg_core.store import Store
-from stg_core.training import Training
+from stg_core.engine.derived import layout_question, stability_question
+from stg_core.engine.jobs import Engine, run_spec
+from stg_core.grouping.memberships import TaskSpace, group_tasks
+from stg_core.results.archive import import_run
+from stg_core.results.store import Store
+from stg_core.training.callbacks import Callback
+from stg_core.training.loop import Training
+from stg_core.training.spec import TrainingSpec
 
 LEFT = Path(__file__).parent / "first_version"
 

@@ -1,0 +1,204 @@
+"""What the command line prints for people: answers as text, and progress on the terminal."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from stg_core.results.store import Run
+from stg_core.training.spec import TrainingSpec
+
+if TYPE_CHECKING:
+    from stg_core.affinity.methods import Judged
+    from stg_core.grouping.agreement import Agreement
+    from stg_core.grouping.choosing import Choice
+    from stg_core.grouping.layout import TaskMap
+    from stg_core.grouping.memberships import Grouping
+    from stg_core.judging.plan import Cost, Plan
+
+
+# --------------------------------------------------------------------------------------- answers
+
+
+def run_line(run: Run) -> str:
+    """A run by its id, with its title and score."""
+    seconds = run.provenance["seconds"]
+    return f"{run.id}  {run.title}  mean F1 {run.mean_f1:.3f}  {seconds:.0f} s"
+
+
+def grouping_text(grouping: Grouping) -> str:
+    """A row of memberships per task, and the quality of the grouping."""
+    width = max(map(len, grouping.tasks))
+    header = " " * width + "".join(f"{j + 1:>8}" for j in range(grouping.k))
+    rows = [
+        f"{task:<{width}}" + "".join(f"{share:8.3f}" for share in row)
+        for task, row in zip(grouping.tasks, grouping.memberships, strict=True)
+    ]
+    quality = ", ".join(
+        f"{name.replace('_', ' ')} {'not defined' if value is None else f'{value:.4g}'}"
+        for name, value in grouping.quality.items()
+    )
+    return "\n".join([header, *rows, quality])
+
+
+def choice_text(choice: Choice) -> str:
+    """A row of quality measures per k, and which k is suggested and why."""
+    names = [name.replace("_", " ") for name in choice.measures]
+    lines = ["   k" + "".join(f"{name:>23}" for name in names)]
+    for k, *values in zip(choice.ks, *choice.measures.values(), strict=True):
+        shown = ["not defined" if value is None else f"{value:.4g}" for value in values]
+        mark = "  suggested" if k == choice.suggested else ""
+        lines.append(f"{k:>4}" + "".join(f"{value:>23}" for value in shown) + mark)
+    return "\n".join([*lines, choice.why])
+
+
+def layout_text(tasks: Sequence[str], found: TaskMap) -> str:
+    """The place of each task, and what is to be known of the map."""
+    width = max(map(len, tasks))
+    rows = [
+        f"{task:<{width}}{x:12.4g}{y:12.4g}"
+        for task, (x, y) in zip(tasks, found.positions, strict=True)
+    ]
+    return "\n".join(filter(None, [*rows, found.note]))
+
+
+def agreement_text(found: Agreement) -> str:
+    """Scores beside chance, and what became of each label."""
+    lines = [f"{'':28}   value    chance, 5 to 95%        p"]
+    for name, score in found.scores.items():
+        chance = f"{score.chance_mean:.3f}, {score.chance_low:.3f} to {score.chance_high:.3f}"
+        lines.append(
+            f"{name.replace('_', ' '):28}{score.value:8.3f}{chance:>24}{score.p_value:9.3f}"
+        )
+    for part in found.whole:
+        company = "alone" if part.label in found.alone else "with others"
+        lines.append(f"kept whole: {part.label}, {company} in cluster {part.cluster + 1}")
+    for parts in found.split:
+        clusters = ", ".join(f"{p.cluster + 1} ({', '.join(p.tasks)})" for p in parts)
+        lines.append(f"split: {parts[0].label} over clusters {clusters}")
+    for parts in found.merged:
+        labels = ", ".join(f"{p.label} ({', '.join(p.tasks)})" for p in parts)
+        lines.append(f"merged: cluster {parts[0].cluster + 1} holds {labels}")
+    if left_out := found.reference.left_out:
+        lines.append(f"left out, having no label: {', '.join(left_out)}")
+    return "\n".join(lines)
+
+
+def affinity_text(answer: dict[str, Any]) -> str:
+    """The matrix, and what it cost."""
+    tasks = answer["tasks"]
+    width = max(map(len, tasks))
+    column = max(10, width + 2)
+    rows = [
+        f"{task:<{width}}"
+        + "".join(f"{'–' if value is None else f'{value:+.2g}':>{column}}" for value in row)
+        for task, row in zip(tasks, answer["affinity"], strict=True)
+    ]
+    header = " " * width + "".join(f"{task:>{column}}" for task in tasks)
+    return "\n".join(
+        [
+            header,
+            *rows,
+            "What training on a row's task does for a column's task; positive helps.",
+            f"{answer['seconds']:,.1f} s, the cost of {answer['cost']:.2f} ordinary trainings"
+            f" ({answer['counted_cost']:.2f} by count).",
+        ]
+    )
+
+
+def methods_text(judged: Sequence[Judged]) -> str:
+    """A row per method."""
+    header = f"{'':14}{'gain':>9}{'F1':>8}{'95 % interval':>18}{'cost':>8}{'counted':>9}  groups"
+    lines = [
+        f"{one.method:14}{one.score:+9.4f}{one.mean_f1:8.4f}"
+        f"{one.f1_interval[0]:10.4f} –{one.f1_interval[1]:7.4f}{one.cost:8.1f}{one.counted:9.1f}"
+        f"  {' | '.join(' '.join(group) for group in one.groups)}"
+        for one in judged
+    ]
+    return "\n".join(
+        [header, *lines, "Gain and F1 on test images; cost in trainings of all tasks."]
+    )
+
+
+def cost_line(cost: Cost) -> str:
+    """What a plan takes."""
+    left = "unknown" if cost.seconds is None else f"about {cost.seconds:,.0f} s"
+    return (
+        f"{cost.trainings} trainings, {cost.distinct} of them distinct, {cost.cached} trained"
+        f" before; time for the rest: {left}."
+    )
+
+
+def plan_text(models: Sequence[Mapping[str, Any]], cost: Cost) -> str:
+    """A row per model, and what all of them take."""
+    lines = [
+        f"{m['scheme']:<12} seed {m['seed']:<5} {m['model']:<18} {m['key']}{' done' * m['cached']}"
+        for m in models
+    ]
+    return "\n".join([*lines, cost_line(cost)])
+
+
+def judgement_text(schemes: Mapping[str, Mapping[str, Any]], verdict: str) -> str:
+    """A row per scheme, and the verdict."""
+    header = f"{'':<12}{'mean F1':>9}{'95 % interval':>20}{'trainings':>11}{'seconds':>10}"
+    lines = [
+        f"{name:<12}{s['mean_f1']:9.4f}{s['ci'][0]:11.4f} –{s['ci'][1]:7.4f}"
+        f"{s['trainings']:11}{s['seconds']:10,.0f}"
+        for name, s in schemes.items()
+    ]
+    return "\n".join([header, *lines, verdict])
+
+
+# -------------------------------------------------------------------------------------- progress
+
+
+def tell_of_one() -> Callable[[dict[str, Any]], None]:
+    """One line that is written over on a terminal; elsewhere one line per finished epoch."""
+    epochs_told = 0
+
+    def tell(record: dict[str, Any]) -> None:
+        nonlocal epochs_told
+        if sys.stderr.isatty():
+            _write_over(_progress_line(record))
+        elif record.get("epoch", 0) != epochs_told:
+            epochs_told = record["epoch"]
+            print(_progress_line(record), file=sys.stderr, flush=True)
+
+    return tell
+
+
+def tell_of_all(plan: Plan, count: int) -> Callable[[TrainingSpec, dict[str, Any]], None]:
+    """On a terminal one line about all that train; elsewhere one line per epoch of each."""
+    shares: dict[str, float] = {}
+    epochs_told: dict[str, int] = {}
+
+    def tell(spec: TrainingSpec, record: dict[str, Any]) -> None:
+        name = plan.name_of(spec)
+        shares[name] = record.get("fraction", 0.0)
+        done = sum(share == 1 for share in shares.values())
+        if sys.stderr.isatty():
+            going = (f"{name} {share:.0%}" for name, share in shares.items() if share < 1)
+            _write_over(f"{done} of {count} trained. {'; '.join(going)}")
+        elif record.get("epoch", 0) != epochs_told.get(name, 0):
+            epochs_told[name] = record["epoch"]
+            line = f"{done} of {count} trained. {name}: {_progress_line(record)}"
+            print(line, file=sys.stderr, flush=True)
+
+    return tell
+
+
+def _progress_line(record: dict[str, Any]) -> str:
+    parts = [record["message"].removesuffix(".")]
+    if record.get("seconds_left") is not None:
+        rate, left = record["images_per_second"], record["seconds_left"]
+        parts.append(f"{rate:,.0f} images/s, {left:,.0f} s left")
+    if record.get("loss"):
+        parts.append(f"loss {record['loss'][-1]:.3f}, mean F1 {record['mean_f1'][-1]:.3f}")
+    return ", ".join(parts)
+
+
+def _write_over(line: str) -> None:
+    width = shutil.get_terminal_size().columns - 1
+    print(f"\r\033[K{line[:width]}", end="", file=sys.stderr, flush=True)

@@ -1,0 +1,1 @@
+"""Jobs in the background, here or on a cluster, and slow results."""

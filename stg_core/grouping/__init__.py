@@ -1,0 +1,1 @@
+"""Which tasks belong together: memberships, the number of clusters, layouts, agreement."""

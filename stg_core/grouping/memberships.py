@@ -1,0 +1,351 @@
+"""Memberships of tasks in clusters, for any k and fuzzifier, and how good they are.
+
+Everything follows from the T×T Gram matrix of the task vectors: its eigendecomposition gives
+coordinates in which all distances are those of the raw vectors, however many points those have.
+"""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+from sklearn.cluster import KMeans
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import silhouette_score
+from threadpoolctl import ThreadpoolController
+
+from stg_core.maps.summary import BINS, FEATURES, MAX_VARIABILITY, DataMapSummary
+from stg_core.system.errors import UserError
+
+Floats = NDArray[np.float64]
+Labels = NDArray[np.int64]
+
+METHODS = ("soft", "hard", "fcm", "points")
+STARTS, SEED = 10, 0
+FCM_MAX_ITERATIONS, FCM_TOLERANCE = 1_000, 1e-14
+
+_ahead = ThreadPoolExecutor(1, thread_name_prefix="k-means-ahead")
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """Hard clusters of the tasks, and what follows of them for every fuzzifier.
+
+    labels (T,); centroids (k, ≤T); distances (T, k) of the tasks to the centroids; inertia;
+    silhouette, None where it is not defined; separation, the smallest squared distance between
+    centroids, None for one cluster and for clusters that coincide.
+    """
+
+    labels: Labels
+    centroids: Floats
+    distances: Floats
+    inertia: float
+    silhouette: float | None
+    separation: float | None
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """Tasks and their shares in the clusters.
+
+    memberships (T, k), rows sum to 1; labels (T,), the cluster of each task, from 0, the largest
+    cluster first. quality: "inertia" (squared distances to the own centroid, lower is tighter),
+    "silhouette" (-1 to 1), "partition_coefficient" (1/k to 1, 1 is hard), "xie_beni" (lower is
+    better); None where a measure is not defined.
+    """
+
+    tasks: tuple[str, ...]
+    k: int
+    fuzzifier: float
+    method: str
+    memberships: Floats
+    labels: Labels
+    quality: dict[str, float | None]
+
+
+class TaskSpace:
+    """The tasks as points whose distances are those of their task vectors.
+
+    tasks (T,); gram (T, T); coordinates (T, ≤T), centred; distances (T, T). `epochs` and `features`
+    default to all that are recorded. Raises UserError for ones that are not.
+    """
+
+    def __init__(
+        self,
+        summary: DataMapSummary,
+        epochs: Sequence[int] | None = None,
+        features: Sequence[str] | None = None,
+    ) -> None:
+        recorded = summary.epochs.tolist()
+        self.epochs = tuple(recorded if epochs is None else epochs)
+        self.features = tuple(FEATURES if features is None else features)
+        if not self.epochs or not set(self.epochs) <= set(recorded):
+            raise UserError(
+                f"Choose recorded epochs among {', '.join(map(str, recorded))}, at least one."
+            )
+        if not self.features or not set(self.features) <= set(FEATURES):
+            raise UserError(f"Choose features among {', '.join(FEATURES)}, at least one.")
+        self.tasks = tuple(summary.tasks.tolist())
+        self._epoch_rows = [recorded.index(e) for e in self.epochs]
+        chosen_features = [FEATURES.index(f) for f in self.features]
+        self.gram: Floats = summary.gram[np.ix_(self._epoch_rows, chosen_features)].sum(axis=(0, 1))
+        self._order = order = _canonical_order(self.gram)
+        self.coordinates = _coordinates(self.gram[np.ix_(order, order)])[np.argsort(order)]
+        self.distances = _distances(self.coordinates, self.coordinates)
+        self._histogram = summary.histogram
+        self._chosen = np.ix_(self._epoch_rows, chosen_features)
+        self._block_gram = summary.block_gram
+        self._kmeans: dict[int, Clusters] = {}
+        self._voted: dict[int, Floats] = {}
+        self._colours: dict[int, Labels] = {}
+        self._lock = threading.Lock()
+
+    def kmeans(self, k: int) -> Clusters:
+        """k-means of the task vectors, best of ten seeded starts, computed once per k."""
+        with self._lock:
+            if k not in self._kmeans:
+                self._kmeans[k] = self._run_kmeans(k)
+            return self._kmeans[k]
+
+    def kmeans_colours(self, k: int) -> Labels:
+        """Colour of each task's k-means cluster, (T,); see `cluster_colours`."""
+        with self._lock:
+            known = max((j for j in self._colours if j <= k), default=None)
+            colours = self._colours.get(known) if known is not None else None
+            for j in range(1 if known is None else known + 1, k + 1):
+                if j not in self._kmeans:
+                    self._kmeans[j] = self._run_kmeans(j)
+                labels = self._kmeans[j].labels
+                before = labels if colours is None else colours
+                colours = self._colours[j] = follow_clusters(before, labels, j)[labels]
+            assert colours is not None
+            return colours
+
+    def remember(self, labels: Mapping[int, Sequence[int]]) -> None:
+        """Takes over the k-means labels of many k, found before in a space like this one."""
+        with self._lock:
+            for k, found in labels.items():
+                if k not in self._kmeans and len(set(found)) == k:
+                    members = np.eye(k)[np.array(found)]
+                    means = _weighted_means(self.coordinates, members)
+                    self._kmeans[k] = self.clusters(members.argmax(axis=1), means)
+
+    def block_gram(self) -> Floats:
+        """Gram matrices of the 10 blocks of training points, (10, T, T); their sum is `gram`."""
+        upper = self._block_gram[self._chosen].sum(axis=(0, 1), dtype=np.float64)
+        first, second = np.triu_indices(len(self.tasks))
+        blocks = np.empty((len(upper), len(self.tasks), len(self.tasks)))
+        blocks[:, first, second] = blocks[:, second, first] = upper
+        return blocks
+
+    def compute_ahead(self, k: int) -> None:
+        """Starts computing the neighbours of k in the background, so that a slider finds them."""
+        for neighbour in (k + 1, k - 1):
+            if 1 <= neighbour <= len(self.tasks) and neighbour not in self._kmeans:
+                _ahead.submit(self.kmeans, neighbour)
+
+    def votes(self, k: int) -> Floats:
+        """Share of each task's points in each cluster of points, (T, k): k-means on data-map cells.
+
+        Stands in for k-means on all points (Sherif et al. 2023, point-based grouping): a cell of
+        the 64×64 histogram weighs as much as the points in it.
+        """
+        with self._lock:
+            if k not in self._voted:
+                self._voted[k] = self._run_votes(k)
+            return self._voted[k]
+
+    def clusters(self, labels: Labels, centroids: Floats) -> Clusters:
+        """These clusters with what follows of them."""
+        n_tasks, k = len(self.tasks), len(centroids)
+        distances = _distances(self.coordinates, centroids)
+        squared = distances**2
+        silhouette = separation = None
+        if 2 <= len(np.unique(labels)) < n_tasks:
+            silhouette = float(silhouette_score(self.distances, labels, metric="precomputed"))
+        if k > 1:
+            between = _distances(centroids, centroids)[~np.eye(k, dtype=bool)].min() ** 2
+            separation = float(between) if between > 1e-12 * squared.max() else None
+        inertia = float(squared[np.arange(n_tasks), labels].sum())
+        return Clusters(labels, centroids, distances, inertia, silhouette, separation)
+
+    def _run_kmeans(self, k: int) -> Clusters:
+        # k-means++ draws by position: a canonical order makes the result independent of task order
+        model = KMeans(k, n_init=STARTS, random_state=SEED, tol=0)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # identical tasks: fewer clusters
+            with _threads().limit(limits=1):  # so few points: threads only wait for each other
+                model.fit(self.coordinates[self._order])
+        labels = np.empty(len(self.tasks), dtype=np.int64)
+        labels[self._order] = model.labels_
+        rename = self.numbering(labels, k)
+        centroids = np.empty_like(model.cluster_centers_)
+        centroids[rename] = model.cluster_centers_
+        return self.clusters(rename[labels], centroids)
+
+    def _run_votes(self, k: int) -> Floats:
+        counts = self._histogram[self._epoch_rows].sum(axis=(0, 2)).astype(np.float64)
+        centres = (np.arange(BINS) + 0.5) / BINS
+        axes = {"confidence": centres[:, None], "variability": centres * MAX_VARIABILITY}
+        grid = [np.broadcast_to(axes[f], (BINS, BINS)) for f in self.features]
+        cells = np.stack(grid, axis=-1).reshape(BINS * BINS, -1)
+        shares = counts.reshape(len(self.tasks), -1)
+        filled = shares.sum(axis=0) > 0
+        if k > filled.sum():
+            raise UserError(f"The points fill only {filled.sum()} cells: choose a smaller k.")
+        model = KMeans(k, n_init=STARTS, random_state=SEED)
+        labels = model.fit_predict(cells[filled], sample_weight=shares[:, filled].sum(axis=0))
+        votes = np.stack([shares[:, filled][:, labels == j].sum(axis=1) for j in range(k)], axis=1)
+        votes /= votes.sum(axis=1, keepdims=True)
+        return votes[:, np.lexsort(model.cluster_centers_.T[::-1])]
+
+    def numbering(self, labels: Labels, k: int) -> Labels:
+        """New number of each cluster: the largest first, ties by first task in canonical order."""
+        rank = np.empty(len(labels), dtype=np.int64)
+        rank[self._order] = np.arange(len(labels))
+        sizes = np.bincount(labels, minlength=k)
+        first = [rank[labels == j].min(initial=len(labels)) for j in range(k)]
+        numbers = np.empty(k, dtype=np.int64)
+        numbers[np.lexsort((first, -sizes))] = np.arange(k)
+        return numbers
+
+
+def group_tasks(space: TaskSpace, k: int, fuzzifier: float = 2.0, method: str = "soft") -> Grouping:
+    """Memberships of every task in k clusters.
+
+    Methods (Sherif et al. 2023, section 3): "soft", k-means and one fuzzification; "hard", k-means
+    alone; "fcm", fuzzy c-means, iterated; "points", votes of the points. Raises UserError for a k
+    outside 1..T, a fuzzifier not above 1, or another method.
+    """
+    n_tasks = len(space.tasks)
+    if method not in METHODS:
+        raise UserError(f"There is no method {method!r}; choose one of {', '.join(METHODS)}.")
+    if not 1 <= k <= n_tasks:
+        raise UserError(
+            f"{n_tasks} tasks can form 1 to {n_tasks} clusters, not {k}: choose k in that range."
+        )
+    if not (np.isfinite(fuzzifier) and fuzzifier > 1):
+        raise UserError(
+            f"The fuzzifier must be above 1 (1.01 is nearly hard), and {fuzzifier:g} is not."
+        )
+    if method == "points":
+        memberships = space.votes(k)
+        centroids = _weighted_means(space.coordinates, memberships)
+        found = space.clusters(_strongest(memberships), centroids)
+    elif method == "fcm":
+        start = space.kmeans(k).centroids
+        memberships, centroids = _fuzzy_c_means(space.coordinates, start, fuzzifier)
+        order = np.argsort(space.numbering(_strongest(memberships), k))
+        memberships = memberships[:, order]
+        found = space.clusters(_strongest(memberships), centroids[order])
+    else:
+        found = space.kmeans(k)
+        memberships = np.eye(k)[found.labels]
+        if method == "soft":
+            memberships = memberships_from_distances(found.distances, fuzzifier)
+    quality = _quality(found, memberships, fuzzifier)
+    return Grouping(space.tasks, k, float(fuzzifier), method, memberships, found.labels, quality)
+
+
+def memberships_from_distances(distances: Floats, fuzzifier: float) -> Floats:
+    """W (T, k) from distances d (T, k): softmax over clusters of −2/(m−1) · log d.
+
+    In the log domain, since d^(−2/(m−1)) overflows for m near 1 (Sherif et al. 2023, eq. 3).
+    """
+    smallest = np.finfo(np.float64).tiny
+    logits = -2 / (fuzzifier - 1) * np.log(np.maximum(distances, smallest))
+    logits -= logits.max(axis=1, keepdims=True)
+    weights = np.exp(logits)
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True))
+
+
+def follow_clusters(before: Labels, after: Labels, k: int) -> Labels:
+    """Colour of each of k new clusters, (k,), given the tasks' colours before and clusters after.
+
+    A cluster takes the colour it overlaps most (Hungarian matching), so that colours do not jump
+    when a slider moves; a new cluster takes the lowest colour that is free.
+    """
+    n_colours = max(int(before.max(initial=-1)) + 1, k)
+    overlap = np.zeros((k, n_colours))
+    np.add.at(overlap, (after, before), 1)
+    _, colours = linear_sum_assignment(overlap - np.arange(n_colours) / n_colours**2, maximize=True)
+    return np.asarray(colours, dtype=np.int64)
+
+
+def cluster_colours(space: TaskSpace, labels: Labels, k: int) -> Labels:
+    """Colour of each of k clusters, (k,): a permutation of 0..k−1 that no earlier slide decides.
+
+    The colours of k-means follow from k − 1 to k, from two clusters on, so that they stay when k
+    moves by one; those of any other grouping of the same tasks (`labels`) follow k-means at its k.
+    """
+    return follow_clusters(space.kmeans_colours(k), labels, k)
+
+
+@cache
+def _threads() -> ThreadpoolController:
+    return ThreadpoolController()
+
+
+def _coordinates(gram: Floats) -> Floats:
+    """Points (T, ≤T) around their mean, as far apart as the vectors of this Gram matrix."""
+    centred = gram - gram.mean(axis=0)
+    centred = centred - centred.mean(axis=1, keepdims=True)
+    values, vectors = np.linalg.eigh((centred + centred.T) / 2)
+    kept = values > values.max(initial=0.0) * 1e-14
+    if not kept.any():
+        return np.zeros((len(gram), 1))
+    return np.asarray(vectors[:, kept] * np.sqrt(values[kept]))
+
+
+def _canonical_order(gram: Floats) -> Labels:
+    """An order of the tasks that does not depend on the order in which they are given."""
+    return np.lexsort((np.sort(gram, axis=1).sum(axis=1), np.diag(gram)))
+
+
+def _distances(a: Floats, b: Floats) -> Floats:
+    """Euclidean distances (A, B); exactly 0 between equal points, as a lone task needs."""
+    return np.asarray(np.sqrt(((a[:, None] - b[None]) ** 2).sum(axis=-1)))
+
+
+def _weighted_means(points: Floats, weights: Floats) -> Floats:
+    total = np.maximum(weights.sum(axis=0), np.finfo(np.float64).tiny)
+    return np.asarray(weights.T @ points / total[:, None])
+
+
+def _fuzzy_c_means(points: Floats, centroids: Floats, fuzzifier: float) -> tuple[Floats, Floats]:
+    """Memberships and fuzzy means in turn until the means rest (Bezdek 1981)."""
+    scale = max(float((points**2).sum()), np.finfo(np.float64).tiny)
+    for _ in range(FCM_MAX_ITERATIONS):
+        memberships = memberships_from_distances(_distances(points, centroids), fuzzifier)
+        moved = _weighted_means(points, memberships**fuzzifier)
+        step = ((moved - centroids) ** 2).sum()
+        centroids = moved
+        if step <= FCM_TOLERANCE * scale:
+            break
+    return memberships_from_distances(_distances(points, centroids), fuzzifier), centroids
+
+
+def _strongest(memberships: Floats) -> Labels:
+    # rounded, so that clusters that coincide share their tasks by number and not by rounding error
+    return np.asarray(memberships.round(9).argmax(axis=1))
+
+
+def _quality(clusters: Clusters, memberships: Floats, fuzzifier: float) -> dict[str, float | None]:
+    n_tasks = len(memberships)
+    xie_beni = None
+    if clusters.separation is not None:
+        spread = (memberships**fuzzifier * clusters.distances**2).sum()
+        xie_beni = float(spread / (n_tasks * clusters.separation))
+    return {
+        "inertia": clusters.inertia,
+        "silhouette": clusters.silhouette,
+        "partition_coefficient": float((memberships**2).sum() / n_tasks),
+        "xie_beni": xie_beni,
+    }

@@ -1,0 +1,1 @@
+"""Whether a grouping pays: plans, ensembles, reports, verdicts."""

@@ -1,0 +1,1 @@
+"""Data maps: how they are recorded, and what is kept of them."""

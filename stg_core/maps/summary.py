@@ -1,0 +1,351 @@
+"""Data maps: the confidence and variability of every training point for every task.
+
+`DataMapRecorder` fills them during training; `DataMapSummary` is what remains of them for grouping
+and for pictures. Reading summaries needs no torch, so the app stays light.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import zipfile
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stg_core.system.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+
+FEATURES = ("confidence", "variability")
+KINDS = ("all", "positives", "negatives")
+MAX_VARIABILITY = float(np.sqrt(0.5))  # of two epochs, one at confidence 0 and one at 1
+BINS = 64
+BLOCKS = 10
+SAMPLE_POINTS = 2_000
+SAMPLING_SEED = 13
+EASY_FROM = 32 / BINS  # confidence: as likely right as wrong
+AMBIGUOUS_FROM = 20 / BINS * MAX_VARIABILITY  # 0.22
+# what zipfile, zlib and numpy raise for damaged bytes, and what follows of other arrays
+_UNREADABLE: tuple[type[Exception], ...] = (
+    *(OSError, ValueError, KeyError, TypeError, EOFError, NotImplementedError, SyntaxError),
+    *(zipfile.BadZipFile, zlib.error, struct.error),
+)
+
+
+class DataMapRecorder:
+    """Running mean and variance of confidence, one row per training point, on the model's device.
+
+    Usable in any training loop, with the logits (B, T) of the forward pass the loss is made of,
+    targets `y` (B, T) in {0, 1} or NaN where the label is missing, and the points' `indices` (B,):
+
+    >>> import torch
+    >>> recorder = DataMapRecorder(n_points=4, n_tasks=1)
+    >>> for epoch in range(2):
+    ...     indices = torch.tensor([0, 1, 2, 3])
+    ...     logits, y = torch.zeros(4, 1), torch.ones(4, 1)
+    ...     recorder.update(indices, confidence(logits, y))
+    >>> recorder.snapshot()[0]
+    tensor([[0.5000, 0.5000, 0.5000, 0.5000]], dtype=torch.float16)
+
+    Welford's algorithm in float32 (Sherif et al. 2023, section 3, with the sample variance).
+    """
+
+    def __init__(self, n_points: int, n_tasks: int, device: torch.device | str = "cpu") -> None:
+        import torch
+
+        # count, mean, sum of squared deviations side by side: one gather and one scatter a batch
+        self.state = torch.zeros(n_points, 3, n_tasks, device=device)
+
+    def update(self, indices: torch.Tensor, confidence: torch.Tensor) -> None:
+        """Adds one confidence per (point, task), shape (B, T) in [0, 1]; NaN adds nothing.
+
+        `indices` (B,) must not repeat within a call.
+        """
+        confidence = confidence.to(self.state.dtype)
+        seen = ~confidence.isnan()
+        count, mean, m2 = self.state[indices].unbind(1)
+        count = count + seen
+        delta = (confidence - mean).where(seen, 0.0)
+        mean = mean + delta / count.clamp(min=1)
+        m2 = m2 + delta * (confidence - mean).where(seen, 0.0)
+        self.state[indices] = self._stack(count, mean, m2)
+
+    def snapshot(self) -> torch.Tensor:
+        """Confidence and variability so far, (2, T, N) float16; NaN where undefined.
+
+        Confidence is defined from the first update on, variability from the second.
+        """
+        import torch
+
+        count, mean, m2 = self.state.unbind(1)
+        confidence = mean.where(count > 0, torch.nan)
+        variability = (m2 / (count - 1)).sqrt().where(count > 1, torch.nan)
+        return torch.stack([confidence.T, variability.T]).half()
+
+    def merge(self, other: DataMapRecorder) -> None:
+        """Adds what another recorder saw, as after data-parallel training (Chan et al. 1979)."""
+        count, mean, m2 = self.state.unbind(1)
+        count_b, mean_b, m2_b = other.state.to(self.state.device).unbind(1)
+        total = count + count_b
+        share = count_b / total.clamp(min=1)
+        delta = mean_b - mean
+        self.state = self._stack(
+            total, mean + delta * share, m2 + m2_b + delta.square() * count * share
+        )
+
+    @staticmethod
+    def _stack(*parts: torch.Tensor) -> torch.Tensor:
+        import torch
+
+        return torch.stack(parts, dim=1)
+
+
+def confidence(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Probability of the true class, 1 − |y − sigmoid(o)|, shape (B, T); NaN where y is NaN."""
+    return 1 - (targets - logits.detach().float().sigmoid()).abs()
+
+
+@dataclass(frozen=True)
+class Region:
+    """A rectangle of the data map: from and to which confidence and variability.
+
+    What lies on the lower bounds is in it, what lies on the upper ones is not, unless they are the
+    edges of the map: so regions that share a bound share no point.
+    """
+
+    confidence: tuple[float, float] = (0.0, 1.0)
+    variability: tuple[float, float] = (0.0, MAX_VARIABILITY)
+
+    def holds(
+        self, confidence: NDArray[np.floating], variability: NDArray[np.floating]
+    ) -> NDArray[np.bool_]:
+        """Which points are in it, of the shape of both arrays; NaN is in no region."""
+        return _between(confidence, *self.confidence, 1.0) & _between(
+            variability, *self.variability, MAX_VARIABILITY
+        )
+
+
+def _between(
+    values: NDArray[np.floating], low: float, high: float, edge: float
+) -> NDArray[np.bool_]:
+    inside: NDArray[np.bool_] = values.astype(np.float64) >= low
+    return inside if high >= edge else inside & (values.astype(np.float64) < high)
+
+
+# Swayamdipta et al. 2020 (Dataset Cartography, section 2) name the regions, and take for each the
+# third of the points that is highest in variability, highest or lowest in confidence. Here the
+# bounds are fixed, so that shares tell tasks and epochs apart, and are edges of the histogram's
+# cells, so that shares are exact; each point is in one region.
+REGIONS: Mapping[str, Region] = {
+    "easy to learn": Region((EASY_FROM, 1.0), (0.0, AMBIGUOUS_FROM)),
+    "ambiguous": Region((0.0, 1.0), (AMBIGUOUS_FROM, MAX_VARIABILITY)),
+    "hard to learn": Region((0.0, EASY_FROM), (0.0, AMBIGUOUS_FROM)),
+}
+
+
+def region_shares(histogram: NDArray[np.integer]) -> dict[str, float]:
+    """Share of a histogram's points (64, 64) in each of the `REGIONS`; they sum to 1.
+
+    NaN where the histogram holds no points.
+    """
+    total = int(histogram.sum(dtype=np.int64))
+    shares = {}
+    for name, region in REGIONS.items():
+        rows = slice(*(round(bound * BINS) for bound in region.confidence))
+        columns = slice(*(round(bound / MAX_VARIABILITY * BINS) for bound in region.variability))
+        inside = int(histogram[rows, columns].sum(dtype=np.int64))
+        shares[name] = inside / total if total else float("nan")
+    return shares
+
+
+@dataclass(frozen=True)
+class DataMapSummary:
+    """What the app and the grouping read of the data maps; it does not grow with the points.
+
+    Of T tasks, E recorded epochs, N points, S sampled points, and 10 seeded blocks of points:
+
+    tasks              names, (T,)
+    epochs             recorded epochs, (E,)
+    gram               exact Gram matrices per epoch and feature, (E, 2, T, T) float64
+    block_gram         the same per block, upper triangles, (E, 2, 10, T(T+1)/2) float32
+    histogram          points per cell, (E, T, 2, 64, 64): negatives and positives, confidence in
+                       [0, 1] down, variability in [0, √½] across
+    task_means         mean confidence and variability, (E, 2, T) float32
+    sample_indices     dataset indices of each task's sample, (T, S) int32, ascending
+    sample_positive    whether those points are positives of the task, (T, S) bool
+    sample             their data maps, (E, 2, T, S) float16
+    n_points           N
+    """
+
+    tasks: NDArray[np.str_]
+    epochs: NDArray[np.int64]
+    gram: NDArray[np.float64]
+    block_gram: NDArray[np.float32]
+    histogram: NDArray[np.uint16] | NDArray[np.uint32]
+    task_means: NDArray[np.float32]
+    sample_indices: NDArray[np.int32]
+    sample_positive: NDArray[np.bool_]
+    sample: NDArray[np.float16]
+    n_points: NDArray[np.int64]
+
+    def task_map(self, task: str, epoch: int, kind: str = "all") -> TaskMap:
+        """The data map of a task at a recorded epoch, of all points or of those of one kind."""
+        t, e = self.tasks.tolist().index(task), self.epochs.tolist().index(epoch)
+        negatives, positives = self.histogram[e, t].astype(np.int64)
+        confidence, variability = self.sample[e, :, t].astype(np.float64)
+        positive = self.sample_positive[t]
+        histogram, chosen = {
+            "all": (negatives + positives, np.ones_like(positive)),
+            "positives": (positives, positive),
+            "negatives": (negatives, ~positive),
+        }[kind]
+        chosen = chosen & ~np.isnan(confidence) & ~np.isnan(variability)
+        order = np.flatnonzero(chosen)[np.argsort(confidence[chosen], kind="stable")]
+        indices = self.sample_indices[t]
+        return TaskMap(
+            histogram, indices[order], positive[order], confidence[order], variability[order]
+        )
+
+    def save(self, file: BinaryIO) -> None:
+        np.savez_compressed(file, **{f.name: getattr(self, f.name) for f in fields(self)})
+
+    @classmethod
+    def load(cls, data: bytes) -> DataMapSummary:
+        """The inverse of `save`; raises UserError for anything that is not a whole summary."""
+        try:
+            with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+                return cls(**{f.name: arrays[f.name] for f in fields(cls)})
+        except _UNREADABLE as error:
+            raise UserError(
+                f"This is not a summary of data maps, or it is damaged ({error})."
+            ) from error
+
+
+@dataclass(frozen=True)
+class TaskMap:
+    """The data map of one task at one recorded epoch; points without a label are not in it.
+
+    histogram                points per cell, (64, 64), as in the summary
+    indices                  dataset indices of the sampled points, (S,), by rising confidence
+    positive                 whether those are positives of the task, (S,)
+    confidence, variability  of those, (S,) float64
+    """
+
+    histogram: NDArray[np.int64]
+    indices: NDArray[np.int32]
+    positive: NDArray[np.bool_]
+    confidence: NDArray[np.float64]
+    variability: NDArray[np.float64]
+
+    def within(self, region: Region) -> NDArray[np.int64]:
+        """Positions of the sampled points in a region, by rising confidence."""
+        return np.flatnonzero(region.holds(self.confidence, self.variability))
+
+    def crowd(self) -> NDArray[np.int64]:
+        """How many points share the histogram's cell of each sampled point, (S,)."""
+        return self.histogram[_cell(self.confidence, 1.0), _cell(self.variability, MAX_VARIABILITY)]
+
+
+def summarise(
+    maps: NDArray[np.float16],
+    labels: NDArray[np.float32],
+    tasks: Sequence[str],
+    epochs: Sequence[int],
+) -> DataMapSummary:
+    """Summary of data maps (E, 2, T, N) with labels (N, T).
+
+    A missing value (NaN) is in no histogram, sample or mean; in the Gram matrices it takes the
+    mean of the other tasks' values of that point, so that it moves no task away from the others.
+    """
+    n_points = len(labels)
+    indices = _sampled_points(labels)
+    per_epoch = [_gram_and_histogram(maps[e], labels) for e in range(len(epochs))]
+    block_gram = np.stack([gram for gram, _ in per_epoch])
+    counts = np.stack([histogram for _, histogram in per_epoch])
+    upper = np.triu_indices(len(tasks))
+    return DataMapSummary(
+        tasks=np.array(tasks),
+        epochs=np.array(epochs, dtype=np.int64),
+        gram=block_gram.sum(axis=2),
+        block_gram=block_gram[..., upper[0], upper[1]].astype(np.float32),
+        histogram=counts.astype(np.uint16) if n_points < 2**16 else counts.astype(np.uint32),
+        task_means=_nanmean(maps),
+        sample_indices=indices.astype(np.int32),
+        sample_positive=np.take_along_axis(labels.T, indices, axis=1) == 1,
+        sample=np.take_along_axis(maps, indices[None, None], axis=-1),
+        n_points=np.array(n_points),
+    )
+
+
+def _nanmean(maps: NDArray[np.float16]) -> NDArray[np.float32]:
+    known = ~np.isnan(maps)
+    total = np.where(known, maps, 0).sum(axis=-1, dtype=np.float64)
+    means: NDArray[np.float32] = (total / np.maximum(known.sum(axis=-1), 1)).astype(np.float32)
+    return means
+
+
+def _sampled_points(labels: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Points per task, (T, S): as many positives as negatives where there are enough of both.
+
+    Points whose label is missing come last, and only where a task has fewer labels than S.
+    """
+    n_points, n_tasks = labels.shape
+    size = min(SAMPLE_POINTS, n_points)
+    order = np.random.default_rng(SAMPLING_SEED).permutation(n_points)
+    chosen = np.empty((n_tasks, size), dtype=np.int64)
+    for t in range(n_tasks):
+        shuffled = labels[order, t]
+        positive, negative = order[shuffled == 1], order[shuffled == 0]
+        n_positive = min(len(positive), max(size // 2, size - len(negative)))
+        known = np.concatenate([positive[:n_positive], negative[: size - n_positive]])
+        missing = order[np.isnan(shuffled)][: size - len(known)]
+        chosen[t] = np.sort(np.concatenate([known, missing]))
+    return chosen
+
+
+def _gram_and_histogram(
+    maps: NDArray[np.float16], labels: NDArray[np.float32]
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Gram matrices (2, 10, T, T) of the blocks, and histogram (T, 2, 64, 64), of one epoch."""
+    n_tasks, n_points = maps.shape[1:]
+    blocks = np.array_split(np.random.default_rng(SAMPLING_SEED).permutation(n_points), BLOCKS)
+    gram = np.empty((2, BLOCKS, n_tasks, n_tasks))
+    histogram = np.zeros((n_tasks, 2, BINS, BINS), dtype=np.int64)
+    for b, block in enumerate(blocks):
+        values = maps[:, :, np.sort(block)].astype(np.float64)
+        histogram += _histogram(values, labels[np.sort(block)])
+        for feature, vectors in enumerate(_filled(values)):
+            gram[feature, b] = vectors @ vectors.T
+    return gram, histogram
+
+
+def _filled(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    missing = np.isnan(values)
+    if not missing.any():
+        return values
+    known = np.maximum((~missing).sum(axis=1, keepdims=True), 1)
+    return np.where(missing, np.nansum(values, axis=1, keepdims=True) / known, values)
+
+
+def _histogram(values: NDArray[np.float64], labels: NDArray[np.float32]) -> NDArray[np.int64]:
+    n_tasks = values.shape[1]
+    known = ~np.isnan(values).any(axis=0) & ~np.isnan(labels.T)
+    row, column = _cell(values[0], 1.0), _cell(values[1], MAX_VARIABILITY)
+    positive = (labels.T == 1).astype(np.int64)
+    task = np.arange(n_tasks)[:, None]
+    flat = ((task * 2 + positive) * BINS + row) * BINS + column
+    counts = np.bincount(flat[known], minlength=n_tasks * 2 * BINS * BINS)
+    return counts.reshape(n_tasks, 2, BINS, BINS)
+
+
+def _cell(values: NDArray[np.float64], top: float) -> NDArray[np.int64]:
+    """Row or column of the histogram's cells that hold these values of [0, top]."""
+    scaled = np.nan_to_num(values) * (BINS / top)
+    cells: NDArray[np.int64] = np.clip(scaled.astype(np.int64), 0, BINS - 1)
+    return cells

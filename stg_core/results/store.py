@@ -1,0 +1,496 @@
+"""Content-addressed results on disk: one folder per result, named by the key of its spec.
+
+    STG_HOME/
+      runs/<key>/     spec.json, metrics.json, summary.npz, datamaps.npy, and logits and labels
+                      of the test images and of the measured training points
+      work/<key>/     a training that is not finished: checkpoint, arrays so far
+      damaged/        folders that could not be read, set aside and never deleted
+      cache/          index and small derived results (diskcache)
+
+Nothing here is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import math
+import os
+import platform
+import shutil
+import sqlite3
+import time
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import diskcache
+import numpy as np
+from filelock import FileLock, Timeout
+from numpy.typing import NDArray
+
+from stg_core.maps.summary import DataMapSummary
+from stg_core.system.errors import UserError
+from stg_core.system.files import DISK_FULL, atomic
+from stg_core.system.home import home
+from stg_core.training.spec import TrainingSpec
+
+if TYPE_CHECKING:
+    from stg_core.training.loop import TrainingResult
+
+BUNDLES = Path(__file__).resolve().parents[2] / "assets" / "bundles"
+BUNDLED = "bundled:"
+REPORTS, TABLES = "specialists", "tables"  # the folders of BUNDLES that hold no run
+VERSIONED = ("torch", "torchvision", "numpy", "scikit-learn")
+LONGEST_TITLE = 80  # characters
+HASHED_UP_TO = 32 * 2**20  # larger arrays are checked by their size, small files by their digest
+
+
+class SafeDisk(diskcache.JSONDisk):  # type: ignore[misc]
+    """JSON values only: diskcache's own way reads pickles (CVE-2025-69872)."""
+
+    def get(self, key: Any, raw: bool) -> Any:
+        if not raw:
+            raise UserError("The cache holds a pickled key; delete its folder.")
+        return json.loads(zlib.decompress(key).decode())
+
+    def fetch(self, mode: int, filename: str | None, value: Any, read: bool) -> Any:
+        if mode == diskcache.core.MODE_PICKLE:
+            raise UserError("The cache holds a pickled value; delete its folder.")
+        return super().fetch(mode, filename, value, read)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished training in the store, or a bundled one.
+
+    id: its key, or "bundled:<name>"; provenance: device, precision, threads, seconds, images,
+    versions, command, created (ISO 8601); metrics: as in `Training.metrics`; own_title: the user's
+    own, or empty.
+    """
+
+    id: str
+    folder: Path
+    spec: TrainingSpec
+    provenance: Mapping[str, Any]
+    metrics: Mapping[str, Any]
+    files: Mapping[str, Mapping[str, Any]]
+    own_title: str = ""
+
+    @property
+    def bundled(self) -> bool:
+        return self.id.startswith(BUNDLED)
+
+    @property
+    def title(self) -> str:
+        title = self.own_title or self.spec.title
+        return f"{title} (bundled)" if self.bundled else title
+
+    @property
+    def size(self) -> int:
+        """Bytes on disk."""
+        return sum(file["bytes"] for file in self.files.values())
+
+    @property
+    def mean_f1(self) -> float:
+        """Mean test F1 over tasks after the last epoch, in [0, 1]."""
+        return float(np.mean(self.metrics["test"]["f1"][-1]))
+
+    @property
+    def has_data_maps(self) -> bool:
+        """Whether its tasks can be grouped: specialists and their rivals keep no data maps."""
+        return "summary.npz" in self.files
+
+    def require_data_maps(self) -> None:
+        """Raises UserError where it has none."""
+        if not self.has_data_maps:
+            raise UserError(f"The run {self.id} has no data maps: train it with recorded epochs.")
+
+    @cached_property
+    def summary(self) -> DataMapSummary:
+        """The summary of its data maps; raises UserError where it has none or it is damaged."""
+        self.require_data_maps()
+        return DataMapSummary.load((self.folder / "summary.npz").read_bytes())
+
+    def datamaps(self) -> NDArray[np.float16] | None:
+        """Data maps (E, 2, T, N) float16, memory-mapped; None where they are not kept."""
+        return self._array("datamaps.npy")
+
+    def test_logits(self) -> NDArray[np.float16] | None:
+        """Test logits (E', N_test, T) float16, memory-mapped; None where they are not kept."""
+        return self._array("test_logits.npy")
+
+    @property
+    def keeps_logits(self) -> bool:
+        """Whether the logits of `spec.logit_epochs` and their labels are here; not in a bundle."""
+        return "train_logits.npy" in self.files
+
+    def logits(self, split: str) -> NDArray[np.float16]:
+        """Logits of "test" or measured "train" points, (E', N, T) float16, memory-mapped."""
+        return self._kept(f"{split}_logits.npy")
+
+    def labels(self, split: str) -> NDArray[np.int8]:
+        """Labels of the points of `logits`, 1, 0 or -1 (missing), (N, T) int8, memory-mapped."""
+        return self._kept(f"{split}_labels.npy")
+
+    def _kept(self, name: str) -> NDArray[Any]:
+        if not self.keeps_logits:
+            raise UserError(f"The run {self.id} has no logits of every epoch: train it again.")
+        array: NDArray[Any] = np.load(self.folder / name, mmap_mode="r", allow_pickle=False)
+        return array
+
+    def _array(self, name: str) -> NDArray[np.float16] | None:
+        path = self.folder / name
+        if not path.exists():
+            return None
+        array: NDArray[np.float16] = np.load(path, mmap_mode="r", allow_pickle=False)
+        return array
+
+
+class Store:
+    """The results of one `STG_HOME`."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self.folder = folder or home()
+        self.damaged: list[str] = []
+        self._checked: dict[str, tuple[_Stamp, Run]] = {}
+        try:
+            for name in ("runs", "work", "damaged"):
+                (self.folder / name).mkdir(parents=True, exist_ok=True)
+            for left in (self.folder / "work").glob("*.deleted"):
+                shutil.rmtree(left, ignore_errors=True)
+            self.cache = self._open_cache()
+        except (OSError, sqlite3.Error, diskcache.Timeout) as error:
+            raise UserError(
+                f"Results cannot be kept in {self.folder} ({error}). Make room on that disk, or set"
+                " STG_HOME to a folder that you can write to."
+            ) from error
+
+    def _open_cache(self) -> diskcache.Cache:
+        folder = self.folder / "cache"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        folder.chmod(0o700)
+        try:
+            return diskcache.Cache(str(folder), disk=SafeDisk, eviction_policy="none")
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.OperationalError):
+                raise  # the disk is full or locked: the file itself may be sound
+            self._set_aside(folder, f"The cache is damaged ({error}), and a new one was begun.")
+            return self._open_cache()
+
+    # ------------------------------------------------------------------------------------ reading
+
+    def runs(self) -> list[Run]:
+        """All runs: bundled ones by name, then own ones, newest first."""
+        bundled = []
+        folders = (p for p in BUNDLES.glob("*") if p.is_dir() and p.name not in (REPORTS, TABLES))
+        for folder in sorted(folders):
+            try:
+                bundled.append(self._bundled(folder.name))
+            except UserError as error:
+                if str(error) not in self.damaged:
+                    self.damaged.append(str(error))
+        own = [run for p in (self.folder / "runs").iterdir() if (run := self._own(p.name))]
+        own.sort(key=lambda run: str(run.provenance["created"]), reverse=True)
+        return [*bundled, *own]
+
+    def run(self, name: str) -> Run:
+        """A run by its id, its key, or the beginning of its key; UserError where there is none."""
+        if name.startswith(BUNDLED):
+            if (BUNDLES / Path(name.removeprefix(BUNDLED)).name).is_dir():
+                return self._bundled(name.removeprefix(BUNDLED))
+        elif name and name.isalnum():
+            folders = [p.name for p in (self.folder / "runs").iterdir() if p.name.startswith(name)]
+            if len(folders) > 1:
+                raise UserError(f"{name} begins several keys: {', '.join(sorted(folders))}.")
+            if folders and (run := self._own(folders[0])):
+                return run
+            if folders and self.damaged:
+                raise UserError(self.damaged[-1])
+        known = ", ".join(run.id for run in self.runs()) or "none yet"
+        raise UserError(
+            f"There is no run {name!r} on this machine (there are: {known}). Choose one that is"
+            " there, or import it from a .zip file."
+        )
+
+    def get(self, spec: TrainingSpec) -> Run | None:
+        """The result of a spec, where there is one."""
+        return self._own(spec.key) if self.holds(spec.key) else None
+
+    def holds(self, key: str) -> bool:
+        """Whether there is a result of that key, without looking into it."""
+        return (self.folder / "runs" / key).is_dir()
+
+    def _bundled(self, name: str) -> Run:
+        try:
+            return self._checked_run(BUNDLED + name, BUNDLES / name)
+        except _Damaged as error:
+            raise UserError(
+                f"The bundled run {name} is damaged ({error}). Restore assets/bundles."
+            ) from error
+
+    def _own(self, key: str) -> Run | None:
+        """A run of this store; a folder that cannot be read is set aside and reported."""
+        folder = self.folder / "runs" / key
+        try:
+            return self._checked_run(key, folder)
+        except _Damaged as error:
+            with suppress(FileNotFoundError):  # someone has just deleted it
+                self._set_aside(
+                    folder,
+                    f"The result {key} is damaged ({error}). It was set aside; train it again.",
+                )
+            return None
+
+    def _checked_run(self, run_id: str, folder: Path) -> Run:
+        """A run whose files were verified, again whenever one of them has changed."""
+        stamp = _stamp(folder)
+        if run_id not in self._checked or self._checked[run_id][0] != stamp:
+            self._checked[run_id] = stamp, _read_run(run_id, folder)
+        return self._checked[run_id][1]
+
+    def _set_aside(self, folder: Path, sentence: str) -> None:
+        aside = self.folder / "damaged" / f"{folder.name}-{time.time_ns()}"
+        folder.rename(aside)
+        self.damaged.append(f"{sentence} What was there is now in {aside}.")
+
+    # ------------------------------------------------------------------------------------ writing
+
+    def work_folder(self, key: str) -> Path:
+        """Where a training that is not finished keeps its checkpoint and arrays."""
+        return self.folder / "work" / key
+
+    @cached_property
+    def identity(self) -> str:
+        """The same for all who share this folder, wherever they have it; empty if not to be had."""
+        try:
+            self.cache.add("identity", uuid4().hex)
+            return str(self.cache.get("identity", ""))
+        except (OSError, sqlite3.Error, diskcache.Timeout):  # a full disk
+            return ""
+
+    def lock(self, key: str) -> FileLock:
+        """Held by whoever trains this key; freed by the system when its holder dies."""
+        return FileLock(self.folder / "work" / f"{key}.lock")
+
+    @contextmanager
+    def training(self, key: str) -> Iterator[None]:
+        """Holds the lock of a key while it is trained; a full disk becomes a UserError."""
+        with self.lock(key):
+            try:
+                yield
+            except (OSError, sqlite3.OperationalError) as error:
+                if not _says_full(error):
+                    raise
+                raise UserError(
+                    f"The disk that holds {self.folder} is full"
+                    f" ({free_space(self.folder) / 2**20:.0f} MB left). Make room and start it"
+                    " again: it goes on after its last whole epoch."
+                ) from error
+
+    def save(self, result: TrainingResult) -> Run:
+        """Keeps a result for good, with all that is known of it, and ends its work folder."""
+        key = result.spec.key
+        temporary = self.folder / "work" / f"{key}.done"
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        for name in ("test_logits", "train_logits", "test_labels", "train_labels"):
+            np.save(temporary / f"{name}.npy", getattr(result, name))
+        if result.datamaps is not None and result.summary is not None:
+            np.save(temporary / "datamaps.npy", result.datamaps)
+            with atomic(temporary / "summary.npz") as file:
+                result.summary.save(file)
+        _write_json(temporary / "metrics.json", result.metrics)
+        provenance = {
+            **result.provenance,
+            "versions": {name: version(name) for name in VERSIONED},
+            "python": platform.python_version(),
+            "command": result.spec.command(),
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+        write_spec(temporary, result.spec, provenance)
+        return self.keep(temporary, key)
+
+    def keep(self, folder: Path, key: str) -> Run:
+        """Moves a whole result folder of this disk to its place, and ends its work folder."""
+        target = self.folder / "runs" / key
+        shutil.rmtree(target, ignore_errors=True)
+        folder.rename(target)
+        shutil.rmtree(self.work_folder(key), ignore_errors=True)
+        run = self._own(key)
+        if run is None:
+            raise UserError(self.damaged[-1])
+        return run
+
+    def bundle(self, run: Run, name: str, folder: Path = BUNDLES) -> Path:
+        """Copies what the app reads of a run, without the large arrays, as bundled:<name>."""
+        target = folder / name
+        target.mkdir(parents=True, exist_ok=True)
+        for file in ("metrics.json", "summary.npz"):
+            shutil.copyfile(run.folder / file, target / file)
+        write_spec(target, run.spec, run.provenance)
+        return target
+
+    def rename(self, run: Run, title: str) -> Run:
+        """Gives an own run a title of the user's; an empty one takes the generated one back.
+
+        Raises UserError for a title that cannot be, a bundled run, or one in use.
+        """
+        own_title = checked_title(title)
+        if run.bundled:
+            raise UserError(
+                "A bundled run keeps its title. Export it and import the file: the copy is yours"
+                " to rename."
+            )
+        with self._changing(run) as now:
+            _write_head(now.folder, now.spec, now.provenance, now.files, own_title)
+        return self.run(run.id)
+
+    def delete(self, run: Run) -> None:
+        """Deletes an own run for good; raises UserError for a bundled one, or one in use."""
+        if run.bundled:
+            raise UserError("A bundled run comes with the project and cannot be deleted.")
+        with self._changing(run) as now:
+            # renamed first: if something interrupts the rest, no half of a run counts as damaged
+            leaving = self.folder / "work" / f"{run.id}.deleted"
+            shutil.rmtree(leaving, ignore_errors=True)
+            now.folder.rename(leaving)
+            self._checked.pop(run.id, None)
+            shutil.rmtree(leaving, ignore_errors=True)
+
+    @contextmanager
+    def _changing(self, run: Run) -> Iterator[Run]:
+        """An own run as it is now, its lock held; UserError where it is in use, or is gone."""
+        try:
+            with self.lock(run.id).acquire(timeout=0):
+                if not (now := self.get(run.spec)):
+                    raise UserError(f"The run {run.title} is no longer on this machine.")
+                yield now
+        except Timeout as error:
+            raise UserError(
+                f"The run {run.title} is in use by a training. Wait until it has ended, or cancel"
+                " it, and try again."
+            ) from error
+        except OSError as error:
+            raise UserError(f"The run {run.title} cannot be changed ({error}).") from error
+
+
+def checked_title(title: str) -> str:
+    """A title as it is kept, with single spaces; UserError for one that cannot be shown."""
+    title = " ".join(title.split())
+    if len(title) > LONGEST_TITLE:
+        raise UserError(f"This title has {len(title)} characters; give it {LONGEST_TITLE} at most.")
+    if not title.isprintable():
+        raise UserError("This title has characters that cannot be shown; leave them out.")
+    return title
+
+
+def write_spec(
+    folder: Path, spec: TrainingSpec, provenance: Mapping[str, Any], own_title: str = ""
+) -> None:
+    """Writes spec.json last: it lists the other files, so that damage to them is noticed."""
+    files = {
+        path.name: {"bytes": path.stat().st_size, "blake2b": _digest(path)}
+        for path in sorted(folder.iterdir())
+        if path.name != "spec.json"
+    }
+    _write_head(folder, spec, provenance, files, own_title)
+
+
+def _write_head(
+    folder: Path,
+    spec: TrainingSpec,
+    provenance: Mapping[str, Any],
+    files: Mapping[str, Mapping[str, Any]],
+    own_title: str,
+) -> None:
+    head = {"spec": spec.to_json(), "provenance": provenance, "files": files}
+    _write_json(folder / "spec.json", head | ({"title": own_title} if own_title else {}))
+
+
+class _Damaged(Exception):
+    """What is wrong with a result folder."""
+
+
+_Stamp = tuple[tuple[str, int, int], ...]
+
+
+def _stamp(folder: Path) -> _Stamp:
+    try:
+        with os.scandir(folder) as entries:
+            stats = ((entry.name, entry.stat()) for entry in entries)
+            return tuple(sorted((name, s.st_size, s.st_mtime_ns) for name, s in stats))
+    except OSError:
+        return ()
+
+
+def _read_run(run_id: str, folder: Path) -> Run:
+    """Reads and checks a result folder; raises _Damaged for anything but a whole one."""
+    try:
+        head = json.loads((folder / "spec.json").read_text())
+        spec = TrainingSpec.from_json(head["spec"])
+        files, provenance = head["files"], head["provenance"]
+        own_title = checked_title(head.get("title", ""))
+        for name, known in files.items():
+            path = folder / Path(name).name
+            size = path.stat().st_size
+            if size != known["bytes"]:
+                raise _Damaged(f"{name} has {size} bytes and should have {known['bytes']}")
+            if _digest(path) != known["blake2b"]:
+                raise _Damaged(f"{name} has changed since it was written")
+        metrics = json.loads((folder / "metrics.json").read_text())
+        if len(metrics["test"]["f1"][-1]) != len(spec.tasks):
+            raise _Damaged("metrics.json is of other tasks")
+    except FileNotFoundError as error:
+        raise _Damaged(f"{Path(str(error.filename)).name} is missing") from error
+    except (
+        *(OSError, ValueError, KeyError, TypeError, IndexError, AttributeError),
+        UserError,
+    ) as error:
+        raise _Damaged(f"spec.json or metrics.json cannot be read: {error}") from error
+    return Run(run_id, folder, spec, provenance, metrics, files, own_title)
+
+
+def _digest(path: Path) -> str | None:
+    if path.stat().st_size > HASHED_UP_TO:
+        return None
+    return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
+
+
+def _write_json(path: Path, value: Any) -> None:
+    with atomic(path) as file:
+        text = io.TextIOWrapper(file, encoding="utf-8", write_through=True)
+        json.dump(without_nan(value), text, allow_nan=False, indent=1)
+        text.detach()
+
+
+def without_nan(value: Any) -> Any:
+    """A JSON value in which a number that is not finite is null."""
+    if isinstance(value, Mapping):
+        return {str(k): without_nan(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [without_nan(v) for v in value]
+    if isinstance(value, np.ndarray):
+        return without_nan(value.tolist())
+    if isinstance(value, (float, np.floating)):
+        return float(value) if math.isfinite(value) else None
+    return value
+
+
+def _says_full(error: OSError | sqlite3.OperationalError) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in DISK_FULL
+    return "full" in str(error)
+
+
+def free_space(folder: Path) -> int:
+    """Bytes left on the disk that holds a folder."""
+    return shutil.disk_usage(folder if folder.exists() else os.curdir).free

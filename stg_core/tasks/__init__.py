@@ -1,0 +1,1 @@
+"""What is to be learned: task groups and image data sets."""

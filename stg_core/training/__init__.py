@@ -1,0 +1,1 @@
+"""What is trained, with which models, and the only loop that trains."""

@@ -1,0 +1,525 @@
+"""`train(spec)`: the only training loop, for every kind of run.
+
+The whole data set lives on the device, a batch is a list of indices, and callbacks see every batch
+and every epoch. Randomness has no state: what happens in epoch e depends on (seed, e) only, so a
+run resumed from its checkpoint is bit-identical to one that was never interrupted.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from stg_core.maps.summary import DataMapRecorder, DataMapSummary, confidence, summarise
+from stg_core.system.errors import Cancelled, UserError
+from stg_core.system.files import SlabWriter, atomic
+from stg_core.system.memory import freed_memory_kept
+from stg_core.tasks.groups import TaskData, load_task_data, pos_weight
+from stg_core.tasks.images import IMAGE_COUNTS_AND_SHAPES
+from stg_core.training.callbacks import Callback
+from stg_core.training.models import build
+from stg_core.training.spec import TrainingSpec
+
+CHECKPOINT = "checkpoint.pt"
+EVALUATION_BATCH = 1_000
+MEASURED_TRAINING_POINTS = 10_000
+CHECK_EVERY = 25  # steps between looks at the loss: each look makes a GPU wait
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What a finished training leaves.
+
+    metrics            per epoch: see `Training.metrics`
+    test_logits        of each of `spec.logit_epochs`, (E', N_test, T) float16
+    train_logits       the same of the measured training points, (E', N_measured, T) float16
+    test_labels        1, 0 or, where it is missing, -1, (N_test, T) int8
+    train_labels       the same of the measured training points, (N_measured, T) int8
+    datamaps           (E, 2, T, N) float16, memory-mapped; None without recorded epochs
+    summary            the DataMapSummary of `datamaps`; None without recorded epochs
+    provenance         device, precision, threads, seconds, digest of the images
+    model              the trained network; None for merged single-task models
+    """
+
+    spec: TrainingSpec
+    metrics: dict[str, Any]
+    test_logits: NDArray[np.float16]
+    train_logits: NDArray[np.float16]
+    test_labels: NDArray[np.int8]
+    train_labels: NDArray[np.int8]
+    datamaps: NDArray[np.float16] | None
+    summary: DataMapSummary | None
+    provenance: dict[str, Any]
+    model: nn.Module | None = None
+
+
+@dataclass
+class Training:
+    """A training in progress, as callbacks see it.
+
+    metrics: lists with one entry per finished epoch: "loss" (mean over the epoch's batches),
+    "images_per_second", "seconds", "evaluation_seconds", and under "train" and "test" the
+    per-task lists "loss", "f1", "accuracy", "balanced_accuracy".
+    """
+
+    spec: TrainingSpec
+    device: torch.device
+    precision: str
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    images: Tensor
+    labels: Tensor
+    pos_weight: Tensor
+    recorder: DataMapRecorder | None
+    steps_per_epoch: int
+    epoch: int = 0  # counted from 1 while it runs
+    step: int = 0  # of this epoch, counted from 1
+    seconds: float = 0.0
+    metrics: dict[str, Any] = field(default_factory=lambda: _empty_metrics())
+
+
+def train(
+    spec: TrainingSpec,
+    data: TaskData | None = None,
+    *,
+    folder: Path | None = None,
+    callbacks: Sequence[Callback] = (),
+    device: str | None = None,
+) -> TrainingResult:
+    """Trains what the spec says and returns its result.
+
+    `data` defaults to the images and labels of the spec's group. `folder` keeps the checkpoint and
+    the large arrays; called again with the same folder, the training goes on after its last whole
+    epoch. `device` ("cpu", "cuda", "mps") and precision are chosen automatically. Raises Cancelled
+    when a callback says so, and UserError when the loss is not finite.
+    """
+    if spec.single_task_models:
+        return _train_single_task_models(spec, data, folder, callbacks, device)
+    if folder is None:
+        with tempfile.TemporaryDirectory(prefix="stg-") as temporary:
+            result = train(spec, data, folder=Path(temporary), callbacks=callbacks, device=device)
+            maps = None if result.datamaps is None else np.array(result.datamaps)
+            return dataclasses.replace(result, datamaps=maps)
+    folder.mkdir(parents=True, exist_ok=True)
+    data = (data or load_task_data(spec.group)).select(spec.tasks).sample(spec.training_images)
+    with torch.random.fork_rng(), freed_memory_kept():
+        return _Run(spec, data, folder, callbacks, device).run()
+
+
+class _Run:
+    """The parts of one call of `train`, kept together while it lasts."""
+
+    def __init__(
+        self,
+        spec: TrainingSpec,
+        data: TaskData,
+        folder: Path,
+        callbacks: Sequence[Callback],
+        device: str | None,
+    ) -> None:
+        self.spec, self.data, self.folder, self.callbacks = spec, data, folder, callbacks
+        chosen, precision = choose_device(device)
+        torch.manual_seed(_derived_seed(spec.seed, 0))
+        height, width, channels = data.train_images.shape[1:]
+        model = build(spec.model, (channels, height, width), len(spec.tasks))
+        model = model.to(chosen).to(memory_format=torch.channels_last)
+        n_points, n_tasks = data.train_labels.shape
+        self.training = Training(
+            spec=spec,
+            device=chosen,
+            precision=precision,
+            model=model,
+            optimizer=torch.optim.Adam(model.parameters(), lr=spec.learning_rate, fused=True),
+            images=torch.tensor(data.train_images, device=chosen),
+            labels=torch.tensor(data.train_labels, device=chosen),
+            pos_weight=torch.tensor(pos_weight(data.train_labels), device=chosen),
+            recorder=DataMapRecorder(n_points, n_tasks, chosen) if spec.recorded else None,
+            steps_per_epoch=len(_batch_bounds(n_points, spec.batch_size)),
+        )
+        self.test_images = torch.tensor(data.test_images, device=chosen)
+        self.test_labels = torch.tensor(data.test_labels, device=chosen)
+        self.normalise = Normalisation(self.training.images)
+        self.task_weights = torch.tensor(spec.task_weights, device=chosen)
+        self.measured = torch.tensor(_measured_points(n_points), device=chosen)
+        points = {"test": len(data.test_labels), "train": len(self.measured)}
+        self.logits = {
+            split: SlabWriter(
+                folder / f"{split}_logits.npy", (len(spec.logit_epochs), count, n_tasks), "<f2"
+            )
+            for split, count in points.items()
+        }
+        self.maps = SlabWriter(
+            folder / "datamaps.npy", (len(spec.recorded), 2, n_tasks, n_points), "<f2"
+        )
+
+    def run(self) -> TrainingResult:
+        training = self.training
+        self.resume()
+        started = time.perf_counter() - training.seconds
+        while training.epoch < self.spec.epochs:
+            training.epoch += 1
+            self.run_epoch()
+            self.keep(self.evaluate())
+            training.seconds = time.perf_counter() - started
+            self.checkpoint()
+            for callback in self.callbacks:
+                callback.on_epoch_end(training)
+        return self.result()
+
+    # ------------------------------------------------------------------------------ one epoch
+
+    def run_epoch(self) -> None:
+        training, spec = self.training, self.spec
+        training.model.train()
+        torch.manual_seed(_derived_seed(spec.seed, training.epoch))
+        order = torch.randperm(len(training.images)).to(training.device)
+        losses = torch.zeros(training.steps_per_epoch, device=training.device)
+        started = time.perf_counter()
+        for step, (start, stop) in enumerate(_batch_bounds(len(order), spec.batch_size)):
+            training.step = step + 1
+            losses[step] = self.run_batch(order[start:stop])
+            if training.step % CHECK_EVERY == 0 or training.step == training.steps_per_epoch:
+                self.check_finite(losses[: training.step])
+            for callback in self.callbacks:
+                callback.on_batch_end(training)
+            if any(callback.cancelled() for callback in self.callbacks):
+                raise Cancelled
+        seconds = time.perf_counter() - started
+        training.metrics["loss"].append(losses.mean().item())
+        training.metrics["seconds"].append(seconds)
+        training.metrics["images_per_second"].append(len(order) / seconds)
+
+    def run_batch(self, indices: Tensor) -> Tensor:
+        training = self.training
+        images = self.normalise(training.images[indices])
+        if self.spec.augmentation != "none":
+            images = augment(images, flip="flip" in self.spec.augmentation)
+        targets = training.labels[indices]
+        for callback in self.callbacks:
+            callback.on_batch_start(training)
+        with autocast(training.device, training.precision):
+            logits = training.model(images)
+        logits = logits.float()
+        losses = task_losses(logits, targets, training.pos_weight)
+        loss = losses @ self.task_weights
+        training.optimizer.zero_grad()
+        differentiated = [c.on_losses(training, images, targets, losses) for c in self.callbacks]
+        if not any(differentiated):
+            loss.backward()  # type: ignore[no-untyped-call]
+        training.optimizer.step()
+        if training.recorder:
+            training.recorder.update(indices, confidence(logits, targets))
+        return loss.detach()
+
+    def check_finite(self, losses: Tensor) -> None:
+        wrong = (~losses.isfinite()).nonzero()
+        if len(wrong):
+            raise UserError(
+                f"The loss is not finite at epoch {self.training.epoch}, step {int(wrong[0]) + 1}."
+                f" Try a lower learning rate than {self.spec.learning_rate:g},"
+                " a larger batch, or another seed; the last whole epoch is kept."
+            )
+
+    def evaluate(self) -> dict[str, Tensor]:
+        """Adds the epoch's scores to the metrics; returns the logits of each split, (N, T)."""
+        training = self.training
+        logits = {}
+        started = time.perf_counter()
+        sample = training.images[self.measured], training.labels[self.measured]
+        for split, (images, labels) in {
+            "train": sample,
+            "test": (self.test_images, self.test_labels),
+        }.items():
+            logits[split] = self.predict(images)
+            scores = task_scores(logits[split], labels)
+            scores["loss"] = task_losses(logits[split], labels, training.pos_weight)
+            for name, values in scores.items():
+                training.metrics[split][name].append(values.tolist())
+        training.metrics["evaluation_seconds"].append(time.perf_counter() - started)
+        return logits
+
+    @torch.inference_mode()
+    def predict(self, images: Tensor) -> Tensor:
+        training = self.training
+        training.model.eval()
+        parts = []
+        for batch in torch.split(images, EVALUATION_BATCH):
+            with autocast(training.device, training.precision):
+                parts.append(training.model(self.normalise(batch)).float())
+        return torch.cat(parts)
+
+    # ------------------------------------------------------------------- what outlives the epoch
+
+    def keep(self, logits: dict[str, Tensor]) -> None:
+        epoch, kept = self.training.epoch, self.spec.logit_epochs
+        if epoch in kept:
+            for split, values in logits.items():
+                self.logits[split].write(kept.index(epoch), values.half().cpu().numpy())
+        if self.training.recorder and epoch in self.spec.recorded:
+            maps = self.training.recorder.snapshot().cpu().numpy()
+            self.maps.write(self.spec.recorded.index(epoch), maps)
+
+    def checkpoint(self) -> None:
+        training = self.training
+        state = {
+            "epoch": training.epoch,
+            "logit_epochs": self.spec.logit_epochs,
+            "seconds": training.seconds,
+            "metrics": training.metrics,
+            "model": training.model.state_dict(),
+            "optimizer": training.optimizer.state_dict(),
+            "recorder": training.recorder.state if training.recorder else None,
+            "callbacks": {type(c).__name__: s for c in self.callbacks if (s := c.state())},
+        }
+        buffer = io.BytesIO()  # torch reports a full disk in its own way, a plain write as OSError
+        torch.save(state, buffer)
+        with atomic(self.folder / CHECKPOINT) as file:
+            file.write(buffer.getbuffer())
+
+    def resume(self) -> None:
+        path, training = self.folder / CHECKPOINT, self.training
+        if not path.exists():
+            return
+        try:
+            state = torch.load(path, map_location=training.device, weights_only=True)
+        except Exception:  # torch raises many kinds for a damaged file: start from the beginning
+            path.unlink()
+            return
+        if state.get("logit_epochs") != self.spec.logit_epochs:
+            return  # it was written when fewer logits were kept: those cannot be had again
+        training.epoch, training.seconds = state["epoch"], state["seconds"]
+        training.metrics = state["metrics"]
+        training.model.load_state_dict(state["model"])
+        training.optimizer.load_state_dict(state["optimizer"])
+        if training.recorder:
+            training.recorder.state = state["recorder"]
+        for callback in self.callbacks:
+            if kept := state.get("callbacks", {}).get(type(callback).__name__):
+                callback.restore(kept)
+
+    def result(self) -> TrainingResult:
+        training, spec = self.training, self.spec
+        maps = self.maps.read() if spec.recorded else None
+        labels = self.data.train_labels
+        return TrainingResult(
+            spec=spec,
+            metrics=training.metrics,
+            test_logits=np.array(self.logits["test"].read()),
+            train_logits=np.array(self.logits["train"].read()),
+            test_labels=compact_labels(self.data.test_labels),
+            train_labels=compact_labels(labels[self.measured.cpu().numpy()]),
+            datamaps=maps,
+            summary=None if maps is None else summarise(maps, labels, spec.tasks, spec.recorded),
+            provenance={
+                "device": device_name(training.device),
+                "precision": training.precision,
+                "threads": torch.get_num_threads(),
+                "seconds": training.seconds,
+                "images": self.data.digest,
+            },
+            model=training.model,
+        )
+
+
+def _train_single_task_models(
+    spec: TrainingSpec,
+    data: TaskData | None,
+    folder: Path | None,
+    callbacks: Sequence[Callback],
+    device: str | None,
+) -> TrainingResult:
+    """One training per task, and their results side by side as if from one."""
+    data = data or load_task_data(spec.group)
+    parts = [
+        train(
+            spec.for_task(task),
+            data,
+            folder=folder / f"task-{t}" if folder else None,
+            callbacks=callbacks,
+            device=device,
+        )
+        for t, task in enumerate(spec.tasks)
+    ]
+    maps = summary = None
+    if spec.recorded:
+        maps = np.concatenate([p.datamaps for p in parts if p.datamaps is not None], axis=2)
+        labels = data.select(spec.tasks).sample(spec.training_images).train_labels
+        summary = summarise(maps, labels, spec.tasks, spec.recorded)
+    seconds = sum(part.provenance["seconds"] for part in parts)
+    return TrainingResult(
+        spec=spec,
+        metrics=_merged_metrics([part.metrics for part in parts]),
+        test_logits=np.concatenate([part.test_logits for part in parts], axis=2),
+        train_logits=np.concatenate([part.train_logits for part in parts], axis=2),
+        test_labels=np.concatenate([part.test_labels for part in parts], axis=1),
+        train_labels=np.concatenate([part.train_labels for part in parts], axis=1),
+        datamaps=maps,
+        summary=summary,
+        provenance={**parts[0].provenance, "seconds": seconds},
+    )
+
+
+# ------------------------------------------------------------------------------------ the pieces
+
+
+def choose_device(wanted: str | None = None) -> tuple[torch.device, str]:
+    """CUDA, else Apple's MPS, else the CPU; and "bf16" where the hardware computes in it."""
+    if wanted is None:
+        available = {
+            "cuda": torch.cuda.is_available(),
+            "mps": torch.backends.mps.is_available(),
+        }
+        wanted = next((name for name, there in available.items() if there), "cpu")
+    device = torch.device(wanted)
+    if device.type == "cuda":
+        return device, "bf16" if torch.cuda.is_bf16_supported() else "fp32"
+    if device.type == "cpu" and torch.cpu.get_capabilities().get("avx512_bf16", False):
+        return device, "bf16"
+    return device, "fp32"
+
+
+def device_name(device: torch.device) -> str:
+    """For people: the GPU's name, or "cpu"."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+
+
+class Normalisation:
+    """uint8 images (B, H, W, C) to floats (B, C, H, W), channels-last, of mean 0 and variance 1."""
+
+    def __init__(self, images: Tensor) -> None:
+        levels = torch.arange(256, dtype=torch.float64)
+        mean, std = [], []
+        for channel in images.unbind(-1):
+            share = torch.bincount(channel.flatten().cpu(), minlength=256) / channel.numel()
+            mean.append((share * levels).sum())
+            std.append((share * (levels - mean[-1]).square()).sum().sqrt().clamp(min=1.0))
+        self.mean = torch.stack(mean).float().to(images.device)
+        self.std = torch.stack(std).float().to(images.device)
+
+    def __call__(self, images: Tensor) -> Tensor:
+        return images.float().sub_(self.mean).div_(self.std).permute(0, 3, 1, 2)
+
+
+def augment(images: Tensor, flip: bool) -> Tensor:
+    """Shifts every image by up to an eighth of its side and, if `flip`, mirrors half of them."""
+    n_images, _, height, width = images.shape
+    reach = max(1, height // 8)
+    drawn = torch.randint(-reach, reach + 1, (2, n_images, 1)).to(images.device)
+    rows = (torch.arange(height, device=images.device) + drawn[0]).clamp(0, height - 1)
+    columns = (torch.arange(width, device=images.device) + drawn[1]).clamp(0, width - 1)
+    if flip:
+        mirrored = (torch.rand(n_images, 1) < 0.5).to(images.device)
+        columns = torch.where(mirrored, columns.flip(1), columns)
+    picture = torch.arange(n_images, device=images.device)[:, None, None]
+    moved = images.permute(0, 2, 3, 1)[picture, rows[:, :, None], columns[:, None, :]]
+    return moved.permute(0, 3, 1, 2)
+
+
+def task_losses(logits: Tensor, targets: Tensor, pos_weight: Tensor) -> Tensor:
+    """Binary cross-entropy of each task, (T,): mean over the points (B) whose label is known."""
+    known = ~targets.isnan()
+    each = F.binary_cross_entropy_with_logits(
+        logits, targets.nan_to_num(), pos_weight=pos_weight, reduction="none"
+    )
+    return (each * known).sum(0) / known.sum(0).clamp(min=1)
+
+
+def task_scores(logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
+    """F1, accuracy and balanced accuracy of each task, (T,), at the threshold logit > 0.
+
+    F1 is 0 where there are no true positives. Balanced accuracy is the mean recall of the classes
+    that occur. Missing labels count nowhere; a task without any label scores NaN in the accuracies.
+    """
+    predicted, positive, negative = logits > 0, targets == 1, targets == 0
+    tp, fn = (predicted & positive).sum(0), (~predicted & positive).sum(0)
+    fp, tn = (predicted & negative).sum(0), (~predicted & negative).sum(0)
+    recalls = torch.stack([tp / (tp + fn), tn / (tn + fp)])
+    return {
+        "f1": 2 * tp / (2 * tp + fp + fn).clamp(min=1),
+        "accuracy": (tp + tn) / (tp + tn + fp + fn),
+        "balanced_accuracy": recalls.nanmean(0),
+    }
+
+
+def _empty_metrics() -> dict[str, Any]:
+    per_task = ("loss", "f1", "accuracy", "balanced_accuracy")
+    return {
+        **{name: [] for name in ("loss", "seconds", "images_per_second", "evaluation_seconds")},
+        "train": {name: [] for name in per_task},
+        "test": {name: [] for name in per_task},
+    }
+
+
+def _merged_metrics(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Metrics of single-task trainings as those of one: losses and times add up."""
+    merged = _empty_metrics()
+    for name in ("loss", "seconds", "evaluation_seconds"):
+        merged[name] = np.sum([part[name] for part in parts], axis=0).tolist()
+    rates = [part["images_per_second"] for part in parts]
+    merged["images_per_second"] = (1 / np.sum(1 / np.array(rates), axis=0)).tolist()
+    for split in ("train", "test"):
+        for name in merged[split]:
+            columns = [part[split][name] for part in parts]
+            merged[split][name] = np.concatenate(columns, axis=1).tolist()
+    return merged
+
+
+def _batch_bounds(n_points: int, batch_size: int) -> list[tuple[int, int]]:
+    """Start and stop of every batch; a lone last point joins the batch before it.
+
+    Batch normalisation cannot train on a single point.
+    """
+    starts = list(range(0, n_points, batch_size))
+    if len(starts) > 1 and n_points - starts[-1] == 1:
+        starts.pop()
+    return list(zip(starts, [*starts[1:], n_points], strict=True))
+
+
+def compact_labels(labels: NDArray[np.float32]) -> NDArray[np.int8]:
+    """Labels (N, T) as 1, 0 and, where they are missing, -1."""
+    return np.where(np.isnan(labels), -1, labels).astype(np.int8)
+
+
+def _measured_points(n_points: int) -> NDArray[np.int64]:
+    """The fixed training points that the scores on training images are computed on."""
+    order = np.random.default_rng(0).permutation(n_points)
+    return np.sort(order[:MEASURED_TRAINING_POINTS])
+
+
+def _derived_seed(seed: int, epoch: int) -> int:
+    return int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
+
+
+def measure_seconds_per_epoch(spec: TrainingSpec) -> float:
+    """How long an epoch takes on this machine, in seconds, from a few steps on synthetic images."""
+    n_train, n_test, *shape = IMAGE_COUNTS_AND_SHAPES[spec.group.dataset]
+    images = np.random.default_rng(0).integers(0, 256, (3 * spec.batch_size, *shape), np.uint8)
+    labels = np.tile([0, 1], (len(images), len(spec.tasks)))[:, : len(spec.tasks)]
+    labels = labels.astype(np.float32)
+    data = TaskData(spec.tasks, images, labels, images[:8], labels[:8])
+    n_train = spec.training_images or n_train
+    short = dataclasses.replace(
+        spec, epochs=2, recorded_epochs=(2,), single_task_models=False, training_images=0
+    )
+    metrics = train(short, data).metrics
+    training_rate = metrics["images_per_second"][-1]
+    evaluation_rate = len(images) / metrics["evaluation_seconds"][-1]
+    measured = min(n_train, MEASURED_TRAINING_POINTS) + n_test
+    seconds: float = n_train / training_rate + measured / evaluation_rate
+    return seconds * len(spec.tasks) if spec.single_task_models else seconds

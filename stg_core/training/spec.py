@@ -1,0 +1,198 @@
+"""What to train, as a frozen dataclass whose canonical JSON, hashed, is the key of its result."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from stg_core.system.errors import UserError
+from stg_core.tasks.groups import GROUPS, Task, TaskGroup
+
+BUILT_IN_MODELS = ("resnet18", "resnet34", "small_cnn", "tiny_cnn")
+AUGMENTATIONS = ("none", "shift", "shift+flip")
+RECORDED_BY_DEFAULT = 5
+LOGITS_KEPT_OF = 20  # epochs at most
+
+
+def default_model(dataset: str) -> str:
+    """The backbone that suits the images of a data set."""
+    return "tiny_cnn" if dataset == "digits" else "resnet18"
+
+
+def default_recorded_epochs(epochs: int) -> tuple[int, ...]:
+    """Five recorded epochs spread evenly to the last; fewer where there are not as many.
+
+    A recorded epoch is 2 or later: the variability of a single epoch is not defined.
+    """
+    steps = range(1, RECORDED_BY_DEFAULT + 1)
+    spread = {max(2, round(epochs * step / RECORDED_BY_DEFAULT)) for step in steps}
+    return tuple(sorted(e for e in spread if e <= epochs))
+
+
+@dataclass(frozen=True)
+class TrainingSpec:
+    """One training: of a group's `tasks` with their `task_weights`, from a seed.
+
+    `tasks` default to all of the group, `task_weights` to 1 each, `model` to what suits the images,
+    `recorded_epochs` to five spread evenly (an empty tuple keeps no data maps). With
+    `single_task_models`, one model per task is trained and their results are merged. With
+    `training_images`, only so many are trained on, always the same ones; 0 stands for all.
+    Raises UserError for settings that cannot be trained.
+    """
+
+    group: TaskGroup
+    tasks: tuple[str, ...] = ()
+    task_weights: tuple[float, ...] = ()
+    model: str = ""
+    epochs: int = 10
+    recorded_epochs: tuple[int, ...] | None = None
+    seed: int = 0
+    batch_size: int = 256
+    learning_rate: float = 1e-3
+    augmentation: str = "none"
+    single_task_models: bool = False
+    training_images: int = 0
+
+    def __post_init__(self) -> None:
+        def settle(name: str, value: object) -> None:
+            object.__setattr__(self, name, value)
+
+        settle("tasks", tuple(self.tasks) or self.group.task_names)
+        settle("task_weights", tuple(map(float, self.task_weights)) or (1.0,) * len(self.tasks))
+        settle("model", self.model or default_model(self.group.dataset))
+        if self.recorded_epochs is None:
+            settle("recorded_epochs", default_recorded_epochs(self.epochs))
+        settle("recorded_epochs", tuple(sorted(set(self.recorded))))
+        self._check()
+
+    def _check(self) -> None:
+        if unknown := [t for t in self.tasks if t not in self.group.task_names]:
+            known = ", ".join(self.group.task_names)
+            raise UserError(
+                f"The group {self.group.name} has no task {', '.join(unknown)};"
+                f" choose from {known}."
+            )
+        if len(set(self.tasks)) < len(self.tasks):
+            raise UserError("Each task can be trained once only; name every task a single time.")
+        if len(self.task_weights) != len(self.tasks):
+            raise UserError(
+                f"{len(self.tasks)} tasks need {len(self.tasks)} task weights,"
+                f" and {len(self.task_weights)} were given."
+            )
+        if not all(math.isfinite(w) and w >= 0 for w in self.task_weights):
+            raise UserError("Task weights must be finite numbers of 0 or more.")
+        if self.epochs < 1:
+            raise UserError(f"A training needs at least 1 epoch, and {self.epochs} were asked for.")
+        if wrong := [e for e in self.recorded if not 2 <= e <= self.epochs]:
+            raise UserError(
+                f"Recorded epochs lie between 2 and the last ({self.epochs});"
+                f" {', '.join(map(str, wrong))} cannot be recorded."
+            )
+        if self.batch_size < 2:
+            raise UserError("Batch normalisation needs a batch size of at least 2.")
+        if self.training_images < 0 or self.training_images == 1:
+            raise UserError("A training needs at least 2 training images; 0 stands for all.")
+        if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
+            raise UserError("The learning rate must be a positive number, such as 0.001.")
+        if not 0 <= self.seed < 2**31:
+            raise UserError("The seed must be a whole number from 0 to 2147483647.")
+        if self.augmentation not in AUGMENTATIONS:
+            raise UserError(f"Choose an augmentation from {', '.join(AUGMENTATIONS)}.")
+
+    @property
+    def recorded(self) -> tuple[int, ...]:
+        """The recorded epochs, never None."""
+        return self.recorded_epochs or ()
+
+    @property
+    def logit_epochs(self) -> tuple[int, ...]:
+        """The epochs whose logits are kept: all, or 20 spread evenly to the last."""
+        kept = min(self.epochs, LOGITS_KEPT_OF)
+        return tuple(round(self.epochs * step / kept) for step in range(1, kept + 1))
+
+    @property
+    def key(self) -> str:
+        """16 hexadecimal digits that name the result of this spec."""
+        canonical = json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+    @property
+    def title(self) -> str:
+        """For people; what is as usual is left out, so that two specs may have the same."""
+        parts = [self.group.name, self.model, f"{self.epochs} epochs", f"seed {self.seed}"]
+        n_tasks, n_all = len(self.tasks), len(self.group.tasks)
+        if n_tasks == 1 < n_all:
+            parts.append(f"task {self.tasks[0]} alone")
+        elif n_tasks < n_all:
+            parts.append(f"{n_tasks} of {n_all} tasks")
+        if set(self.task_weights) != {1.0}:
+            parts.append("weighted tasks")
+        if self.training_images:
+            parts.append(f"{self.training_images:,} images")
+        if self.single_task_models:
+            parts.append("one model per task")
+        return ", ".join(parts)
+
+    def for_task(self, task: str) -> TrainingSpec:
+        """The same training of a single task (STL)."""
+        return dataclasses.replace(
+            self, tasks=(task,), task_weights=(1.0,), single_task_models=False
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON; what has its default is left out, so that new fields keep old keys."""
+        fields = dataclasses.asdict(self)
+        defaults = {f.name: f.default for f in dataclasses.fields(self) if f.name != "epochs"}
+        plain = {k: v for k, v in fields.items() if defaults.get(k, ...) != v}
+        if self.tasks == self.group.task_names:
+            del plain["tasks"]
+        if set(self.task_weights) == {1.0}:
+            del plain["task_weights"]
+        text = json.dumps(plain)
+        return dict(json.loads(text))
+
+    @classmethod
+    def from_json(cls, plain: Mapping[str, Any]) -> TrainingSpec:
+        """The inverse of `to_json`; raises UserError for anything that is not a spec."""
+        try:
+            group = plain["group"]
+            tasks = (
+                Task(t["name"], tuple(t["classes"]), t.get("rule", "classes"))
+                for t in group["tasks"]
+            )
+            rest: dict[str, Any] = {
+                k: tuple(v) if isinstance(v, list) else v for k, v in plain.items()
+            }
+            rest["group"] = TaskGroup(group["name"], group["dataset"], tuple(tasks))
+            return cls(**rest)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise UserError(f"This is not a training spec ({error!r}).") from error
+
+    def command(self) -> str:
+        """The command line that trains this spec; empty where no command can say it."""
+        if GROUPS.get(self.group.name) != self.group or self.tasks != self.group.task_names:
+            return ""
+        words = [
+            "python -m stg_core extract",
+            f"--group {self.group.name}",
+            f"--model {self.model}",
+        ]
+        words += [f"--epochs {self.epochs}", f"--seed {self.seed}"]
+        if self.recorded != default_recorded_epochs(self.epochs):
+            words.append(f"--recorded-epochs {_listed(self.recorded)}")
+        for option in ("batch_size", "learning_rate", "augmentation", "training_images"):
+            value = getattr(self, option)
+            if value != type(self).__dataclass_fields__[option].default:
+                words.append(f"--{option.replace('_', '-')} {value}")
+        if self.single_task_models:
+            words.append("--single-task-models")
+        return " ".join(words)
+
+
+def _listed(values: Sequence[int]) -> str:
+    return ",".join(map(str, values))

@@ -1,0 +1,293 @@
+"""Ways to choose groups, compared on one table: what they choose, its true score, and its cost."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.metrics import f1_score
+
+from stg_core.affinity.methods import (
+    METHODS,
+    Judged,
+    available,
+    choose,
+    counted_trainings,
+    judge,
+    matrices,
+    pareto,
+    prepare,
+    rank_correlations,
+)
+from stg_core.affinity.table import (
+    BUILT_IN,
+    GroupTable,
+    begin_table,
+    bundled_table,
+    load_table,
+    save_table,
+    table_path,
+)
+from stg_core.cli.main import main
+from stg_core.results import store as store_module
+from stg_core.results.store import Store
+from stg_core.system.errors import UserError
+from stg_core.tasks.groups import GROUPS, TaskData
+from stg_core.training.spec import TrainingSpec
+
+TASKS = ("1", "Odd", "Small", "Not small")
+SPEC = TrainingSpec(GROUPS["digits"], tasks=TASKS, epochs=3)
+BUDGETS = (1, 2, 3, 4)
+
+
+@pytest.fixture(scope="module")
+def kept(digits_data: TaskData, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("stg_core.tasks.groups.load_task_data", lambda *_: digits_data)
+        yield Store(tmp_path_factory.mktemp("groups"))
+
+
+@pytest.fixture(scope="module")
+def table(kept: Store) -> GroupTable:
+    """All 15 groups of four tasks of the digits, really trained, and what every method learned."""
+    begun = begin_table(SPEC, kept, lambda _: None)
+    prepare(begun, kept, tuple(METHODS), 0, lambda _: None)
+    return begun
+
+
+def judged(table: GroupTable, budget: int) -> dict[str, Judged]:
+    return {m: judge(table, choose(table, m, budget), budget) for m in available(table)}
+
+
+def test_every_group_is_one_training_of_its_tasks_alone(table: GroupTable, kept: Store) -> None:
+    assert table.known.all() and len(table.masks) == 15
+    row = table.row([1, 3])
+    assert table.spec_of(row).tasks == ("Odd", "Not small")
+    metrics = kept.run(table.spec_of(row).key).metrics["test"]
+    assert table.losses[row, [1, 3]].tolist() == metrics["loss"][-1]
+    assert table.f1[row, [1, 3]].tolist() == metrics["f1"][-1]
+    assert np.isnan(table.losses[row, [0, 2]]).all()
+
+
+def test_a_gain_is_the_share_of_the_loss_alone_that_is_saved(table: GroupTable) -> None:
+    pair, alone = table.row([0, 2]), table.row([2])
+    expected = (table.losses[alone, 2] - table.losses[pair, 2]) / table.losses[alone, 2]
+    assert table.gains[pair, 2] == pytest.approx(expected)
+    assert np.diag(table.gains[table.alone]).tolist() == [0, 0, 0, 0]
+
+
+def test_every_method_but_superclasses_is_there_for_the_digits(table: GroupTable) -> None:
+    assert set(available(table)) == set(METHODS) - {"superclasses"}
+    assert BUILT_IN["g1-6"].tasks == ("airplane", "cat", "dog", "horse", "ship", "truck")
+
+
+@pytest.mark.parametrize("budget", BUDGETS)
+def test_exhaustive_search_finds_the_best_set_and_no_other_method_beats_it(
+    table: GroupTable, budget: int
+) -> None:
+    best = max(
+        np.where(table.masks[list(rows)], table.gains[list(rows)], -np.inf).max(axis=0).mean()
+        for count in range(1, budget + 1)
+        for rows in combinations(range(len(table.masks)), count)
+    )
+    found = judged(table, budget)
+    assert found["exhaustive"].score == pytest.approx(best)
+    within = [one for one in found.values() if one.within_budget]
+    assert max(one.score for one in within) == found["exhaustive"].score
+    assert all(len(one.groups) <= budget for one in within)
+
+
+def test_every_task_is_served_by_a_chosen_group_that_has_it(table: GroupTable) -> None:
+    for budget in BUDGETS:
+        for one in judged(table, budget).values():
+            for task, place in zip(TASKS, one.served_by, strict=True):
+                assert task in one.groups[place]
+
+
+def test_all_alone_gains_nothing_and_exceeds_a_small_budget(table: GroupTable) -> None:
+    alone = judged(table, 2)["alone"]
+    assert alone.score == 0 and alone.counted == 4 and not alone.within_budget
+    together = judged(table, 2)["together"]
+    assert together.groups == (TASKS,) and together.cost == together.counted == 1
+
+
+def test_stg_groups_are_the_clusters_of_the_data_maps(table: GroupTable) -> None:
+    groups = choose(table, "stg", 2).groups
+    labels = table.clusters[2]
+    assert {frozenset(np.flatnonzero(table.masks[row])) for row in groups} == {
+        frozenset(np.flatnonzero(labels == j)) for j in (0, 1)
+    }
+
+
+def test_the_f1_is_that_of_the_models_that_serve_the_tasks(table: GroupTable, kept: Store) -> None:
+    choice = choose(table, "tag", 2)
+    expected = []
+    for t, row in enumerate(choice.routing.tolist()):
+        run = kept.run(table.spec_of(row).key)
+        column = run.spec.tasks.index(TASKS[t])
+        said = run.logits("test")[-1][:, column] > 0
+        expected.append(f1_score(run.labels("test")[:, column], said))
+    found = judge(table, choice, 2)
+    assert found.mean_f1 == pytest.approx(np.mean(expected), abs=1e-6)
+    assert found.f1_interval[0] < found.mean_f1 < found.f1_interval[1]
+
+
+def test_what_is_counted_is_what_the_formula_says(table: GroupTable) -> None:
+    """Less what was trained on the way and is chosen in the end: it is trained once."""
+    every = table.affinities["tag"].every
+    for method, one in judged(table, 3).items():
+        if method == "alone":
+            assert one.counted == counted_trainings(method, 4, 3)
+            continue
+        choice = choose(table, method, 3)
+        again = {*choice.searched.tolist()} & {*choice.groups}
+        if method in ("stg", "tag", "cosine") and table.together in choice.groups:
+            again.add(table.together)
+        if method == "etap":
+            again.add(table.together)  # which is in the joint training and among its groups
+        fewer = 3 - len(choice.groups) if method not in ("together", "exhaustive") else 0
+        expected = counted_trainings(method, 4, 3, every) - fewer
+        if method not in ("together", "exhaustive"):
+            expected -= len(again)
+        assert one.counted == pytest.approx(expected), method
+
+
+def test_the_cost_is_measured_in_trainings_of_all_tasks(table: GroupTable) -> None:
+    found = judged(table, 2)
+    unit = table.seconds[table.together]
+    assert found["exhaustive"].cost == pytest.approx(table.seconds.sum() / unit)
+    tag = choose(table, "tag", 2)
+    own = sum(table.seconds[row] for row in tag.groups if row != table.together) / unit
+    assert found["tag"].cost == pytest.approx(own + table.affinities["tag"].cost)
+
+
+def test_trainings_for_ten_tasks_by_hand() -> None:
+    expected = {
+        "together": 1,
+        "alone": 10,
+        "random": 3,
+        "stg": 4,
+        "tag": 1 + 28 / 30 + 3,
+        "cosine": 1 + 18 / 30 + 3,
+        "hoa": 45 + 10 + 3,
+        "etap": 1 + 18 / 30 + 10 + 10 + 3,
+        "mtgnet": 45 + 10 + 1 + 3,
+        "exhaustive": 1023,
+    }
+    found = {method: counted_trainings(method, 10, 3) for method in expected}
+    assert found == pytest.approx(expected)
+
+
+def test_random_groups_are_as_many_as_allowed_and_the_same_for_a_seed(table: GroupTable) -> None:
+    for seed in range(5):
+        assert len(choose(table, "random", 3, seed).groups) == 3
+    assert choose(table, "random", 2, 1).groups == choose(table, "random", 2, 1).groups
+
+
+def test_affinities_are_compared_with_what_pairs_truly_gain(table: GroupTable) -> None:
+    found = matrices(table)
+    assert list(found) == ["tag", "cosine", "etap", "datamaps", "gains"]
+    pair = table.row([0, 1])
+    assert found["gains"][0, 1] == table.gains[pair, 1]
+    by_epoch = [matrices(table, epoch)["tag"] for epoch in (1, 2, 3)]
+    assert np.allclose(np.mean(by_epoch, axis=0), found["tag"])
+    for by_target in (False, True):
+        correlations = rank_correlations(found, by_target)
+        assert np.allclose(np.diag(correlations), 1) and np.allclose(correlations, correlations.T)
+
+
+def test_a_shift_of_a_target_changes_nothing_among_its_sources() -> None:
+    rng = np.random.default_rng(0)
+    one = rng.normal(size=(4, 4))
+    other = one + np.array([0, 5, -9, 3])
+    np.fill_diagonal(other, 100)
+    assert rank_correlations({"one": one, "other": other}, by_target=True)[0, 1] > 0.999
+    assert rank_correlations({"one": one, "other": other})[0, 1] < 0.9
+
+
+def test_predictions_are_judged_on_groups_that_were_not_trained(table: GroupTable) -> None:
+    found = judged(table, 2)
+    assert found["hoa"].pearson is not None and found["hoa"].r2 is not None
+    assert found["tag"].r2 is None  # it says affinities, which have another unit
+    assert found["exhaustive"].pearson is None  # nothing is held out
+    assert found["together"].pearson is None
+
+
+def test_the_front_holds_whom_no_other_beats(table: GroupTable) -> None:
+    found = list(judged(table, 2).values())
+    front = pareto(found)
+    for one, best in zip(found, front, strict=True):
+        beaten = any(
+            (other.mean_f1 > one.mean_f1 and other.cost <= one.cost)
+            or (other.mean_f1 >= one.mean_f1 and other.cost < one.cost)
+            for other in found
+        )
+        assert best != beaten
+
+
+def test_a_table_is_the_same_after_it_was_written_and_read(
+    table: GroupTable, tmp_path: Path
+) -> None:
+    save_table(table, tmp_path / "some.npz")
+    read = load_table(tmp_path / "some.npz")
+    for budget in BUDGETS:
+        assert judged(read, budget) == judged(table, budget)
+    assert read.tasks == TASKS and read.provenance == table.provenance
+
+
+def test_a_damaged_table_is_refused_with_what_to_do(tmp_path: Path, table: GroupTable) -> None:
+    for content in (b"", b"something else", b"PK\x03\x04"):
+        (tmp_path / "some.npz").write_bytes(content)
+        with pytest.raises(UserError, match=r"some\.npz is damaged.*Restore assets/bundles"):
+            load_table(tmp_path / "some.npz")
+    np.savez(tmp_path / "pickled.npz", about=np.array([{"spec": 1}], dtype=object))
+    with pytest.raises(UserError, match="is damaged"):
+        load_table(tmp_path / "pickled.npz")
+
+
+def test_what_cannot_be_compared_is_said(table: GroupTable, kept: Store) -> None:
+    with pytest.raises(UserError, match="no method 'magic'"):
+        choose(table, "magic", 2)
+    with pytest.raises(UserError, match="budget is 0"):
+        choose(table, "tag", 0)
+    with pytest.raises(UserError, match="nothing of the method superclasses"):
+        choose(table, "superclasses", 2)
+    with pytest.raises(UserError, match="there are 15"):
+        begin_table(TrainingSpec(GROUPS["digits"]), kept, lambda _: None)
+
+
+def test_the_command_tells_groups_score_and_cost_of_every_method(
+    table: GroupTable,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(store_module, "BUNDLES", tmp_path)
+    save_table(table, table_path("digits-4"))
+    assert main(["methods", "--table", "digits-4", "--budget", "3", "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["tasks"] == list(TASKS) and answer["budget"] == 3
+    assert set(answer["methods"]) == set(available(table))
+    for told in answer["methods"].values():
+        assert {"groups", "score", "cost", "counted", "mean_f1"} <= set(told)
+    assert main(["methods", "--table", "digits-4", "--budget", "2"]) == 0
+    assert "exhaustive" in capsys.readouterr().out
+    assert main(["methods", "--table", "nothing"]) == 2
+    assert "choose from digits-4" in capsys.readouterr().err
+    assert main(["methods"]) == 2
+    assert bundled_table("digits-4").tasks == TASKS
+
+
+def test_the_command_trains_what_the_methods_of_own_tasks_need_and_no_more(
+    own_home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["methods", "--group", "digits", "--tasks", "0,1,Random", "--epochs", "2"]
+    assert main([*words, "--methods", "stg,tag", "--budget", "2", "--json"]) == 0
+    out = capsys.readouterr()
+    answer = json.loads(out.out.splitlines()[-1])
+    assert set(answer["methods"]) == {"stg", "tag"}
+    assert len(Store(own_home).runs()) < 3 + 7 + 1

@@ -1,0 +1,221 @@
+"""Slow results are computed once, in the background, by processes that come and go cleanly."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import psutil
+import pytest
+
+from stg_core.cli.main import main
+from stg_core.engine.derived import (
+    Derived,
+    Question,
+    bundled_answers,
+    layout_question,
+    quality_question,
+)
+from stg_core.grouping.choosing import choose, stability
+from stg_core.grouping.layout import task_map
+from stg_core.grouping.memberships import TaskSpace
+from stg_core.results.store import Run, Store
+
+PATIENCE = 120  # seconds, on a busy machine
+NO_SUCH_RUN = Question("no such run", ("choose", "bundled:nothing"))
+T = TypeVar("T")
+
+
+@pytest.fixture
+def derived(own_home: Path) -> Iterator[Derived]:
+    found = Derived(Store(own_home))
+    yield found
+    found.stop()
+    assert not children()
+
+
+def children() -> list[psutil.Process]:
+    return [p for p in psutil.Process().children() if "stg_core" in p.cmdline()]
+
+
+def until(ask: Callable[[], T | None]) -> T:
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        if (found := ask()) is not None:
+            return found
+        time.sleep(0.05)
+    raise AssertionError("It did not come in time.")
+
+
+def run_and_space(store: Store, name: str = "bundled:g1") -> tuple[Run, TaskSpace]:
+    """A run, and a choice of its epochs whose answers do not come with the bundles."""
+    run = store.run(name)
+    return run, TaskSpace(run.summary, run.summary.epochs.tolist()[1:])
+
+
+def test_a_choice_is_computed_once_in_the_background_and_kept(derived: Derived) -> None:
+    run, space = run_and_space(derived.store)
+    assert derived.choice(run, space, 2.0, "soft").pending
+    seconds = []
+    for _ in range(200):
+        began = time.perf_counter()
+        assert derived.choice(run, space, 1.5, "hard").pending
+        seconds.append(time.perf_counter() - began)
+    assert statistics.median(seconds) < 0.001
+    assert len(children()) == 1  # for all of these
+    until(lambda: children()[0].nice() > psutil.Process().nice() or None)
+
+    found = until(lambda: derived.choice(run, space, 2.0, "soft").value)
+    expected = choose(space, stability(space), 2.0, "soft")
+    assert (found.ks, found.why) == (expected.ks, expected.why)
+    assert found.measures["stability"] == pytest.approx(expected.measures["stability"], abs=0.01)
+    softer = derived.choice(run, space, 3.0, "soft").value
+    assert softer is not None and softer.measures["xie_beni"] != found.measures["xie_beni"]
+
+    after_restart = Derived(Store(derived.store.folder))
+    assert after_restart.choice(run, space, 2.0, "soft").value == found
+    assert not children()
+
+
+def test_quality_that_is_slow_comes_with_its_own_question(derived: Derived) -> None:
+    run, space = run_and_space(derived.store)
+    found = until(lambda: derived.choice(run, space, 1.5, "fcm").value)
+    expected = choose(space, stability(space), 1.5, "fcm")
+    assert (found.ks, found.why) == (expected.ks, expected.why)
+    assert found.measures["xie_beni"] == pytest.approx(expected.measures["xie_beni"])
+    votes = [quality_question(run, space, fuzzifier, "points") for fuzzifier in (1.5, 2)]
+    assert votes[0] == votes[1]
+
+
+def test_failed_and_killed_processes_are_reported_and_can_be_asked_again(derived: Derived) -> None:
+    run, space = run_and_space(derived.store)
+    umap = layout_question(run, space, "umap")
+    assert derived.get(NO_SUCH_RUN).pending and derived.get(umap).pending
+    assert derived.choice(run, space, 2.0, "soft").pending
+    assert len(children()) == 2  # the third waits
+    victim = next(p for p in children() if "umap" in p.cmdline())
+    victim.kill()
+    assert until(lambda: derived.get(umap).problem or None) == "Its process was ended (SIGKILL)."
+    assert "no run 'bundled:nothing'" in until(lambda: derived.get(NO_SUCH_RUN).problem or None)
+    assert derived.get(umap).problem  # still, and nothing was begun for it
+    assert until(lambda: derived.choice(run, space, 2.0, "soft").value).suggested == 2
+    derived.ask_again()
+    assert derived.get(umap).pending
+    assert any("umap" in p.cmdline() for p in children())
+
+
+def test_maps_that_are_quick_are_there_at_once(derived: Derived) -> None:
+    run, space = run_and_space(derived.store)
+    for how in ("pca", "mds"):
+        for _ in range(2):
+            found = derived.layout(run, space, how).value
+            assert found is not None
+            np.testing.assert_array_equal(found.positions, task_map(space, how).positions)
+    assert not children()
+
+
+def test_another_choice_or_a_newer_run_is_another_question(derived: Derived) -> None:
+    run, space = run_and_space(derived.store)
+    newer = Run(run.id, run.folder, run.spec, {**run.provenance, "created": "later"}, {}, {})
+    fewer = TaskSpace(run.summary, epochs=[2], features=["confidence"])
+    questions = [
+        layout_question(run, space, "umap"),
+        layout_question(newer, space, "umap"),
+        layout_question(run, fewer, "umap"),
+        quality_question(run, space, 1.5, "fcm"),
+        quality_question(run, space, 1.6, "fcm"),
+    ]
+    assert len({question.key for question in questions}) == 5
+
+
+APP = """
+import sys, time
+from stg_core.engine.derived import Derived, Question
+from stg_core.results.store import Store
+derived = Derived(Store())
+derived.get(Question("slow", ("layout", "bundled:g1", "--how", "umap")))
+print(derived._running["slow"]._process.pid, flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGKILL])
+def test_no_process_outlives_the_app(ending: signal.Signals, own_home: Path) -> None:
+    root = str(Path(__file__).resolve().parents[2])
+    app = subprocess.Popen(
+        [sys.executable, "-c", APP],
+        env={**os.environ, "PYTHONPATH": root},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert app.stdout is not None
+    with app.stdout:
+        helper = psutil.Process(int(app.stdout.readline()))
+    assert helper.is_running()
+    app.send_signal(ending)
+    app.wait()
+    helper.wait(PATIENCE)  # raises where it is still there
+    assert not len(Store(own_home).cache)  # it did not just come to its end
+
+
+def test_the_commands_print_what_the_app_shows(
+    capsys: pytest.CaptureFixture[str], own_home: Path
+) -> None:
+    assert main(["choose", "bundled:g2", "--json"]) == 0
+    choice = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert choice["suggested"] == 3 and choice["ks"] == list(range(2, 15))
+    assert len(choice["measures"]["stability"]) == 13
+    assert main(["choose", "bundled:g2"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines if line.endswith("suggested")] == ["3"]
+    assert lines[-1] == choice["why"]
+
+    words = "layout bundled:g2 --how mds --recorded-epochs 2,4 --features confidence"
+    assert main([*words.split(), "--json"]) == 0
+    layout = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert len(layout["positions"]) == len(layout["tasks"]) == 15
+    assert layout["recorded_epochs"] == [2, 4] and layout["features"] == ["confidence"]
+    assert sorted(layout["dendrogram"]["order"]) == list(range(15))
+    assert main(words.split()) == 0
+    assert "Not living being" in capsys.readouterr().out
+    assert main("layout bundled:g2 --how globe".split()) == 2
+    assert "choose one of pca, mds, umap" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["bundled:g1", "bundled:g2", "bundled:g3"])
+def test_what_a_bundled_run_is_asked_first_comes_with_it(derived: Derived, name: str) -> None:
+    run = derived.store.run(name)
+    space = TaskSpace(run.summary)
+    choice, layout = derived.choice(run, space, 2.0, "soft"), derived.layout(run, space, "umap")
+    assert choice.value is not None and layout.value is not None
+    assert not children()
+    assert layout.value.positions.shape == (len(space.tasks), 2)
+
+
+def test_what_comes_with_a_bundle_is_what_would_be_computed(derived: Derived) -> None:
+    run = derived.store.run("bundled:g1")
+    space = TaskSpace(run.summary)
+    here = choose(space, stability(space))
+    there = derived.choice(run, space, 2.0, "soft").value
+    assert there is not None and there.suggested == here.suggested
+    assert there.measures["stability"] == pytest.approx(here.measures["stability"], abs=0.02)
+
+
+def test_damaged_answers_of_the_bundles_are_computed_again(
+    derived: Derived, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "derived.json").write_text('{"derived')
+    monkeypatch.setattr("stg_core.engine.derived.BUNDLED_ANSWERS", tmp_path / "derived.json")
+    bundled_answers.cache_clear()
+    run = derived.store.run("bundled:g1")
+    assert derived.choice(run, TaskSpace(run.summary), 2.0, "soft").pending
+    bundled_answers.cache_clear()
