@@ -13,7 +13,7 @@ import streamlit as st
 
 from app.charts import specialists as charts
 from app.charts.specialists import ABOUT_SCHEMES, SCHEMES, Picture, interval
-from stg_core.judging.plan import bundled_reports
+from stg_core.judging.report import bundled_reports
 
 ABOUT_BANDS = (
     "Bands and intervals are 95 % intervals over images: how much the scores would change with"
@@ -172,7 +172,7 @@ def command(report: Report) -> str:
 
 
 def _specialisation(report: Report, colours: list[int]) -> list[str]:
-    from stg_core.judging.plan import specialisation
+    from stg_core.judging.report import specialisation
 
     rows, _ = specialisation(report)
     if not rows:

@@ -344,7 +344,7 @@ def differences(report: dict[str, Any], found: dict[str, Any], colours: list[int
 
 
 def specialisation(report: dict[str, Any], colours: list[int]) -> None:
-    from stg_core.judging.plan import specialisation as rows_of
+    from stg_core.judging.report import specialisation as rows_of
 
     title, choice = st.columns([2, 3], vertical_alignment="bottom")
     title.subheader("Do they specialise?")

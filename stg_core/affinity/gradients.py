@@ -24,10 +24,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from stg_core.affinity.joint import EVERY, checked_methods
+from stg_core.affinity.settings import EVERY, checked_methods
 from stg_core.system.errors import UserError
-from stg_core.training.callbacks import Callback
-from stg_core.training.loop import Training, autocast, task_losses
+from stg_core.training.callbacks import Callback, Training
+from stg_core.training.inputs import autocast
+from stg_core.training.scores import task_losses
 
 Floats = NDArray[np.float64]
 

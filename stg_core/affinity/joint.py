@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stg_core.affinity.settings import EVERY, checked_methods
 from stg_core.results.store import Store, without_nan
 from stg_core.system.errors import UserError
 from stg_core.training.callbacks import preparation_told_to
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 
-METHODS = ("tag", "cosine", "etap")
-UPDATES = ("optimiser", "gradient")
-EVERY = 10
 FORMAT = 2  # of what is kept, and of the methods behind it
 
 
@@ -101,19 +99,6 @@ def affinity_of(
             kept = store.cache[key] = _measure(spec, recorder, folder, callbacks).to_json()
             shutil.rmtree(folder, ignore_errors=True)
     return AffinityResult.from_json(kept)
-
-
-def checked_methods(methods: Sequence[str], every: int, update: str) -> tuple[str, ...]:
-    """The methods in their usual order; raises UserError for settings that there are not."""
-    if unknown := [method for method in methods if method not in METHODS]:
-        raise UserError(f"There is no affinity {unknown[0]!r}; choose from {', '.join(METHODS)}.")
-    if not methods:
-        raise UserError(f"Choose at least one affinity from {', '.join(METHODS)}.")
-    if every < 1:
-        raise UserError(f"Every how many steps? At least 1, and {every} was asked for.")
-    if update not in UPDATES:
-        raise UserError(f"There is no update {update!r}; choose from {', '.join(UPDATES)}.")
-    return tuple(method for method in METHODS if method in methods)
 
 
 def counted_cost(methods: Sequence[str], n_tasks: int, share: float) -> float:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stg_core.affinity.joint import EVERY, affinity_of, counted_cost, datamap_similarity
+from stg_core.affinity.joint import affinity_of, counted_cost, datamap_similarity
 from stg_core.affinity.selection import (
     Floats,
     Integers,
@@ -20,6 +20,7 @@ from stg_core.affinity.selection import (
     hoa_values,
     select_groups,
 )
+from stg_core.affinity.settings import EVERY
 from stg_core.affinity.table import GroupTable, Tell, train_rows
 from stg_core.results.store import Run, Store
 from stg_core.system.errors import UserError

@@ -147,7 +147,8 @@ def _layout(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
 
 def _specialists(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
     from stg_core.engine.derived import kept_report
-    from stg_core.judging.plan import bundle_report, make_plan, mtl_spec_of, recorded_speed
+    from stg_core.judging.plan import make_plan, mtl_spec_of, recorded_speed
+    from stg_core.judging.report import bundle_report
 
     store = Store()
     run = store.run(options.run)

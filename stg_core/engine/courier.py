@@ -32,7 +32,7 @@ from stg_core.training.callbacks import Callback
 if TYPE_CHECKING:
     from distributed import Client
 
-    from stg_core.training.loop import Training
+    from stg_core.training.callbacks import Training
 
 PIECE = 4 * 2**20  # bytes
 SILENCE = 20  # seconds without a word from the app, after which a worker begins without it

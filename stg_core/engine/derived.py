@@ -129,7 +129,7 @@ def kept_choice(store: Store, run: Run, space: TaskSpace, fuzzifier: float, meth
 
 def kept_report(store: Store, run: Run, space: TaskSpace, plan: Plan) -> dict[str, Any]:
     """`make_report`, from the cache where the same trainings were judged before."""
-    from stg_core.judging.plan import make_report
+    from stg_core.judging.report import make_report
 
     question = report_question(store, run, space, plan)
     report: dict[str, Any] = _kept(store, question, lambda: make_report(plan, store))

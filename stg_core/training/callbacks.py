@@ -4,14 +4,42 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    import torch
+    from torch import Tensor, nn
 
-    from stg_core.training.loop import Training
+    from stg_core.maps.recorder import DataMapRecorder
+    from stg_core.training.spec import TrainingSpec
 
 RECORDS_PER_SECOND = 2
+
+
+@dataclass
+class Training:
+    """A training in progress, as callbacks see it.
+
+    metrics: lists with one entry per finished epoch: "loss" (mean over the epoch's batches),
+    "images_per_second", "seconds", "evaluation_seconds", and under "train" and "test" the
+    per-task lists "loss", "f1", "accuracy", "balanced_accuracy".
+    """
+
+    spec: TrainingSpec
+    device: torch.device
+    precision: str
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    images: Tensor
+    labels: Tensor
+    pos_weight: Tensor
+    recorder: DataMapRecorder | None
+    steps_per_epoch: int
+    metrics: dict[str, Any]
+    epoch: int = 0  # counted from 1 while it runs
+    step: int = 0  # of this epoch, counted from 1
+    seconds: float = 0.0
 
 
 class Callback:

@@ -12,24 +12,26 @@ import io
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from stg_core.maps.summary import DataMapRecorder, DataMapSummary, confidence, summarise
+from stg_core.maps.recorder import DataMapRecorder, confidence
+from stg_core.maps.summary import DataMapSummary, summarise
 from stg_core.system.errors import Cancelled, UserError
 from stg_core.system.files import SlabWriter, atomic
 from stg_core.system.memory import freed_memory_kept
 from stg_core.tasks.groups import TaskData, load_task_data, pos_weight
 from stg_core.tasks.images import IMAGE_COUNTS_AND_SHAPES
-from stg_core.training.callbacks import Callback
+from stg_core.training.callbacks import Callback, Training
+from stg_core.training.inputs import Normalisation, augment, autocast, choose_device, device_name
 from stg_core.training.models import build
+from stg_core.training.scores import empty_metrics, merged_metrics, task_losses, task_scores
 from stg_core.training.spec import TrainingSpec
 
 CHECKPOINT = "checkpoint.pt"
@@ -63,31 +65,6 @@ class TrainingResult:
     summary: DataMapSummary | None
     provenance: dict[str, Any]
     model: nn.Module | None = None
-
-
-@dataclass
-class Training:
-    """A training in progress, as callbacks see it.
-
-    metrics: lists with one entry per finished epoch: "loss" (mean over the epoch's batches),
-    "images_per_second", "seconds", "evaluation_seconds", and under "train" and "test" the
-    per-task lists "loss", "f1", "accuracy", "balanced_accuracy".
-    """
-
-    spec: TrainingSpec
-    device: torch.device
-    precision: str
-    model: nn.Module
-    optimizer: torch.optim.Optimizer
-    images: Tensor
-    labels: Tensor
-    pos_weight: Tensor
-    recorder: DataMapRecorder | None
-    steps_per_epoch: int
-    epoch: int = 0  # counted from 1 while it runs
-    step: int = 0  # of this epoch, counted from 1
-    seconds: float = 0.0
-    metrics: dict[str, Any] = field(default_factory=lambda: _empty_metrics())
 
 
 def train(
@@ -147,6 +124,7 @@ class _Run:
             pos_weight=torch.tensor(pos_weight(data.train_labels), device=chosen),
             recorder=DataMapRecorder(n_points, n_tasks, chosen) if spec.recorded else None,
             steps_per_epoch=len(_batch_bounds(n_points, spec.batch_size)),
+            metrics=empty_metrics(),
         )
         self.test_images = torch.tensor(data.test_images, device=chosen)
         self.test_labels = torch.tensor(data.test_labels, device=chosen)
@@ -360,7 +338,7 @@ def _train_single_task_models(
     seconds = sum(part.provenance["seconds"] for part in parts)
     return TrainingResult(
         spec=spec,
-        metrics=_merged_metrics([part.metrics for part in parts]),
+        metrics=merged_metrics([part.metrics for part in parts]),
         test_logits=np.concatenate([part.test_logits for part in parts], axis=2),
         train_logits=np.concatenate([part.train_logits for part in parts], axis=2),
         test_labels=np.concatenate([part.test_labels for part in parts], axis=1),
@@ -372,112 +350,6 @@ def _train_single_task_models(
 
 
 # ------------------------------------------------------------------------------------ the pieces
-
-
-def choose_device(wanted: str | None = None) -> tuple[torch.device, str]:
-    """CUDA, else Apple's MPS, else the CPU; and "bf16" where the hardware computes in it."""
-    if wanted is None:
-        available = {
-            "cuda": torch.cuda.is_available(),
-            "mps": torch.backends.mps.is_available(),
-        }
-        wanted = next((name for name, there in available.items() if there), "cpu")
-    device = torch.device(wanted)
-    if device.type == "cuda":
-        return device, "bf16" if torch.cuda.is_bf16_supported() else "fp32"
-    if device.type == "cpu" and torch.cpu.get_capabilities().get("avx512_bf16", False):
-        return device, "bf16"
-    return device, "fp32"
-
-
-def device_name(device: torch.device) -> str:
-    """For people: the GPU's name, or "cpu"."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-
-
-def autocast(device: torch.device, precision: str) -> torch.autocast:
-    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
-
-
-class Normalisation:
-    """uint8 images (B, H, W, C) to floats (B, C, H, W), channels-last, of mean 0 and variance 1."""
-
-    def __init__(self, images: Tensor) -> None:
-        levels = torch.arange(256, dtype=torch.float64)
-        mean, std = [], []
-        for channel in images.unbind(-1):
-            share = torch.bincount(channel.flatten().cpu(), minlength=256) / channel.numel()
-            mean.append((share * levels).sum())
-            std.append((share * (levels - mean[-1]).square()).sum().sqrt().clamp(min=1.0))
-        self.mean = torch.stack(mean).float().to(images.device)
-        self.std = torch.stack(std).float().to(images.device)
-
-    def __call__(self, images: Tensor) -> Tensor:
-        return images.float().sub_(self.mean).div_(self.std).permute(0, 3, 1, 2)
-
-
-def augment(images: Tensor, flip: bool) -> Tensor:
-    """Shifts every image by up to an eighth of its side and, if `flip`, mirrors half of them."""
-    n_images, _, height, width = images.shape
-    reach = max(1, height // 8)
-    drawn = torch.randint(-reach, reach + 1, (2, n_images, 1)).to(images.device)
-    rows = (torch.arange(height, device=images.device) + drawn[0]).clamp(0, height - 1)
-    columns = (torch.arange(width, device=images.device) + drawn[1]).clamp(0, width - 1)
-    if flip:
-        mirrored = (torch.rand(n_images, 1) < 0.5).to(images.device)
-        columns = torch.where(mirrored, columns.flip(1), columns)
-    picture = torch.arange(n_images, device=images.device)[:, None, None]
-    moved = images.permute(0, 2, 3, 1)[picture, rows[:, :, None], columns[:, None, :]]
-    return moved.permute(0, 3, 1, 2)
-
-
-def task_losses(logits: Tensor, targets: Tensor, pos_weight: Tensor) -> Tensor:
-    """Binary cross-entropy of each task, (T,): mean over the points (B) whose label is known."""
-    known = ~targets.isnan()
-    each = F.binary_cross_entropy_with_logits(
-        logits, targets.nan_to_num(), pos_weight=pos_weight, reduction="none"
-    )
-    return (each * known).sum(0) / known.sum(0).clamp(min=1)
-
-
-def task_scores(logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
-    """F1, accuracy and balanced accuracy of each task, (T,), at the threshold logit > 0.
-
-    F1 is 0 where there are no true positives. Balanced accuracy is the mean recall of the classes
-    that occur. Missing labels count nowhere; a task without any label scores NaN in the accuracies.
-    """
-    predicted, positive, negative = logits > 0, targets == 1, targets == 0
-    tp, fn = (predicted & positive).sum(0), (~predicted & positive).sum(0)
-    fp, tn = (predicted & negative).sum(0), (~predicted & negative).sum(0)
-    recalls = torch.stack([tp / (tp + fn), tn / (tn + fp)])
-    return {
-        "f1": 2 * tp / (2 * tp + fp + fn).clamp(min=1),
-        "accuracy": (tp + tn) / (tp + tn + fp + fn),
-        "balanced_accuracy": recalls.nanmean(0),
-    }
-
-
-def _empty_metrics() -> dict[str, Any]:
-    per_task = ("loss", "f1", "accuracy", "balanced_accuracy")
-    return {
-        **{name: [] for name in ("loss", "seconds", "images_per_second", "evaluation_seconds")},
-        "train": {name: [] for name in per_task},
-        "test": {name: [] for name in per_task},
-    }
-
-
-def _merged_metrics(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Metrics of single-task trainings as those of one: losses and times add up."""
-    merged = _empty_metrics()
-    for name in ("loss", "seconds", "evaluation_seconds"):
-        merged[name] = np.sum([part[name] for part in parts], axis=0).tolist()
-    rates = [part["images_per_second"] for part in parts]
-    merged["images_per_second"] = (1 / np.sum(1 / np.array(rates), axis=0)).tolist()
-    for split in ("train", "test"):
-        for name in merged[split]:
-            columns = [part[split][name] for part in parts]
-            merged[split][name] = np.concatenate(columns, axis=1).tolist()
-    return merged
 
 
 def _batch_bounds(n_points: int, batch_size: int) -> list[tuple[int, int]]:

@@ -16,21 +16,19 @@ import torch
 from torch import Tensor, nn
 
 from stg_core.affinity.gradients import AffinityRecorder, head_parameters
-from stg_core.affinity.joint import (
-    METHODS,
-    affinity_of,
-    counted_cost,
-    datamap_similarity,
-)
+from stg_core.affinity.joint import affinity_of, counted_cost, datamap_similarity
+from stg_core.affinity.settings import METHODS
 from stg_core.cli.main import main
 from stg_core.grouping.memberships import TaskSpace
 from stg_core.results.store import Store
 from stg_core.system.errors import Cancelled, UserError
 from stg_core.tasks.groups import GROUPS, TaskData
 from stg_core.training import loop as training_module
-from stg_core.training.callbacks import Callback
-from stg_core.training.loop import Training, TrainingResult, autocast, task_losses, train
+from stg_core.training.callbacks import Callback, Training
+from stg_core.training.inputs import autocast
+from stg_core.training.loop import TrainingResult, train
 from stg_core.training.models import build, register
+from stg_core.training.scores import task_losses
 from stg_core.training.spec import TrainingSpec
 
 DIGITS = GROUPS["digits"]
@@ -113,6 +111,7 @@ def recorded(
         pos_weight=torch.ones(n_tasks),
         recorder=None,
         steps_per_epoch=len(batches),
+        metrics={},
         epoch=1,
     )
     recorder = AffinityRecorder(methods, every=1, update=update)

@@ -63,7 +63,7 @@ class _Bare:
     def __init__(self, model: str, n_tasks: int) -> None:
         import torch
 
-        from stg_core.training.loop import choose_device
+        from stg_core.training.inputs import choose_device
         from stg_core.training.models import build
 
         self.device, self.precision = choose_device()
@@ -75,7 +75,7 @@ class _Bare:
     def step(self, images: Any, targets: Any) -> Any:
         import torch.nn.functional as F
 
-        from stg_core.training.loop import autocast
+        from stg_core.training.inputs import autocast
 
         with autocast(self.device, self.precision):
             logits = self.model(images)
@@ -191,7 +191,7 @@ def bench_b(options: argparse.Namespace) -> None:
 def bench_c(options: argparse.Namespace) -> None:
     import torch
 
-    from stg_core.maps.summary import DataMapRecorder, confidence
+    from stg_core.maps.recorder import DataMapRecorder, confidence
 
     bare = _Bare(options.model, 100)
     images = torch.randn(256, 3, 32, 32, device=bare.device)

@@ -78,7 +78,7 @@ def bare_loop(points: int) -> float:
     import torch
     import torch.nn.functional as F
 
-    from stg_core.training.loop import choose_device
+    from stg_core.training.inputs import choose_device
     from stg_core.training.models import build
 
     device, precision = choose_device()

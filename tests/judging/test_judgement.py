@@ -32,22 +32,21 @@ from stg_core.judging.ensembles import (
 )
 from stg_core.judging.plan import (
     Plan,
-    bundle_report,
-    bundled_reports,
     make_plan,
-    make_report,
     mtl_spec_of,
     permuted_rows,
     recorded_speed,
     superclass_memberships,
 )
+from stg_core.judging.report import bundle_report, bundled_reports, make_report
 from stg_core.judging.verdict import verdict
 from stg_core.results.store import BUNDLES, Store
 from stg_core.system.errors import UserError
 from stg_core.tasks.groups import GROUPS, TaskData, superclass_of_tasks
-from stg_core.training.callbacks import Callback
-from stg_core.training.loop import Training, _derived_seed, task_scores, train
+from stg_core.training.callbacks import Callback, Training
+from stg_core.training.loop import _derived_seed, train
 from stg_core.training.models import build
+from stg_core.training.scores import task_scores
 from stg_core.training.spec import TrainingSpec
 
 TASKS = ("0", "1", "7", "Odd", "Downside", "Random")

@@ -11,15 +11,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stg_core.maps.recorder import DataMapRecorder, confidence
 from stg_core.maps.summary import (
     BLOCKS,
     KINDS,
     MAX_VARIABILITY,
     REGIONS,
-    DataMapRecorder,
     DataMapSummary,
     Region,
-    confidence,
     region_shares,
     summarise,
 )

@@ -12,7 +12,8 @@ from app import judgement
 from stg_core.engine.derived import Answer
 from stg_core.engine.jobs import Job, run_spec
 from stg_core.grouping.memberships import TaskSpace, group_tasks
-from stg_core.judging.plan import Plan, make_plan, make_report, mtl_spec_of
+from stg_core.judging.plan import Plan, make_plan, mtl_spec_of
+from stg_core.judging.report import make_report
 from stg_core.results.store import Run, Store
 from tests.pages.conftest import OpenApp, StandInDerived, StandInEngine, texts, titles
 

@@ -19,8 +19,7 @@ from stg_core.engine.jobs import Engine, run_spec
 from stg_core.grouping.memberships import TaskSpace, group_tasks
 from stg_core.results.archive import import_run
 from stg_core.results.store import Store
-from stg_core.training.callbacks import Callback
-from stg_core.training.loop import Training
+from stg_core.training.callbacks import Callback, Training
 from stg_core.training.spec import TrainingSpec
 
 LEFT = Path(__file__).parent / "first_version"

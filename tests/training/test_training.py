@@ -17,20 +17,15 @@ import torch
 from sklearn import metrics as sklearn_metrics
 from torch import nn
 
-from stg_core.maps.summary import DataMapRecorder
+from stg_core.maps.recorder import DataMapRecorder
 from stg_core.system.errors import Cancelled, UserError
 from stg_core.tasks.groups import GROUPS, TaskData
 from stg_core.training import loop as training
 from stg_core.training import models
-from stg_core.training.callbacks import Callback
-from stg_core.training.loop import (
-    Normalisation,
-    Training,
-    TrainingResult,
-    task_losses,
-    task_scores,
-    train,
-)
+from stg_core.training.callbacks import Callback, Training
+from stg_core.training.inputs import Normalisation
+from stg_core.training.loop import TrainingResult, train
+from stg_core.training.scores import task_losses, task_scores
 from stg_core.training.spec import TrainingSpec
 
 DIGITS = GROUPS["digits"]

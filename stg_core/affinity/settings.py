@@ -1,0 +1,26 @@
+"""What can be recorded during a joint training, and how."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from stg_core.system.errors import UserError
+
+METHODS = ("tag", "cosine", "etap")
+
+UPDATES = ("optimiser", "gradient")
+
+EVERY = 10
+
+
+def checked_methods(methods: Sequence[str], every: int, update: str) -> tuple[str, ...]:
+    """The methods in their usual order; raises UserError for settings that there are not."""
+    if unknown := [method for method in methods if method not in METHODS]:
+        raise UserError(f"There is no affinity {unknown[0]!r}; choose from {', '.join(METHODS)}.")
+    if not methods:
+        raise UserError(f"Choose at least one affinity from {', '.join(METHODS)}.")
+    if every < 1:
+        raise UserError(f"Every how many steps? At least 1, and {every} was asked for.")
+    if update not in UPDATES:
+        raise UserError(f"There is no update {update!r}; choose from {', '.join(UPDATES)}.")
+    return tuple(method for method in METHODS if method in methods)
