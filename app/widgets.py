@@ -16,7 +16,7 @@ from app import state
 from app.charts.training import learning_curve
 from app.live_slider import live_slider
 from stg_core.engine.derived import Answer, Derived
-from stg_core.engine.jobs import Job
+from stg_core.engine.job import Job
 from stg_core.maps.summary import FEATURES
 from stg_core.results.store import Run
 from stg_core.system.errors import UserError

@@ -13,7 +13,7 @@ from app.charts import specialists as charts
 from app.charts.base import number
 from app.charts.specialists import ABOUT_SCHEMES, SCHEMES
 from app.widgets import Chosen, Input
-from stg_core.engine.jobs import Job
+from stg_core.engine.job import Job
 from stg_core.results.store import Run
 from stg_core.system.errors import UserError
 from stg_core.tasks.groups import superclass_of_tasks

@@ -21,7 +21,7 @@ import numpy as np
 
 from stg_core.affinity.joint import AffinityResult
 from stg_core.affinity.selection import Bools, Floats, Integers, all_groups
-from stg_core.engine.jobs import run_anywhere, train_all
+from stg_core.engine.foreground import run_anywhere, train_all
 from stg_core.judging.ensembles import Resampling, Truth, scores_of_counts
 from stg_core.results import store as store_module
 from stg_core.results.store import TABLES, Run, Store
@@ -186,7 +186,7 @@ def begin_table(spec: TrainingSpec, store: Store, tell: Tell) -> GroupTable:
     if spec.single_task_models or set(spec.task_weights) != {1.0} or not spec.recorded:
         raise UserError("Groups are compared from one model of all tasks, alike, with data maps.")
     tell(f"All {n_tasks} tasks together.")
-    run = run_anywhere(store, spec, lambda _: None)
+    run = run_anywhere(store, spec, lambda record: _tell_why(record, tell))
     masks, labels = all_groups(n_tasks), np.array(run.labels("test"))
     table = GroupTable(
         spec=spec,
@@ -209,6 +209,7 @@ def train_rows(table: GroupTable, store: Store, rows: Sequence[int], tell: Tell)
     done: set[str] = set()
 
     def told(spec: TrainingSpec, record: Mapping[str, Any]) -> None:
+        _tell_why(record, tell)
         if record.get("fraction") == 1 and spec.key not in done:
             done.add(spec.key)
             tell(f"{len(done)} of {len(specs)} groups trained: {', '.join(spec.tasks)}.")
@@ -216,6 +217,12 @@ def train_rows(table: GroupTable, store: Store, rows: Sequence[int], tell: Tell)
     train_all(store, list(specs.values()), told)
     for row in missing:
         table.add(row, store.run(table.spec_of(row).key))
+
+
+def _tell_why(record: Mapping[str, Any], tell: Tell) -> None:
+    """Says why nothing is trained on a cluster."""
+    if "waits" in record:
+        tell(record["waits"])
 
 
 # --------------------------------------------------------------------------------------- the file

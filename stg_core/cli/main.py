@@ -28,7 +28,7 @@ from stg_core.cli.printing import (
     tell_of_all,
     tell_of_one,
 )
-from stg_core.engine.jobs import run_anywhere, train_all
+from stg_core.engine.foreground import run_anywhere, train_all
 from stg_core.maps.summary import FEATURES
 from stg_core.results.store import Run, Store, without_nan
 from stg_core.system.errors import Cancelled, UserError

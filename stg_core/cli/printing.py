@@ -160,7 +160,9 @@ def tell_of_one() -> Callable[[dict[str, Any]], None]:
 
     def tell(record: dict[str, Any]) -> None:
         nonlocal epochs_told
-        if sys.stderr.isatty():
+        if "waits" in record:
+            _tell_why(record["waits"])
+        elif sys.stderr.isatty():
             _write_over(_progress_line(record))
         elif record.get("epoch", 0) != epochs_told:
             epochs_told = record["epoch"]
@@ -175,6 +177,8 @@ def tell_of_all(plan: Plan, count: int) -> Callable[[TrainingSpec, dict[str, Any
     epochs_told: dict[str, int] = {}
 
     def tell(spec: TrainingSpec, record: dict[str, Any]) -> None:
+        if "waits" in record:
+            return _tell_why(record["waits"])
         name = plan.name_of(spec)
         shares[name] = record.get("fraction", 0.0)
         done = sum(share == 1 for share in shares.values())
@@ -197,6 +201,10 @@ def _progress_line(record: dict[str, Any]) -> str:
     if record.get("loss"):
         parts.append(f"loss {record['loss'][-1]:.3f}, mean F1 {record['mean_f1'][-1]:.3f}")
     return ", ".join(parts)
+
+
+def _tell_why(sentence: str) -> None:
+    print(f"\r\033[K{sentence}" if sys.stderr.isatty() else sentence, file=sys.stderr, flush=True)
 
 
 def _write_over(line: str) -> None:

@@ -7,7 +7,6 @@ weights W (T, models): the output of task t is the models' outputs averaged with
 from __future__ import annotations
 
 import dataclasses
-import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -23,6 +22,7 @@ from stg_core.results.store import Run, Store
 from stg_core.system.errors import UserError
 from stg_core.tasks.groups import superclass_of_tasks
 from stg_core.training.spec import TrainingSpec
+from stg_core.training.speed import seconds_per_epoch
 
 if TYPE_CHECKING:
     from stg_core.grouping.memberships import Grouping, TaskSpace
@@ -168,8 +168,7 @@ def recorded_speed(store: Store) -> Callable[[TrainingSpec], float | None]:
         if not alike:
             return None
         run = min(alike, key=lambda run: abs(len(run.spec.tasks) - len(spec.tasks)))
-        parts = (run.metrics["seconds"], run.metrics["evaluation_seconds"])
-        return float(sum(statistics.median(part) for part in parts))
+        return seconds_per_epoch(run.metrics)
 
     return seconds
 

@@ -22,8 +22,9 @@ class Training:
     """A training in progress, as callbacks see it.
 
     metrics: lists with one entry per finished epoch: "loss" (mean over the epoch's batches),
-    "images_per_second", "seconds", "evaluation_seconds", and under "train" and "test" the
-    per-task lists "loss", "f1", "accuracy", "balanced_accuracy".
+    "images_per_second", "seconds", "evaluation_seconds", the same two by `speed.clock_of` as
+    "own_seconds" and "own_evaluation_seconds", and under "train" and "test" the per-task lists
+    "loss", "f1", "accuracy", "balanced_accuracy".
     """
 
     spec: TrainingSpec

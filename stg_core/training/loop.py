@@ -27,12 +27,12 @@ from stg_core.system.errors import Cancelled, UserError
 from stg_core.system.files import SlabWriter, atomic
 from stg_core.system.memory import freed_memory_kept
 from stg_core.tasks.groups import TaskData, load_task_data, pos_weight
-from stg_core.tasks.images import IMAGE_COUNTS_AND_SHAPES
 from stg_core.training.callbacks import Callback, Training
 from stg_core.training.inputs import Normalisation, augment, autocast, choose_device, device_name
 from stg_core.training.models import build
 from stg_core.training.scores import empty_metrics, merged_metrics, task_losses, task_scores
 from stg_core.training.spec import TrainingSpec
+from stg_core.training.speed import clock_of
 
 CHECKPOINT = "checkpoint.pt"
 EVALUATION_BATCH = 1_000
@@ -126,6 +126,7 @@ class _Run:
             steps_per_epoch=len(_batch_bounds(n_points, spec.batch_size)),
             metrics=empty_metrics(),
         )
+        self.clock = clock_of(chosen)
         self.test_images = torch.tensor(data.test_images, device=chosen)
         self.test_labels = torch.tensor(data.test_labels, device=chosen)
         self.normalise = Normalisation(self.training.images)
@@ -164,7 +165,7 @@ class _Run:
         torch.manual_seed(_derived_seed(spec.seed, training.epoch))
         order = torch.randperm(len(training.images)).to(training.device)
         losses = torch.zeros(training.steps_per_epoch, device=training.device)
-        started = time.perf_counter()
+        started, began = time.perf_counter(), self.clock()
         for step, (start, stop) in enumerate(_batch_bounds(len(order), spec.batch_size)):
             training.step = step + 1
             losses[step] = self.run_batch(order[start:stop])
@@ -177,6 +178,7 @@ class _Run:
         seconds = time.perf_counter() - started
         training.metrics["loss"].append(losses.mean().item())
         training.metrics["seconds"].append(seconds)
+        training.metrics["own_seconds"].append(self.clock() - began)
         training.metrics["images_per_second"].append(len(order) / seconds)
 
     def run_batch(self, indices: Tensor) -> Tensor:
@@ -214,7 +216,7 @@ class _Run:
         """Adds the epoch's scores to the metrics; returns the logits of each split, (N, T)."""
         training = self.training
         logits = {}
-        started = time.perf_counter()
+        started, began = time.perf_counter(), self.clock()
         sample = training.images[self.measured], training.labels[self.measured]
         for split, (images, labels) in {
             "train": sample,
@@ -226,6 +228,7 @@ class _Run:
             for name, values in scores.items():
                 training.metrics[split][name].append(values.tolist())
         training.metrics["evaluation_seconds"].append(time.perf_counter() - started)
+        training.metrics["own_evaluation_seconds"].append(self.clock() - began)
         return logits
 
     @torch.inference_mode()
@@ -278,7 +281,7 @@ class _Run:
         if state.get("logit_epochs") != self.spec.logit_epochs:
             return  # it was written when fewer logits were kept: those cannot be had again
         training.epoch, training.seconds = state["epoch"], state["seconds"]
-        training.metrics = state["metrics"]
+        training.metrics = {**empty_metrics(), **state["metrics"]}
         training.model.load_state_dict(state["model"])
         training.optimizer.load_state_dict(state["optimizer"])
         if training.recorder:
@@ -376,22 +379,3 @@ def _measured_points(n_points: int) -> NDArray[np.int64]:
 
 def _derived_seed(seed: int, epoch: int) -> int:
     return int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
-
-
-def measure_seconds_per_epoch(spec: TrainingSpec) -> float:
-    """How long an epoch takes on this machine, in seconds, from a few steps on synthetic images."""
-    n_train, n_test, *shape = IMAGE_COUNTS_AND_SHAPES[spec.group.dataset]
-    images = np.random.default_rng(0).integers(0, 256, (3 * spec.batch_size, *shape), np.uint8)
-    labels = np.tile([0, 1], (len(images), len(spec.tasks)))[:, : len(spec.tasks)]
-    labels = labels.astype(np.float32)
-    data = TaskData(spec.tasks, images, labels, images[:8], labels[:8])
-    n_train = spec.training_images or n_train
-    short = dataclasses.replace(
-        spec, epochs=2, recorded_epochs=(2,), single_task_models=False, training_images=0
-    )
-    metrics = train(short, data).metrics
-    training_rate = metrics["images_per_second"][-1]
-    evaluation_rate = len(images) / metrics["evaluation_seconds"][-1]
-    measured = min(n_train, MEASURED_TRAINING_POINTS) + n_test
-    seconds: float = n_train / training_rate + measured / evaluation_rate
-    return seconds * len(spec.tasks) if spec.single_task_models else seconds

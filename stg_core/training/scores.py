@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+TIMES = ("seconds", "evaluation_seconds", "own_seconds", "own_evaluation_seconds")
+
 
 def task_losses(logits: Tensor, targets: Tensor, pos_weight: Tensor) -> Tensor:
     """Binary cross-entropy of each task, (T,): mean over the points (B) whose label is known."""
@@ -38,9 +40,10 @@ def task_scores(logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
 
 
 def empty_metrics() -> dict[str, Any]:
+    """See `Training.metrics`."""
     per_task = ("loss", "f1", "accuracy", "balanced_accuracy")
     return {
-        **{name: [] for name in ("loss", "seconds", "images_per_second", "evaluation_seconds")},
+        **{name: [] for name in ("loss", "images_per_second", *TIMES)},
         "train": {name: [] for name in per_task},
         "test": {name: [] for name in per_task},
     }
@@ -49,7 +52,7 @@ def empty_metrics() -> dict[str, Any]:
 def merged_metrics(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Metrics of single-task trainings as those of one: losses and times add up."""
     merged = empty_metrics()
-    for name in ("loss", "seconds", "evaluation_seconds"):
+    for name in ("loss", *TIMES):
         merged[name] = np.sum([part[name] for part in parts], axis=0).tolist()
     rates = [part["images_per_second"] for part in parts]
     merged["images_per_second"] = (1 / np.sum(1 / np.array(rates), axis=0)).tolist()

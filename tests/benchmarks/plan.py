@@ -12,7 +12,8 @@ from unittest import mock
 
 import numpy as np
 
-from stg_core.engine.jobs import DEVICE, Engine
+from stg_core.engine.jobs import Engine
+from stg_core.engine.worker import DEVICE
 from stg_core.results.store import Store
 from stg_core.tasks.groups import GROUPS
 from stg_core.training.spec import TrainingSpec
@@ -63,8 +64,8 @@ def _seconds_of_plan(engine: Engine, specs: Sequence[TrainingSpec]) -> float:
 
 
 def _bare_seconds(engine: Engine, points: int) -> float:
-    assert engine._client is not None
-    future = engine._client.submit(bare_loop, points, resources=DEVICE, pure=False)
+    assert engine._connection.client is not None
+    future = engine._connection.client.submit(bare_loop, points, resources=DEVICE, pure=False)
     return float(future.result())
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from stg_core.engine.jobs import run_spec
+from stg_core.engine.worker import run_spec
 from stg_core.results.store import Store
 from stg_core.tasks.groups import GROUPS
 from stg_core.training.spec import TrainingSpec

@@ -16,9 +16,13 @@ import psutil
 import pytest
 
 from stg_core.cli.main import main
-from stg_core.engine import courier, jobs
+from stg_core.engine import connection, courier
+from stg_core.engine import worker as worker_side
 from stg_core.engine.courier import epochs_in
-from stg_core.engine.jobs import Engine, Job, run_spec, train_all
+from stg_core.engine.foreground import train_all
+from stg_core.engine.job import Job
+from stg_core.engine.jobs import Engine
+from stg_core.engine.worker import run_spec
 from stg_core.grouping.memberships import TaskSpace, group_tasks
 from stg_core.judging.plan import make_plan
 from stg_core.results.store import Store
@@ -451,7 +455,7 @@ def test_a_scheduler_that_nobody_answers_for_is_told_in_a_sentence(
     address: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("STG_SCHEDULER", address)
-    monkeypatch.setattr(jobs, "ANSWER_SECONDS", 1)
+    monkeypatch.setattr(connection, "ANSWER_SECONDS", 1)
     assert main(["extract", "--group", "digits", "--epochs", "2"]) == 2
     said = capsys.readouterr().err
     assert f"The scheduler {address} does not answer" in said and "unset STG_SCHEDULER" in said
@@ -462,7 +466,7 @@ def test_a_scheduler_that_goes_away_ends_a_command_with_a_sentence(
 ) -> None:
     cluster = Cluster(tmp_path / "cluster", n_workers=1)
     monkeypatch.setenv("STG_SCHEDULER", cluster.address)
-    monkeypatch.setattr(jobs, "ANSWER_SECONDS", 1)
+    monkeypatch.setattr(connection, "ANSWER_SECONDS", 1)
 
     def tell(_: TrainingSpec, record: dict[str, Any]) -> None:
         cluster.stop()
@@ -486,7 +490,7 @@ def test_the_machine_s_cores_are_shared_among_its_workers(pair: Cluster) -> None
     cores = psutil.cpu_count(logical=False) or os.cpu_count() or 1
     with Client(pair.address, set_as_default=False) as client:
         wanted, alone = (
-            client.submit(threads_of_a_job, said, resources=jobs.DEVICE, pure=False).result()
+            client.submit(threads_of_a_job, said, resources=worker_side.DEVICE, pure=False).result()
             for said in ("3", "")
         )
     assert wanted == 3
@@ -499,7 +503,7 @@ def threads_of_a_job(said: str) -> int:
 
     os.environ["STG_THREADS"] = said
     try:
-        jobs._use_own_cores()
+        worker_side.use_own_cores()
         return torch.get_num_threads()
     finally:
         os.environ["STG_THREADS"] = "1"

@@ -16,7 +16,10 @@ import numpy as np
 import psutil
 import pytest
 
-from stg_core.engine.jobs import KEPT_JOBS, Engine, Job, run_spec
+from stg_core.engine.job import Job
+from stg_core.engine.jobs import Engine
+from stg_core.engine.notes import KEPT_JOBS
+from stg_core.engine.worker import run_spec
 from stg_core.results.store import Store
 from stg_core.tasks.groups import GROUPS
 from stg_core.training.callbacks import Callback, Progress
@@ -68,7 +71,7 @@ def engine_processes(parent: int) -> list[psutil.Process]:
 
 
 def worker_process(engine: Engine) -> psutil.Process:
-    nanny = psutil.Process(engine._processes[1].pid)
+    nanny = psutil.Process(engine._connection.own.processes[1].pid)
     return next(p for p in nanny.children() if "spawn_main" in " ".join(p.cmdline()))
 
 
@@ -210,7 +213,7 @@ def test_a_killed_scheduler_is_started_again_and_the_job_goes_on(engine: Engine)
     spec = digits(epochs=60, seed=6)
     engine.submit(spec)
     wait_until(engine, spec.key, lambda job: job.epoch >= 3)
-    os.kill(engine._processes[0].pid, signal.SIGKILL)
+    os.kill(engine._connection.own.processes[0].pid, signal.SIGKILL)
     wait_until(engine, spec.key, lambda job: job.state == "done")
 
 
@@ -228,8 +231,8 @@ def test_every_port_of_the_engine_is_on_loopback(engine: Engine) -> None:
 def test_a_client_without_the_certificate_is_refused(engine: Engine) -> None:
     from distributed import Client, Security
 
-    assert engine._client is not None
-    address = str(engine._client.scheduler_info()["address"])
+    assert engine._connection.client is not None
+    address = str(engine._connection.client.scheduler_info()["address"])
     assert address.startswith("tls://127.0.0.1")
     host, port = address.removeprefix("tls://").split(":")
     with pytest.raises((OSError, TimeoutError)):

@@ -17,7 +17,7 @@ from sklearn import metrics as sklearn_metrics
 from torch import nn
 
 from stg_core.cli.main import main
-from stg_core.engine.jobs import run_spec
+from stg_core.engine.worker import run_spec
 from stg_core.grouping.memberships import Grouping, TaskSpace, group_tasks
 from stg_core.judging import plan as specialists
 from stg_core.judging.ensembles import (
@@ -779,7 +779,7 @@ def test_a_cancelled_plan_goes_on_where_it_was(
 
         return run_spec(store, spec, [Stop()])
 
-    monkeypatch.setattr("stg_core.engine.jobs.run_spec", watched)
+    monkeypatch.setattr("stg_core.engine.worker.run_spec", watched)
     assert specialists_command(digits_run) == 130
     assert "goes on after the last whole epoch" in capsys.readouterr().err
     assert len(began) == 3

@@ -17,7 +17,7 @@ from streamlit.testing.v1 import AppTest
 
 from stg_core.engine import jobs
 from stg_core.engine.derived import Answer, Derived, Question
-from stg_core.engine.jobs import Job
+from stg_core.engine.job import Job
 from stg_core.results import store
 from stg_core.results.store import Run, Store
 from stg_core.tasks.groups import GROUPS, custom_group

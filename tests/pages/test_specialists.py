@@ -10,7 +10,8 @@ import pytest
 
 from app import judgement
 from stg_core.engine.derived import Answer
-from stg_core.engine.jobs import Job, run_spec
+from stg_core.engine.job import Job
+from stg_core.engine.worker import run_spec
 from stg_core.grouping.memberships import TaskSpace, group_tasks
 from stg_core.judging.plan import Plan, make_plan, mtl_spec_of
 from stg_core.judging.report import make_report

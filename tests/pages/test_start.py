@@ -11,7 +11,7 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from app.examples import CELL, GAP, contact_sheet
-from stg_core.engine.jobs import Job
+from stg_core.engine.job import Job
 from stg_core.results.archive import export_run, import_run
 from stg_core.results.store import Run, Store
 from stg_core.tasks.groups import GROUPS, custom_group

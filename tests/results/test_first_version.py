@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 from stg_core.engine.derived import layout_question, stability_question
-from stg_core.engine.jobs import Engine, run_spec
+from stg_core.engine.jobs import Engine
+from stg_core.engine.worker import run_spec
 from stg_core.grouping.memberships import TaskSpace, group_tasks
 from stg_core.results.archive import import_run
 from stg_core.results.store import Store
