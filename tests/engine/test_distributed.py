@@ -37,10 +37,10 @@ PATIENCE = 120
 class Worker:
     """A nanny, and the process under it that trains."""
 
-    def __init__(self, scheduler: str, home: Path) -> None:
+    def __init__(self, scheduler: str, home: Path, offers: str = "device=1") -> None:
         self.store = Store(home)
         words = "--nthreads 1 --nworkers 1 --nanny --preload-nanny tests.preload"
-        words += f" --resources device=1 --memory-limit 0 --local-directory {home}"
+        words += f" --resources {offers} --memory-limit 0 --local-directory {home}"
         self.nanny = spawn("dask_worker", scheduler, *words.split(), home=home)
 
     @property
@@ -71,7 +71,8 @@ class Cluster:
         wait_for(file.exists, "the scheduler did not start")
         self.address = str(json.loads(file.read_text())["address"])
         self.workers = [Worker(self.address, folder / f"worker-{i}") for i in range(n_workers)]
-        self.wait_for_workers(n_workers)
+        if n_workers:
+            self.wait_for_workers(n_workers)
 
     def wait_for_workers(self, count: int) -> None:
         from distributed import Client
@@ -459,6 +460,65 @@ def test_a_scheduler_that_nobody_answers_for_is_told_in_a_sentence(
     assert main(["extract", "--group", "digits", "--epochs", "2"]) == 2
     said = capsys.readouterr().err
     assert f"The scheduler {address} does not answer" in said and "unset STG_SCHEDULER" in said
+
+
+def test_a_cluster_that_cannot_train_says_what_it_lacks_and_trains_once_it_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engines: Callable[[str], Engine]
+) -> None:
+    monkeypatch.setattr(connection, "PATIENCE_SECONDS", 1)
+    cluster = Cluster(tmp_path / "cluster", n_workers=0)
+    monkeypatch.setenv("STG_SCHEDULER", cluster.address)
+    try:
+        engine = engines("app")
+        spec = digits(seed=71)
+        engine.submit(spec)
+        wait_for(lambda: "has no worker" in said_of(engine, spec), "it was not said")
+        start = f"dask worker {cluster.address} --nthreads 1 --resources device=1"
+        assert start in said_of(engine, spec) and start in engine.problem
+        wait_for(lambda: gave_up(engine, spec), "the speed was awaited for ever")
+
+        cluster.workers.append(Worker(cluster.address, tmp_path / "other", offers="other=1"))
+        wait_for(
+            lambda: "1 worker, and none that offers the resource" in said_of(engine, spec),
+            "what is missing was not said",
+        )
+        cluster.workers.append(Worker(cluster.address, tmp_path / "able"))
+        wait_until_done(engine)
+        assert engine.problem == ""
+        assert (engine.seconds_per_epoch(spec) or 0) > 0, "as its training told"
+    finally:
+        cluster.stop()
+
+
+def said_of(engine: Engine, spec: TrainingSpec) -> str:
+    job = engine.job(spec.key)
+    return job.message if job else ""
+
+
+def gave_up(engine: Engine, spec: TrainingSpec) -> bool:
+    try:
+        return engine.seconds_per_epoch(spec) is not None
+    except UserError as error:
+        return "has no worker" in str(error)
+
+
+def test_a_command_says_what_its_cluster_lacks(tmp_path: Path) -> None:
+    cluster = Cluster(tmp_path / "cluster", n_workers=0)
+    command = "-m stg_core extract --group digits --epochs 2".split()
+    home = tmp_path / "home"
+    try:
+        with subprocess.Popen(
+            [sys.executable, *command],
+            env={**environment(), "STG_HOME": str(home), "STG_SCHEDULER": cluster.address},
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as extract:
+            assert extract.stderr is not None
+            said = [extract.stderr.readline() for _ in range(2)]
+            extract.kill()
+        assert "has no worker" in said[-1] and "dask worker" in said[-1]
+    finally:
+        cluster.stop()
 
 
 def test_a_scheduler_that_goes_away_ends_a_command_with_a_sentence(
