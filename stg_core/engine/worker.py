@@ -61,7 +61,7 @@ def train_job(plain: Mapping[str, Any], app: str) -> str:
 
 
 def measure_job(plain: Mapping[str, Any]) -> float:
-    from stg_core.training.speed import measure_seconds_per_epoch
+    from stg_core.training.measuring import measure_seconds_per_epoch
 
     use_own_cores()
     return measure_seconds_per_epoch(TrainingSpec.from_json(plain))

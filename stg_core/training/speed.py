@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import statistics
 import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
-
-from stg_core.tasks.groups import TaskData
-from stg_core.tasks.images import IMAGE_COUNTS_AND_SHAPES
-from stg_core.training.spec import TrainingSpec
 
 if TYPE_CHECKING:
     import torch
@@ -38,25 +31,3 @@ def seconds_per_epoch(metrics: Mapping[str, Any]) -> float | None:
         if all(parts):
             return float(sum(statistics.median(part) for part in parts if part))
     return None
-
-
-def measure_seconds_per_epoch(spec: TrainingSpec) -> float:
-    """How long an epoch of a spec takes on this machine, from a few steps on synthetic images."""
-    from stg_core.training.loop import MEASURED_TRAINING_POINTS, train
-
-    n_train, n_test, *shape = IMAGE_COUNTS_AND_SHAPES[spec.group.dataset]
-    n_train = spec.training_images or n_train
-    images = np.random.default_rng(0).integers(0, 256, (3 * spec.batch_size, *shape), np.uint8)
-    labels = np.tile([0, 1], (len(images), len(spec.tasks)))[:, : len(spec.tasks)]
-    labels = labels.astype(np.float32)
-    data = TaskData(spec.tasks, images, labels, images[:8], labels[:8])
-    short = dataclasses.replace(
-        spec, epochs=2, recorded_epochs=(2,), single_task_models=False, training_images=0
-    )
-    metrics = train(short, data).metrics
-    measured = min(n_train, MEASURED_TRAINING_POINTS) + n_test
-    seconds: float = (
-        n_train / len(images) * metrics["own_seconds"][-1]
-        + measured / len(images) * metrics["own_evaluation_seconds"][-1]
-    )
-    return seconds * len(spec.tasks) if spec.single_task_models else seconds

@@ -1,0 +1,91 @@
+"""The command that trains specialists and judges a grouping."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from stg_core.cli.options import (
+    Answer,
+    Command,
+    add_grouping_options,
+    grouping_from,
+    whole_numbers,
+    words,
+)
+from stg_core.cli.printing import cost_line, judgement_text, plan_text, tell_of_all
+from stg_core.engine.foreground import train_all
+from stg_core.results.store import Store
+
+if TYPE_CHECKING:
+    from stg_core.judging.plan import Cost, Plan
+
+
+def add_commands(command: Command) -> None:
+    specialists = command(
+        "specialists", _specialists, "Train one specialist per cluster and judge the grouping."
+    )
+    add_grouping_options(specialists)
+    specialists.add_argument(
+        "--schemes",
+        type=words,
+        default=("mtl", "specialists", "plain", "random"),
+        help="mtl, stl, specialists, plain, random, superclass (default: all but stl, superclass)",
+    )
+    specialists.add_argument(
+        "--seeds", type=whole_numbers, default=(), help="default: the run's own"
+    )
+    specialists.add_argument("--average", choices=("logits", "probabilities"), default="logits")
+    specialists.add_argument("--routing", choices=("soft", "hard"), default="soft")
+    specialists.add_argument("--bundle", metavar="NAME", help="keep the report among the bundles")
+    specialists.add_argument("--dry-run", action="store_true", help="only tell what is to be done")
+    specialists.add_argument("--only-judge", action="store_true", help="train nothing")
+
+
+def _specialists(options: argparse.Namespace) -> Answer:
+    from stg_core.engine.derived import kept_report
+    from stg_core.judging.plan import make_plan, mtl_spec_of, recorded_speed
+    from stg_core.judging.report import bundle_report
+
+    store = Store()
+    run = store.run(options.run)
+    space, grouping = grouping_from(options, run)
+    plan = make_plan(mtl_spec_of(run, store), grouping, space, options.schemes, options.seeds)
+    cost = plan.cost(store, recorded_speed(store))
+    if options.dry_run:
+        return _planned(plan, cost, store)
+    print(cost_line(cost), file=sys.stderr)
+    if not options.only_judge:
+        train_all(store, plan.trainings, tell_of_all(plan, cost.distinct - cost.cached))
+    report = kept_report(store, run, space, plan)
+    if options.bundle:
+        bundle_report(report, options.bundle)
+    return _judged(report, options.average, options.routing)
+
+
+def _planned(plan: Plan, cost: Cost, store: Store) -> Answer:
+    models: list[dict[str, Any]] = [
+        {
+            "scheme": ensemble.scheme,
+            "seed": ensemble.seed,
+            "model": name,
+            "key": spec.key,
+            "cached": store.get(spec) is not None,
+        }
+        for ensemble in plan.ensembles
+        for name, spec in zip(ensemble.names, ensemble.specs, strict=True)
+    ]
+    return {**asdict(cost), "plan": models}, plan_text(models, cost)
+
+
+def _judged(report: dict[str, Any], average: str, routing: str) -> Answer:
+    """One variant of a report, with what each scheme cost beside its scores."""
+    variant = report["variants"][f"{average}-{routing}"]
+    schemes = {
+        name: {**scores, **report["trainings"][name]} for name, scores in variant["schemes"].items()
+    }
+    rest = {name: v for name, v in report.items() if name not in ("variants", "trainings")}
+    answer = {**rest, "average": average, "routing": routing, **variant, "schemes": schemes}
+    return answer, judgement_text(schemes, variant["verdict"])
