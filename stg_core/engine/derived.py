@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 BUNDLED_ANSWERS = BUNDLES / "derived.json"
 FORMAT = 1  # of the kept values, and of the methods behind them
-REPORT_FORMAT = 3  # of reports and verdicts
+REPORT_FORMAT = 4  # of reports and verdicts
 AT_ONCE, LIMIT_SECONDS, REMEMBERED = 2, 900, 200
 BEFOREHAND = ("soft", "hard")  # methods whose quality is quick once stability is known
 

@@ -27,11 +27,12 @@ from stg_core.judging.ensembles import (
     strongest,
 )
 from stg_core.judging.plan import ROUTED, Ensemble, Plan
-from stg_core.judging.verdict import verdict
+from stg_core.judging.verdict import Verdict, verdict_of
 from stg_core.results import store as store_module
 from stg_core.results.store import REPORTS, Run, Store, without_nan
 from stg_core.system.errors import UserError
 from stg_core.system.files import atomic
+from stg_core.tasks.groups import GROUPS, TaskGroup
 
 ROUTINGS = ("soft", "hard")
 SPLITS = ("test", "train")
@@ -136,12 +137,12 @@ def _labels(plan: Plan, runs: Mapping[str, Run], split: str) -> NDArray[np.int8]
 
 
 def _variant(plan: Plan, found: Mapping[str, Sequence[Evaluation]]) -> dict[str, Any]:
-    """One way to average and to route: {"schemes", "to_mtl", "differences", "verdict"}.
+    """One way to average and to route: {"schemes", "to_mtl", "differences", "headline", "verdict"}.
 
     schemes: per scheme the final scores, each a mean over tasks and seeds with its 95 % bootstrap
     interval over test images, and the mean F1 per epoch; to_mtl: per scheme and task, the
-    difference of F1 to MTL; differences: of the mean F1, of each two schemes. Under "seeds", each
-    has what it is of every seed alone.
+    difference of F1 to MTL; differences: of the mean F1, of each two schemes, and under
+    "balanced_accuracy" the same of that. Under "seeds", each has what it is of every seed alone.
     """
     resampled = {
         scheme: np.mean([one.resampled["f1"] for one in seeds], axis=0)
@@ -158,6 +159,7 @@ def _variant(plan: Plan, found: Mapping[str, Sequence[Evaluation]]) -> dict[str,
             "mean": float((final[a] - final[b]).mean()),
             "ci": _interval((resampled[a] - resampled[b]).mean(axis=1)),
             "seeds": (final[a] - final[b]).mean(axis=1),
+            "balanced_accuracy": _balanced_difference(found[a], found[b]),
         }
         for i, b in enumerate(plan.schemes)
         for a in plan.schemes[i + 1 :]
@@ -171,12 +173,42 @@ def _variant(plan: Plan, found: Mapping[str, Sequence[Evaluation]]) -> dict[str,
         for scheme in plan.schemes
         if "mtl" in plan.schemes and scheme != "mtl"
     }
-    return {
+    variant = {
         "schemes": {scheme: _scheme_scores(seeds) for scheme, seeds in found.items()},
         "to_mtl": to_mtl,
         "differences": differences,
-        "verdict": verdict(differences, plan.schemes, plan.seeds),
     }
+    coins = _coins(plan.spec.group, plan.spec.tasks)
+    told = verdict_of(variant, plan.schemes, plan.seeds, plan.spec.tasks, coins)
+    return {**variant, "headline": told.headline, "verdict": f"{told.headline} {told.details}"}
+
+
+def _coins(group: TaskGroup | None, tasks: Sequence[str]) -> list[str]:
+    """Those of the tasks that are coin flips."""
+    rules = {task.name: task.rule for task in group.tasks} if group else {}
+    return [task for task in tasks if rules.get(task) == "random"]
+
+
+def _balanced_difference(a: Sequence[Evaluation], b: Sequence[Evaluation]) -> dict[str, Any]:
+    """Of the mean balanced accuracy of two schemes, over the same resampled images."""
+    final, drawn = [], []
+    for seeds in (a, b):
+        scores = np.stack([one.scores["test"]["balanced_accuracy"][-1] for one in seeds])
+        final.append(_mean_over_tasks(scores))
+        resampled = np.mean([one.resampled["balanced_accuracy"] for one in seeds], axis=0)
+        drawn.append(_mean_over_tasks(resampled))
+    return {
+        "mean": float((final[0] - final[1]).mean()),
+        "ci": _interval(drawn[0] - drawn[1]),
+        "seeds": final[0] - final[1],
+    }
+
+
+def verdict_in(report: Mapping[str, Any], variant: str) -> Verdict:
+    """The verdict of one variant of a report, those of the first version too."""
+    coins = _coins(GROUPS.get(report["group"]), report["tasks"])
+    found = report["variants"][variant]
+    return verdict_of(found, report["schemes"], report["seeds"], report["tasks"], coins)
 
 
 def _scheme_scores(seeds: Sequence[Evaluation]) -> dict[str, Any]:

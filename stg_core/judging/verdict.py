@@ -16,10 +16,127 @@ SCHEME_NAMES: Mapping[str, str] = {
 }
 
 
+@dataclass(frozen=True)
+class Verdict:
+    """What a comparison of schemes says: one line, and all the rest behind it."""
+
+    headline: str
+    details: str
+
+
+def verdict_of(
+    variant: Mapping[str, Any],
+    schemes: Sequence[str],
+    seeds: Sequence[int],
+    tasks: Sequence[str],
+    coins: Sequence[str] = (),
+) -> Verdict:
+    """The verdict of one variant of a report, by F1 and by balanced accuracy.
+
+    coins: those of the tasks that no model can learn better than chance. F1 decides; where balanced
+    accuracy says the opposite, the headline says so, and nothing is decided.
+    """
+    by_f1 = verdict(variant["differences"], schemes, seeds)
+    details = [
+        f"By F1: {by_f1}",
+        _by_balanced_accuracy(variant, schemes),
+        _without_coins(variant, schemes, tasks, coins),
+    ]
+    return Verdict(_headline(variant, schemes, by_f1), " ".join(filter(None, details)))
+
+
+def _headline(variant: Mapping[str, Any], schemes: Sequence[str], by_f1: str) -> str:
+    if not {"specialists", "plain"} <= {*schemes}:
+        return by_f1.partition(". ")[0].rstrip(".") + "."
+    found = variant["schemes"]
+    f1, other = (
+        (found["specialists"][name], found["plain"][name])
+        for name in ("mean_f1", "balanced_accuracy")
+    )
+    if _reversed(variant, "specialists", "plain"):
+        better, worse = ("better", "worse") if f1[0] > f1[1] else ("worse", "better")
+        return (
+            "Whether the grouping pays depends on the measure: by F1 the specialists are"
+            f" {better} than the plain ensemble ({f1[0]:.3f} to {f1[1]:.3f}), by balanced accuracy"
+            f" {worse} ({other[0]:.3f} to {other[1]:.3f})."
+        )
+    return (
+        f"{by_f1.partition(':')[0]}: specialists and plain ensemble have a mean F1 of {f1[0]:.3f}"
+        f" and {f1[1]:.3f}, a balanced accuracy of {other[0]:.3f} and {other[1]:.3f}."
+    )
+
+
+def _reversed(variant: Mapping[str, Any], a: str, b: str) -> bool:
+    """Whether the means of F1 and of balanced accuracy put two schemes in opposite orders."""
+    one, other = variant["schemes"][a], variant["schemes"][b]
+    by_f1, by_accuracy = (one[m] - other[m] for m in ("mean_f1", "balanced_accuracy"))
+    return bool(by_f1 * by_accuracy < 0)
+
+
+def _by_balanced_accuracy(variant: Mapping[str, Any], schemes: Sequence[str]) -> str:
+    found = variant["schemes"]
+    best_first = sorted(schemes, key=lambda scheme: -found[scheme]["balanced_accuracy"])
+    listed = [
+        f"{SCHEME_NAMES[scheme]} {found[scheme]['balanced_accuracy']:.3f}"
+        f" ({found[scheme]['balanced_accuracy_ci'][0]:.3f}–"
+        f"{found[scheme]['balanced_accuracy_ci'][1]:.3f})"
+        for scheme in best_first
+    ]
+    sentences = [
+        "By balanced accuracy, the mean of the recalls of yes and no, the best first: "
+        f"{', '.join(listed)}."
+    ]
+    others = [s for s in schemes if "specialists" in schemes and s != "specialists"]
+    if reversed_ := [SCHEME_NAMES[s] for s in others if _reversed(variant, "specialists", s)]:
+        sentences.append(
+            f"That reverses the order of the specialists and {_and(reversed_)} by F1, which says"
+            " more about thresholds than about what was learned."
+        )
+    if others and any("balanced_accuracy" not in d for d in variant["differences"]):
+        sentences.append(
+            "These intervals are of each scheme alone: those of the differences in balanced"
+            " accuracy were not kept."
+        )
+    for d in variant["differences"]:
+        if "balanced_accuracy" in d and {d["scheme"], d["other"]} == {"specialists", "plain"}:
+            told = d["balanced_accuracy"]
+            low, high = told["ci"]
+            difference = _Difference(told["mean"], low, high, told["seeds"])
+            if d["scheme"] == "plain":
+                difference = difference.reversed()
+            sentences.append(f"Specialists minus plain ensemble in it: {difference}.")
+    return " ".join(sentences)
+
+
+def _without_coins(
+    variant: Mapping[str, Any], schemes: Sequence[str], tasks: Sequence[str], coins: Sequence[str]
+) -> str:
+    learned = [t for t, task in enumerate(tasks) if task not in coins]
+    if not coins or not learned:
+        return ""
+    found = variant["schemes"]
+    means = {s: sum(found[s]["per_task_f1"][t] for t in learned) / len(learned) for s in schemes}
+    listed = ", ".join(f"{SCHEME_NAMES[scheme]} {means[scheme]:.3f}" for scheme in schemes)
+    flips = "is a coin flip" if len(coins) == 1 else "are coin flips"
+    sentences = [
+        f"{_and(coins)} {flips}: no model can learn that, and its F1 says only how often it is"
+        f" answered with yes. Without it the mean F1 is: {listed}."
+    ]
+    if {"specialists", "mtl"} <= {*schemes}:
+        gain, whole = (
+            scores["specialists"] - scores["mtl"]
+            for scores in (means, {s: found[s]["mean_f1"] for s in schemes})
+        )
+        sentences.append(
+            f"The specialists' gain over MTL is {gain:+.4f} then, and not {whole:+.4f}."
+        )
+    return " ".join(sentences)
+
+
 def verdict(
     differences: Sequence[Mapping[str, Any]], schemes: Sequence[str], seeds: Sequence[int]
 ) -> str:
-    """What the intervals say, in plain words: what is better than what, and what is not known.
+    """What the intervals of F1 say, in plain words: what is better than what, what is not known.
 
     One scheme is better than another where the 95 % interval of the difference of the mean F1 lies
     on one side of 0 and, with several seeds, no seed says the opposite. The grouping pays where the

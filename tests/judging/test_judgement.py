@@ -38,8 +38,8 @@ from stg_core.judging.plan import (
     recorded_speed,
     superclass_memberships,
 )
-from stg_core.judging.report import bundle_report, bundled_reports, make_report
-from stg_core.judging.verdict import verdict
+from stg_core.judging.report import bundle_report, bundled_reports, make_report, verdict_in
+from stg_core.judging.verdict import verdict, verdict_of
 from stg_core.results.store import BUNDLES, Store
 from stg_core.system.errors import UserError
 from stg_core.tasks.groups import GROUPS, TaskData, superclass_of_tasks
@@ -703,6 +703,89 @@ def test_seeds_that_disagree_are_named_in_every_comparison() -> None:
         ("specialists", "plain", *TIE), ("specialists", "random", *WIN), seeds=[0.05, -0.01]
     )
     assert "random grouping (+0.0200, 95 % interval +0.0100 to +0.0300, but the seeds" in text
+
+
+def scored(**schemes: tuple[float, float]) -> dict[str, Any]:
+    """A variant of a report whose schemes have a mean F1 and a balanced accuracy, of two tasks."""
+    names = list(schemes)
+    return {
+        "schemes": {
+            name: {
+                "mean_f1": f1,
+                "per_task_f1": [2 * f1 - 0.5, 0.5],
+                "balanced_accuracy": balanced,
+                "balanced_accuracy_ci": [balanced - 0.003, balanced + 0.003],
+            }
+            for name, (f1, balanced) in schemes.items()
+        },
+        "differences": [
+            {
+                "scheme": a,
+                "other": b,
+                "mean": (gap := schemes[a][0] - schemes[b][0]),
+                "ci": [gap - 0.001, gap + 0.001],
+                "seeds": [gap],
+            }
+            for i, b in enumerate(names)
+            for a in names[i + 1 :]
+        ],
+    }
+
+
+def test_measures_that_disagree_decide_nothing_and_the_headline_says_so() -> None:
+    variant = scored(mtl=(0.24, 0.87), specialists=(0.29, 0.86), plain=(0.28, 0.89))
+    told = verdict_of(variant, list(variant["schemes"]), [0], ["a", "b"])
+    assert told.headline == (
+        "Whether the grouping pays depends on the measure: by F1 the specialists are better than"
+        " the plain ensemble (0.290 to 0.280), by balanced accuracy worse (0.860 to 0.890)."
+    )
+    assert "the plain ensemble 0.890 (0.887–0.893), MTL 0.870" in told.details, "the best first"
+    assert "That reverses the order of the specialists and MTL and the plain" in told.details
+    assert "were not kept" in told.details, "intervals that are not known are not made up"
+
+
+def test_measures_that_agree_are_both_named_in_one_line() -> None:
+    variant = scored(mtl=(0.70, 0.85), specialists=(0.74, 0.86), plain=(0.76, 0.87))
+    told = verdict_of(variant, list(variant["schemes"]), [0], ["a", "b"])
+    assert told.headline == (
+        "The grouping does not pay: specialists and plain ensemble have a mean F1 of 0.740 and"
+        " 0.760, a balanced accuracy of 0.860 and 0.870."
+    )
+    assert "reverses" not in told.details
+
+
+def test_a_coin_flip_is_named_and_the_gain_told_without_it() -> None:
+    variant = scored(mtl=(0.70, 0.85), specialists=(0.74, 0.86), plain=(0.76, 0.87))
+    told = verdict_of(variant, list(variant["schemes"]), [0], ["a", "Random"], ["Random"])
+    assert "Random is a coin flip" in told.details
+    assert "MTL 0.900, the specialists 0.980" in told.details
+    assert "gain over MTL is +0.0800 then, and not +0.0400" in told.details
+
+
+@pytest.mark.parametrize("name", ["g1-k2", "g1-k3", "g2-k3", "g3-k5"])
+def test_bundled_judgements_tell_what_their_scores_say_today(name: str) -> None:
+    bundled = bundled_reports()[name]
+    for variant, found in bundled["variants"].items():
+        told = verdict_in(bundled, variant)
+        assert found["headline"] == told.headline
+        assert found["verdict"] == f"{told.headline} {told.details}"
+        assert ("Random is a coin flip" in told.details) == (name == "g2-k3")
+
+
+def test_the_reversal_of_g3_is_the_first_thing_that_is_said() -> None:
+    found = bundled_reports()["g3-k5"]["variants"]
+    assert "(0.288 to 0.277), by balanced accuracy worse (0.883" in found["logits-soft"]["headline"]
+    assert "MTL 0.872 (" in found["logits-hard"]["verdict"].partition("the specialists 0.860")[0]
+
+
+def test_differences_in_balanced_accuracy_are_paired_too(report: dict[str, Any]) -> None:
+    found = report["variants"]["logits-soft"]
+    for d in found["differences"]:
+        own = d["balanced_accuracy"]
+        means = [found["schemes"][d[end]]["balanced_accuracy"] for end in ("scheme", "other")]
+        assert own["mean"] == pytest.approx(means[0] - means[1], abs=2e-6)
+        assert own["ci"][0] <= own["mean"] <= own["ci"][1]
+        assert len(own["seeds"]) == len(report["seeds"])
 
 
 def test_without_the_deciding_control_nothing_is_decided() -> None:
