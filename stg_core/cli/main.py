@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from stg_core.cli import groupings, peers, runs, specialists, trainings
 from stg_core.cli.options import Answer
@@ -18,7 +20,31 @@ from stg_core.system.errors import Cancelled, UserError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command; returns 0, 2 for what the user can mend, or 130 if cancelled."""
+    """Runs one command; returns 0, 2 for what the user can mend, or 130 if cancelled.
+
+    Returns 141, as a command that the system ends, where whoever reads its output has enough.
+    """
+    _open_closed_streams()
+    try:
+        try:
+            return _run(arguments)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):  # a stream that is no file
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        return 128 + 13  # SIGPIPE, which Windows does not name
+
+
+def _open_closed_streams() -> None:
+    """Python has None for a stream that is closed, and would print on the other one instead."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115, until the process ends
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     options = _parser().parse_args(arguments)
     try:
         answer, text = options.command(options)

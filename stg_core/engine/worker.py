@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from stg_core.engine import courier
 from stg_core.engine.courier import EpochCount, Outpost
 from stg_core.results.store import Run, Store
+from stg_core.system.threads import wanted_threads
 from stg_core.training.callbacks import Callback, Progress, preparation_told_to
 from stg_core.training.spec import TrainingSpec
 
@@ -78,9 +78,8 @@ def use_own_cores() -> None:
     from distributed import get_worker
     from distributed.utils import sync
 
-    wanted = os.environ.get("STG_THREADS", "")
-    if wanted.isdecimal() and int(wanted) > 0:
-        torch.set_num_threads(int(wanted))
+    if wanted := wanted_threads():
+        torch.set_num_threads(wanted)
         return
     worker = get_worker()
     workers = sync(worker.loop, worker.scheduler.identity)["workers"].values()

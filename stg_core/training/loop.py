@@ -11,7 +11,8 @@ import dataclasses
 import io
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from stg_core.maps.summary import DataMapSummary, summarise
 from stg_core.system.errors import Cancelled, UserError
 from stg_core.system.files import SlabWriter, atomic
 from stg_core.system.memory import freed_memory_kept
+from stg_core.system.threads import wanted_threads
 from stg_core.tasks.groups import TaskData, load_task_data, pos_weight
 from stg_core.training.callbacks import Callback, Training
 from stg_core.training.inputs import Normalisation, augment, autocast, choose_device, device_name
@@ -80,7 +82,8 @@ def train(
     `data` defaults to the images and labels of the spec's group. `folder` keeps the checkpoint and
     the large arrays; called again with the same folder, the training goes on after its last whole
     epoch. `device` ("cpu", "cuda", "mps") and precision are chosen automatically. Raises Cancelled
-    when a callback says so, and UserError when the loss is not finite.
+    when a callback says so, and UserError when the loss is not finite. The number of threads is
+    torch's own, or `STG_THREADS`.
     """
     if spec.single_task_models:
         return _train_single_task_models(spec, data, folder, callbacks, device)
@@ -91,8 +94,19 @@ def train(
             return dataclasses.replace(result, datamaps=maps)
     folder.mkdir(parents=True, exist_ok=True)
     data = (data or load_task_data(spec.group)).select(spec.tasks).sample(spec.training_images)
-    with torch.random.fork_rng(), freed_memory_kept():
+    with torch.random.fork_rng(), freed_memory_kept(), said_threads():
         return _Run(spec, data, folder, callbacks, device).run()
+
+
+@contextmanager
+def said_threads() -> Iterator[None]:
+    """Within it torch uses as many threads as `STG_THREADS` says, if it says a number."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(wanted_threads() or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 class _Run:
