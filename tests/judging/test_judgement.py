@@ -862,7 +862,7 @@ def test_a_cancelled_plan_goes_on_where_it_was(
 
         return run_spec(store, spec, [Stop()])
 
-    monkeypatch.setattr("stg_core.engine.worker.run_spec", watched)
+    monkeypatch.setattr("stg_core.engine.foreground.run_spec", watched)
     assert specialists_command(digits_run) == 130
     assert "goes on after the last whole epoch" in capsys.readouterr().err
     assert len(began) == 3
