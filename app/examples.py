@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from app.state import ROOT
+from app.widgets import plain
+from stg_core.system.errors import UserError
 from stg_core.tasks.groups import TaskGroup
 from stg_core.tasks.images import CLASS_NAMES, example_images
 
@@ -18,11 +20,17 @@ CELL, GAP = 64, 6  # pixels
 
 
 def contact_sheet(group: TaskGroup) -> bytes | None:
-    """Ten images of a group as one PNG; None where they cannot be had at once."""
+    """Ten images of a group as one PNG; None where they cannot be had at once.
+
+    Where they should be there and are not, says so in its place.
+    """
     try:
         return _contact_sheet(group.dataset, group.flips_images)
+    except UserError as error:
+        st.warning(plain(str(error)), icon=":material/broken_image:")
     except LookupError:
-        return None
+        pass
+    return None
 
 
 @st.cache_resource(show_spinner=False)

@@ -5,8 +5,9 @@
     summary.npz     where the run has data maps
     *.npy           the large arrays, where they were asked for
 
-Nothing is compressed: data maps would shrink by a seventh only, the summary is compressed already,
-and so no file can be larger than the archive it comes in.
+Nothing is compressed: data maps would shrink by a seventh only, and the summary is compressed
+already. An archive that was unpacked and packed again, by whichever program, is taken too: its
+files may be compressed and lie in one folder, and what operating systems add is left out.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import stat
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from datetime import datetime, timedelta
@@ -35,6 +36,7 @@ from stg_core.maps.summary import BINS, BLOCKS, SAMPLE_POINTS, DataMapSummary
 from stg_core.results.store import Run, Store, checked_title, free_space, without_nan, write_spec
 from stg_core.system.errors import UserError
 from stg_core.system.files import DISK_FULL
+from stg_core.system.litter import is_litter
 from stg_core.tasks.groups import Rule
 from stg_core.training.spec import TrainingSpec
 
@@ -44,7 +46,8 @@ LARGEST = {"spec.json": 2**22, "metrics.json": 2**26, "summary.npz": 2**28}  # b
 MOST_TASKS, MOST_EPOCHS = 2_000, 100_000
 LARGEST_SUMMARY = 2**30  # bytes of its arrays, which a page holds in memory
 LONGEST_NAME = 200  # characters
-LARGEST_DIRECTORY = 4096  # bytes of the list of files in a .zip
+LARGEST_DIRECTORY = 2**14  # bytes of the list of files in a .zip
+MOST_SHRUNK, SURELY_SMALL = 20, 2**26  # a run shrinks less, or is no more than so many bytes
 PIECE = 2**20  # bytes copied at a time
 
 Shape = tuple[int, ...]
@@ -172,9 +175,9 @@ def take_run(store: Store, file: BinaryIO, key: str = "") -> Run:
 def _unpack(file: BinaryIO, folder: Path) -> TrainingSpec:
     """Fills a folder with a whole result, as the store keeps it; raises NotWhole."""
     with _opened(file) as archive:
-        sizes = _sizes(archive, file.seek(0, os.SEEK_END))
-        _check_space(folder, sum(sizes.values()))
-        head = _copied(archive, sizes, folder)
+        entries = _entries(archive, file.seek(0, os.SEEK_END))
+        _check_space(folder, sum(entry.file_size for entry in entries.values()))
+        head = _copied(archive, entries, folder)
     spec, title = _checked_head(head)
     _check_metrics(folder / "metrics.json", spec)
     n_points = _checked_summary(folder / "summary.npz", spec) if spec.recorded else 0
@@ -213,27 +216,48 @@ def _opened(file: IO[bytes]) -> zipfile.ZipFile:
     return zipfile.ZipFile(file)
 
 
-def _sizes(archive: zipfile.ZipFile, length: int) -> dict[str, int]:
-    """Bytes of each file; raises NotWhole unless all are plain files of a run, each once."""
-    sizes: dict[str, int] = {}
-    for entry in archive.infolist():
-        name = entry.filename
+def _entries(archive: zipfile.ZipFile, length: int) -> dict[str, zipfile.ZipInfo]:
+    """The files of a run by name; raises NotWhole unless all are plain files, each there once."""
+    entries: dict[str, zipfile.ZipInfo] = {}
+    for name, entry in _without_wrapping(archive.infolist()):
         if name not in LARGEST and name not in ARRAYS:
             raise NotWhole(f"it holds {name[:60]!r}, which is no file of a run")
-        if name in sizes:
+        if name in entries:
             raise NotWhole(f"it holds {name} twice")
         if stat.S_IFMT(entry.external_attr >> 16) not in (0, stat.S_IFREG):
             raise NotWhole(f"{name} is not a plain file")
-        if entry.compress_type != zipfile.ZIP_STORED or entry.compress_size != entry.file_size:
-            raise NotWhole("it was compressed anew")
-        if entry.file_size > LARGEST.get(name, length):
+        if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise NotWhole("it was compressed in an unusual way")
+        if entry.file_size > LARGEST.get(name, MOST_SHRUNK * length + SURELY_SMALL):
             raise NotWhole(f"{name} is larger than that of any run")
-        sizes[name] = entry.file_size
-    if sum(sizes.values()) > length:
+        entries[name] = entry
+    packed, unpacked = (
+        sum(getattr(entry, size) for entry in entries.values())
+        for size in ("compress_size", "file_size")
+    )
+    if packed > length:
         raise NotWhole("its files are larger than itself")
-    if missing := {"spec.json", "metrics.json"} - set(sizes):
+    if unpacked > MOST_SHRUNK * length + SURELY_SMALL:
+        raise NotWhole("its files are larger than those of any run of its size")
+    if missing := {"spec.json", "metrics.json"} - set(entries):
         raise NotWhole(f"{', '.join(sorted(missing))} is missing")
-    return sizes
+    return entries
+
+
+def _without_wrapping(
+    entries: Sequence[zipfile.ZipInfo],
+) -> Iterator[tuple[str, zipfile.ZipInfo]]:
+    """Files by their names within the one folder that may hold them all, and no litter."""
+    files = [
+        entry
+        for entry in entries
+        if not (entry.is_dir() and not entry.file_size)
+        and not any(map(is_litter, entry.filename.split("/")))
+    ]
+    folders = {entry.filename.rpartition("/")[0] for entry in files}
+    folder = folders.pop() if len(folders) == 1 else ""
+    for entry in files:
+        yield entry.filename.removeprefix(f"{folder}/"), entry
 
 
 def _check_space(folder: Path, size: int) -> None:
@@ -245,13 +269,15 @@ def _check_space(folder: Path, size: int) -> None:
 
 
 @_as_found("it is damaged")
-def _copied(archive: zipfile.ZipFile, sizes: Mapping[str, int], folder: Path) -> dict[str, Any]:
+def _copied(
+    archive: zipfile.ZipFile, entries: Mapping[str, zipfile.ZipInfo], folder: Path
+) -> dict[str, Any]:
     """Copies all files but spec.json, whose content it returns, and verifies their digests."""
-    head: dict[str, Any] = _json(archive.read("spec.json"))
-    if set(head["files"]) != set(sizes) - {"spec.json"}:
+    head: dict[str, Any] = _json(archive.read(entries["spec.json"]))
+    if set(head["files"]) != set(entries) - {"spec.json"}:
         raise NotWhole("it holds other files than its spec.json lists")
     for name, known in head["files"].items():
-        with archive.open(name) as source, open(folder / name, "wb") as target:
+        with archive.open(entries[name]) as source, open(folder / name, "wb") as target:
             if _copy(source, target) != known:
                 raise NotWhole(f"{name} is not as it was exported")
     return head

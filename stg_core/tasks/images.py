@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import shutil
+import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ from PIL import Image, UnidentifiedImageError
 
 from stg_core.system.errors import UserError
 from stg_core.system.home import data_folder, home
+from stg_core.system.litter import is_litter
 
 Progress = Callable[[str, float], None]
 Arrays = tuple[NDArray[np.uint8], NDArray[np.uint8]]
@@ -101,17 +103,18 @@ def prepared_images(dataset: str) -> ImageSet | None:
 def example_images(dataset: str, classes: Sequence[str]) -> NDArray[np.uint8] | None:
     """A training image of each of some classes, (n, H, W, C), at once; None where that cannot be.
 
-    From what `load_images` has prepared, or else from a tree: other sources take their time.
+    From what `load_images` has prepared, or else from a tree: other sources take their time. Raises
+    UserError for a tree in which one of them is missing or damaged.
     """
     if prepared := prepared_images(dataset):
         images, found = prepared.split("train")
         firsts = np.searchsorted(found, [CLASS_NAMES[dataset].index(name) for name in classes])
         return np.array(images[firsts])
     folders = [_tree(dataset) / "train" / name for name in classes]
-    try:
-        return np.stack([_read_image(folder / min(os.listdir(folder))) for folder in folders])
-    except (OSError, ValueError, UserError):
+    if not _tree(dataset).is_dir():
         return None
+    paths = [min(_files_in(folder), default=folder / "…") for folder in folders]
+    return np.stack([_read_image(path) for path in paths])
 
 
 def where_images_belong(dataset: str) -> str:
@@ -130,12 +133,20 @@ def _source_of(dataset: str) -> str:
     tree = _tree(dataset)
     if tree.is_dir():
         stamp = hashlib.blake2b(digest_size=16)
-        for folder, _, files in sorted(os.walk(tree)):
+        for folder, _, files in sorted(_walk(tree)):
             with os.scandir(folder) as entries:
-                stats = sorted((e.name, e.stat()) for e in entries if e.name in set(files))
+                kept = {name for name in files if not is_litter(name)}
+                stats = sorted((e.name, e.stat()) for e in entries if e.name in kept)
             stamp.update(repr([(folder, n, s.st_size, s.st_mtime_ns) for n, s in stats]).encode())
         return f"tree {stamp.hexdigest()}"
     return f"torchvision {data_folder()}" if _has_archive(dataset) else "download"
+
+
+def _walk(tree: Path) -> Iterator[tuple[str, list[str], list[str]]]:
+    """As `os.walk`, without the folders that an operating system made."""
+    for folder, folders, files in os.walk(tree):
+        folders[:] = [name for name in folders if not is_litter(name)]
+        yield folder, folders, files
 
 
 def _tree(dataset: str) -> Path:
@@ -163,7 +174,8 @@ def _read(dataset: str, report: Progress) -> dict[str, Arrays]:
         return _read_digits()
     tree = _tree(dataset)
     if tree.is_dir():
-        return _read_tree(tree, CLASS_NAMES[dataset], report)
+        alike = dataset in _TORCHVISION_FOLDERS  # of another one's classes any size is whole
+        return _read_tree(tree, CLASS_NAMES[dataset], alike, report)
     if dataset not in _TORCHVISION_FOLDERS:
         raise UserError(
             f"Put the images of {dataset} in {tree}/train/<class>/ and …/test/<class>/."
@@ -216,8 +228,10 @@ def _read_digits() -> dict[str, Arrays]:
 # --------------------------------------------------------------------------------- a tree of files
 
 
-def _read_tree(tree: Path, classes: tuple[str, ...], report: Progress) -> dict[str, Arrays]:
-    listed = {split: _listed_files(tree / split, classes) for split in ("train", "test")}
+def _read_tree(
+    tree: Path, classes: tuple[str, ...], alike: bool, report: Progress
+) -> dict[str, Arrays]:
+    listed = {split: _listed_files(tree / split, classes, alike) for split in ("train", "test")}
     total = sum(len(paths) for paths, _ in listed.values())
     splits: dict[str, Arrays] = {}
     done = 0
@@ -233,28 +247,44 @@ def _read_tree(tree: Path, classes: tuple[str, ...], report: Progress) -> dict[s
     return splits
 
 
-def _listed_files(folder: Path, classes: tuple[str, ...]) -> tuple[list[Path], NDArray[np.uint8]]:
+def _listed_files(
+    folder: Path, classes: tuple[str, ...], alike: bool
+) -> tuple[list[Path], NDArray[np.uint8]]:
+    """The images of a split, and their class indices; alike: whether classes have one size."""
     if not folder.is_dir():
         raise UserError(
             f"The folder {folder} is missing: copy the data set again, with both splits."
         )
     files = {}
     for entry in sorted(folder.iterdir()):
-        if entry.is_dir() and not entry.name.startswith("."):
+        if entry.is_dir() and not is_litter(entry.name):
             if entry.name not in classes:
                 raise UserError(f"{entry} is not a class of this data set: move that folder away.")
-            files[entry.name] = sorted(f for f in entry.iterdir() if not f.name.startswith("."))
-    usual = max((len(found) for found in files.values()), default=0)
-    for name in classes:
-        count = len(files.get(name, ()))
-        if count == 0 or count < usual:
+            files[entry.name] = sorted(_files_in(entry))
+    counts = {name: len(files.get(name, ())) for name in classes}
+    usual = statistics.multimode(counts.values())[-1]
+    for name, count in counts.items():
+        if count == 0:
             raise UserError(
-                f"The class folder {folder / name} has {count} images where other classes have"
-                f" {usual}: the copy is not complete. Copy the data set again."
+                f"The class folder {folder / name} has no images: the copy is not complete. Copy"
+                " the data set again."
+            )
+        if alike and count != usual:
+            what = "the copy is not complete" if count < usual else "some are too many"
+            raise UserError(
+                f"The class folder {folder / name} has {count:,} images where other classes have"
+                f" {usual:,}: {what}. Copy the data set again."
             )
     paths = [path for name in classes for path in files[name]]
     indices = np.repeat(np.arange(len(classes)), [len(files[name]) for name in classes])
     return paths, indices.astype(np.uint8)
+
+
+def _files_in(folder: Path) -> list[Path]:
+    """What a class folder holds, but for what an operating system left there."""
+    if not folder.is_dir():
+        return []
+    return [path for path in folder.iterdir() if path.is_file() and not is_litter(path.name)]
 
 
 def _read_image(path: Path) -> NDArray[np.uint8]:
@@ -262,7 +292,10 @@ def _read_image(path: Path) -> NDArray[np.uint8]:
         with Image.open(path) as image:
             pixels = np.asarray(image.convert("RGB"))
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        raise UserError(f"{path} cannot be read as an image ({error}). Replace it.") from error
+        raise UserError(
+            f"{path} cannot be read as an image ({error}). Replace it, or move it away if it is"
+            " none."
+        ) from error
     if pixels.shape != (SIDE, SIDE, 3):
         height, width = pixels.shape[:2]
         raise UserError(

@@ -229,7 +229,7 @@ def test_a_zip_of_something_else_is_refused(store: Store) -> None:
     assert "'holiday.jpg', which is no file of a run" in refused(
         store, zipped({"holiday.jpg": b"sun"})
     )
-    assert "other files" in refused(store, zipped({f"{i}.txt": b"" for i in range(100)}))
+    assert "other files" in refused(store, zipped({f"{i}.txt": b"" for i in range(500)}))
     assert "missing" in refused(store, zipped({}))
 
 
@@ -261,12 +261,41 @@ def test_a_file_that_is_there_twice_is_refused(run: Run, store: Store) -> None:
     assert "metrics.json twice" in refused(store, file.getvalue())
 
 
-@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
-def test_compressed_files_which_might_be_bombs_are_refused(
-    method: int, run: Run, store: Store
+@pytest.mark.parametrize("with_arrays", [False, True])
+def test_what_finder_unzipped_and_zipped_again_is_taken(
+    with_arrays: bool, run: Run, store: Store
 ) -> None:
-    assert "compressed anew" in refused(store, zipped(unzipped(exported(run)), method))
-    assert "compressed anew" in refused(store, zipped({"datamaps.npy": bytes(10**7)}, method))
+    files = {f"My run/{k}": v for k, v in unzipped(exported(run, with_arrays)).items()}
+    litter = {
+        **{f"__MACOSX/My run/._{name.partition('/')[2]}": b"\0\5\x16\7" for name in files},
+        **{"My run/.DS_Store": b"Bud1", "My run/Thumbs.db": b"x", "My run/desktop.ini": b"x"},
+        "My run/": b"",
+    }
+    taken = import_run(store, io.BytesIO(zipped({**litter, **files}, zipfile.ZIP_DEFLATED)))
+    assert taken.spec == run.spec
+    assert set(taken.files) == {name.partition("/")[2] for name in files} - {"spec.json"}
+
+
+def test_files_in_two_folders_are_not_guessed_at(run: Run, store: Store) -> None:
+    files = unzipped(exported(run))
+    files["other/metrics.json"] = files.pop("metrics.json")
+    assert "'other/metrics.json', which is no file" in refused(store, zipped(files))
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_unusual_compression_is_refused(method: int, run: Run, store: Store) -> None:
+    assert "unusual way" in refused(store, zipped(unzipped(exported(run)), method))
+
+
+def test_bombs_are_refused_before_they_are_unpacked(run: Run, store: Store) -> None:
+    files = unzipped(exported(run))
+    bombs = {
+        "datamaps.npy": bytes(10**8),
+        "metrics.json": b" " * (2**26 + 1),
+        "spec.json": b" " * (2**22 + 1),
+    }
+    for name, content in bombs.items():
+        assert "larger" in refused(store, zipped({**files, name: content}, zipfile.ZIP_DEFLATED))
 
 
 def test_files_that_claim_to_be_large_are_refused(run: Run, store: Store) -> None:

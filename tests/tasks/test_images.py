@@ -149,14 +149,11 @@ def test_examples_are_training_images_of_the_classes_asked_for(cifar10_tree: Pat
         assert all(image.tobytes() in of(name) for image, name in zip(images, names, strict=True))
 
 
-def test_there_are_no_examples_where_they_would_take_time(cifar10_tree: Path) -> None:
+def test_there_are_no_examples_where_they_would_take_time(own_home: Path) -> None:
     assert example_images("cifar100", ["apple"]) is None
     assert example_images("digits", ["1"]) is None
     load_images("digits")
     assert example_images("digits", ["1"]) is not None
-    for file in (cifar10_tree / "train" / "cat").iterdir():
-        file.write_bytes(b"no image")
-    assert example_images("cifar10", ["cat"]) is None
 
 
 @pytest.mark.parametrize("dataset", ["cifar10", "cifar100"])
@@ -254,6 +251,63 @@ def test_grey_and_hidden_files_do_no_harm(cifar10_tree: Path) -> None:
     (cifar10_tree / "train" / ".DS_Store").write_bytes(b"x")
     (cifar10_tree / "train" / "cat" / ".DS_Store").write_bytes(b"x")
     assert len(load_images("cifar10").split("train")[0]) == 40
+
+
+LITTER = ("Thumbs.db", "desktop.ini", ".DS_Store", "._0001.png", "0001.png~", "ehthumbs.db")
+
+
+def test_what_operating_systems_leave_in_a_tree_does_no_harm(cifar10_tree: Path) -> None:
+    clean = load_images("cifar10")
+    for name in LITTER:
+        (cifar10_tree / "test" / "cat" / name).write_bytes(b"x")
+        (cifar10_tree / "train" / name).write_bytes(b"x")
+        (cifar10_tree / name).write_bytes(b"x")
+    for folder in ("__MACOSX", "@eaDir", ".AppleDouble", "$RECYCLE.BIN"):
+        for place in (cifar10_tree, cifar10_tree / "train", cifar10_tree / "train" / "dog"):
+            (place / folder).mkdir()
+            (place / folder / "0001.png").write_bytes(b"x")
+    assert load_images("cifar10") == clean, "it is not even prepared anew"
+    assert example_images("cifar10", ["cat", "dog"]) is not None
+
+
+def test_pictures_of_a_tree_with_litter_are_those_of_its_images(cifar10_tree: Path) -> None:
+    before = example_images("cifar10", ["cat", "dog"])
+    (cifar10_tree / "train" / "cat" / ".DS_Store").write_bytes(b"x")
+    (cifar10_tree / "train" / "dog" / "Thumbs.db").write_bytes(b"x")
+    assert before is not None
+    assert np.array_equal(example_images("cifar10", ["cat", "dog"]), before)
+
+
+def test_a_picture_that_cannot_be_shown_is_named(cifar10_tree: Path) -> None:
+    first = min((cifar10_tree / "train" / "cat").iterdir())
+    first.write_bytes(b"not an image")
+    with pytest.raises(UserError, match=f"{first.name} cannot be read as an image"):
+        example_images("cifar10", ["cat"])
+
+
+def test_one_class_that_is_short_is_named_and_not_the_others(cifar10_tree: Path) -> None:
+    min((cifar10_tree / "train" / "cat").iterdir()).unlink()
+    with pytest.raises(UserError, match=r"train/cat has 3 images where other classes have 4"):
+        load_images("cifar10")
+
+
+def test_one_class_with_too_many_is_named_and_not_the_others(cifar10_tree: Path) -> None:
+    Image.new("RGB", (32, 32)).save(cifar10_tree / "train" / "cat" / "once-more.png")
+    with pytest.raises(UserError, match=r"train/cat has 5 images .* 4: some are too many"):
+        load_images("cifar10")
+
+
+def test_classes_of_unequal_size_are_no_damage_in_a_tree_of_one_s_own(
+    tmp_path: Path, own_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(datasets.CLASS_NAMES, "mine", ("cups", "pots"))
+    for split in ("train", "test"):
+        for name, count in (("cups", 3), ("pots", 1)):
+            folder = tmp_path / "data" / "mine" / split / name
+            folder.mkdir(parents=True)
+            for i in range(count):
+                Image.new("RGB", (32, 32), (i, 9, 9)).save(folder / f"{i}.png")
+    assert load_images("mine").split("train")[1].tolist() == [0, 0, 0, 1]
 
 
 def test_an_interrupted_preparation_is_started_again(cifar10_tree: Path, own_home: Path) -> None:
