@@ -10,6 +10,7 @@ import streamlit as st
 
 from app import state, widgets
 from app.charts import grouping as charts
+from app.tables import as_csv
 from app.widgets import Chosen, Input
 from stg_core.engine.derived import Answer
 from stg_core.results.store import Run
@@ -85,7 +86,7 @@ def export(run: Run, chosen: Chosen) -> None:
     with st.container(horizontal=True):
         st.download_button(
             "CSV",
-            data=lambda: table(chosen).to_csv().encode(),
+            data=lambda: as_csv(table(chosen), index=True),
             file_name=f"{name}.csv",
             mime="text/csv",
             on_click="ignore",

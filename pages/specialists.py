@@ -12,6 +12,7 @@ from app import judgement, state, widgets
 from app.charts import specialists as charts
 from app.charts.base import number
 from app.charts.specialists import ABOUT_SCHEMES, SCHEMES
+from app.tables import as_csv
 from app.widgets import Chosen, Input
 from stg_core.engine.job import Job
 from stg_core.results.store import Run
@@ -382,7 +383,7 @@ def export(report: dict[str, Any], variant: str, colours: list[int]) -> None:
                 "CSV",
                 "csv",
                 "text/csv",
-                lambda: judgement.per_task_scores(report, variant).to_csv(index=False).encode(),
+                lambda: as_csv(judgement.per_task_scores(report, variant)),
                 "A row per scheme and task, as chosen above.",
             ),
             (

@@ -19,6 +19,7 @@ from sklearn.metrics.cluster import expected_mutual_information
 
 from stg_core.grouping.memberships import Floats, Grouping, Labels, TaskSpace, group_tasks
 from stg_core.system.errors import UserError
+from stg_core.system.spreadsheets import as_written
 from stg_core.tasks.groups import TaskGroup, living_of_tasks, superclass_of_tasks
 
 SCORES = (
@@ -211,19 +212,20 @@ def _table_rows(text: str, tasks: Sequence[str]) -> list[tuple[int, list[str]]]:
 
     The delimiter is the one with which most rows begin with a task.
     """
-    readings = [_parsed(text, delimiter) for delimiter in DELIMITERS]
+    readings = [_parsed(text, delimiter, tasks) for delimiter in DELIMITERS]
     rows = max(readings, key=lambda rows: sum(row[0] in tasks for _, row in rows))
     has_header = rows and rows[0][1][0].casefold() == "task" and rows[0][1][0] not in tasks
     return rows[1:] if has_header else rows
 
 
-def _parsed(text: str, delimiter: str) -> list[tuple[int, list[str]]]:
+def _parsed(text: str, delimiter: str, tasks: Sequence[str]) -> list[tuple[int, list[str]]]:
     lines = io.StringIO(text, newline=None)
     reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True)
     rows, first_line = [], 1
     try:
         for cells in reader:
-            row = [cell.strip() for cell in cells]
+            stripped = (cell.strip() for cell in cells)
+            row = [cell if cell in tasks else as_written(cell) for cell in stripped]
             while row and not row[-1]:
                 row.pop()
             if row:
