@@ -15,6 +15,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cache
 from typing import IO, TYPE_CHECKING, Any, Generic, TypeVar
@@ -170,7 +171,9 @@ def _kept(store: Store, question: Question, compute: Callable[[], Any]) -> Any:
     value = _known(store, question.key)
     if value is None:
         with threadpool_limits(1):  # many small steps, at which two threads wait for each other
-            value = store.cache[question.key] = compute()
+            value = compute()
+        with suppress(Exception):  # it is no less true where it cannot be kept
+            store.cache[question.key] = value
     return value
 
 

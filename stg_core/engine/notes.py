@@ -23,7 +23,7 @@ class JobNotes:
     def all(self) -> list[tuple[str, dict[str, Any]]]:
         """Key and record of each, in the order in which they were noted."""
         cache = self.store.cache
-        keys = [key for key in cache.iterkeys() if str(key).startswith(PREFIX)]
+        keys = [key for key in cache if key.startswith(PREFIX)]
         found = [(key.removeprefix(PREFIX), cache.get(key)) for key in keys]
         kept = [(key, record) for key, record in found if record is not None]
         return sorted(kept, key=lambda pair: float(pair[1]["asked"]))

@@ -21,7 +21,6 @@ import platform
 import shutil
 import sqlite3
 import time
-import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -38,8 +37,9 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from stg_core.maps.summary import DataMapSummary
+from stg_core.results.cache import Cache
 from stg_core.system.errors import UserError
-from stg_core.system.files import DISK_FULL, atomic
+from stg_core.system.files import DISK_FULL, FORBIDDEN, atomic
 from stg_core.system.home import home
 from stg_core.training.spec import TrainingSpec
 
@@ -52,20 +52,6 @@ REPORTS, TABLES = "specialists", "tables"  # the folders of BUNDLES that hold no
 VERSIONED = ("torch", "torchvision", "numpy", "scikit-learn")
 LONGEST_TITLE = 80  # characters
 HASHED_UP_TO = 32 * 2**20  # larger arrays are checked by their size, small files by their digest
-
-
-class SafeDisk(diskcache.JSONDisk):  # type: ignore[misc]
-    """JSON values only: diskcache's own way reads pickles (CVE-2025-69872)."""
-
-    def get(self, key: Any, raw: bool) -> Any:
-        if not raw:
-            raise UserError("The cache holds a pickled key; delete its folder.")
-        return json.loads(zlib.decompress(key).decode())
-
-    def fetch(self, mode: int, filename: str | None, value: Any, read: bool) -> Any:
-        if mode == diskcache.core.MODE_PICKLE:
-            raise UserError("The cache holds a pickled value; delete its folder.")
-        return super().fetch(mode, filename, value, read)
 
 
 @dataclass(frozen=True)
@@ -162,29 +148,12 @@ class Store:
         self.folder = folder or home()
         self.damaged: list[str] = []
         self._checked: dict[str, tuple[_Stamp, Run]] = {}
-        try:
+        self.cache = Cache(self.folder / "cache", self._set_aside)
+        with suppress(OSError):  # reading needs no folder; what writes says that it cannot
             for name in ("runs", "work", "damaged"):
                 (self.folder / name).mkdir(parents=True, exist_ok=True)
             for left in (self.folder / "work").glob("*.deleted"):
                 shutil.rmtree(left, ignore_errors=True)
-            self.cache = self._open_cache()
-        except (OSError, sqlite3.Error, diskcache.Timeout) as error:
-            raise UserError(
-                f"Results cannot be kept in {self.folder} ({error}). Make room on that disk, or set"
-                " STG_HOME to a folder that you can write to."
-            ) from error
-
-    def _open_cache(self) -> diskcache.Cache:
-        folder = self.folder / "cache"
-        folder.mkdir(mode=0o700, exist_ok=True)
-        folder.chmod(0o700)
-        try:
-            return diskcache.Cache(str(folder), disk=SafeDisk, eviction_policy="none")
-        except sqlite3.DatabaseError as error:
-            if isinstance(error, sqlite3.OperationalError):
-                raise  # the disk is full or locked: the file itself may be sound
-            self._set_aside(folder, f"The cache is damaged ({error}), and a new one was begun.")
-            return self._open_cache()
 
     # ------------------------------------------------------------------------------------ reading
 
@@ -198,7 +167,7 @@ class Store:
             except UserError as error:
                 if str(error) not in self.damaged:
                     self.damaged.append(str(error))
-        own = [run for p in (self.folder / "runs").iterdir() if (run := self._own(p.name))]
+        own = [run for key in self._keys() if (run := self._own(key))]
         own.sort(key=lambda run: str(run.provenance["created"]), reverse=True)
         return [*bundled, *own]
 
@@ -208,7 +177,7 @@ class Store:
             if (BUNDLES / Path(name.removeprefix(BUNDLED)).name).is_dir():
                 return self._bundled(name.removeprefix(BUNDLED))
         elif name and name.isalnum():
-            folders = [p.name for p in (self.folder / "runs").iterdir() if p.name.startswith(name)]
+            folders = [key for key in self._keys() if key.startswith(name)]
             if len(folders) > 1:
                 raise UserError(f"{name} begins several keys: {', '.join(sorted(folders))}.")
             if folders and (run := self._own(folders[0])):
@@ -228,6 +197,12 @@ class Store:
     def holds(self, key: str) -> bool:
         """Whether there is a result of that key, without looking into it."""
         return (self.folder / "runs" / key).is_dir()
+
+    def _keys(self) -> list[str]:
+        try:
+            return [path.name for path in (self.folder / "runs").iterdir()]
+        except OSError:
+            return []
 
     def _bundled(self, name: str) -> Run:
         try:
@@ -259,8 +234,15 @@ class Store:
 
     def _set_aside(self, folder: Path, sentence: str) -> None:
         aside = self.folder / "damaged" / f"{folder.name}-{time.time_ns()}"
-        folder.rename(aside)
-        self.damaged.append(f"{sentence} What was there is now in {aside}.")
+        try:
+            folder.rename(aside)
+            told = f"{sentence} What was there is now in {aside}."
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            told = f"{sentence} It could not be moved away ({error})."
+        if told not in self.damaged:
+            self.damaged.append(told)
 
     # ------------------------------------------------------------------------------------ writing
 
@@ -284,10 +266,16 @@ class Store:
     @contextmanager
     def training(self, key: str) -> Iterator[None]:
         """Holds the lock of a key while it is trained; a full disk becomes a UserError."""
-        with self.lock(key):
+        try:
+            lock = self.lock(key).acquire()
+        except OSError as error:
+            raise self._cannot_keep(error) from error
+        with lock:
             try:
                 yield
             except (OSError, sqlite3.OperationalError) as error:
+                if _says_forbidden(error):
+                    raise self._cannot_keep(error) from error
                 if not _says_full(error):
                     raise
                 raise UserError(
@@ -295,6 +283,12 @@ class Store:
                     f" ({free_space(self.folder) / 2**20:.0f} MB left). Make room and start it"
                     " again: it goes on after its last whole epoch."
                 ) from error
+
+    def _cannot_keep(self, error: Exception) -> UserError:
+        return UserError(
+            f"Results cannot be kept in {self.folder} ({error}). Make room on that disk, or set"
+            " STG_HOME to a folder that you can write to."
+        )
 
     def save(self, result: TrainingResult) -> Run:
         """Keeps a result for good, with all that is known of it, and ends its work folder."""
@@ -489,6 +483,10 @@ def _says_full(error: OSError | sqlite3.OperationalError) -> bool:
     if isinstance(error, OSError):
         return error.errno in DISK_FULL
     return "full" in str(error)
+
+
+def _says_forbidden(error: OSError | sqlite3.OperationalError) -> bool:
+    return isinstance(error, OSError) and error.errno in FORBIDDEN
 
 
 def free_space(folder: Path) -> int:

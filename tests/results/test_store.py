@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
-import sqlite3
-import stat
 from pathlib import Path
 
 import numpy as np
@@ -97,37 +94,6 @@ def test_arrays_with_pickled_objects_are_refused(
     np.save(run.folder / "datamaps.npy", np.array([{}], dtype=object), allow_pickle=True)
     with pytest.raises(ValueError, match="Python objects"):
         run.datamaps()
-
-
-def test_the_cache_keeps_json_and_refuses_pickles(store: Store) -> None:
-    store.cache["speed"] = {"seconds": 1.5}
-    assert store.cache["speed"] == {"seconds": 1.5}
-    database = sqlite3.connect(store.folder / "cache" / "cache.db")
-    with database:
-        database.execute("UPDATE Cache SET mode = 4, value = ?", [pickle.dumps({"a": 1})])
-    database.close()
-    with pytest.raises(UserError, match="pickled"):
-        store.cache["speed"]
-
-
-def test_only_the_user_can_open_the_cache(store: Store) -> None:
-    assert stat.S_IMODE((store.folder / "cache").stat().st_mode) == 0o700
-
-
-def test_a_damaged_cache_is_set_aside_and_begun_anew(tmp_path: Path) -> None:
-    folder = tmp_path / "home" / "cache"
-    folder.mkdir(parents=True)
-    (folder / "cache.db").write_bytes(b"not a database" * 1000)
-    store = Store(tmp_path / "home")
-    store.cache["a"] = 1
-    assert store.cache["a"] == 1
-    assert "cache is damaged" in store.damaged[0]
-
-
-def test_a_home_that_cannot_be_written_is_explained(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="STG_HOME"):
-        Store(tmp_path / "file")
 
 
 def test_a_bundle_opens_on_a_machine_without_the_arrays(
