@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from stg_core.grouping.memberships import Floats, Labels, TaskSpace, group_tasks
+from stg_core.grouping.memberships import Floats, Labels, TaskSpace, group_tasks, largest_k
 from stg_core.maps.summary import BLOCKS
 
 STARTS, SEED, MAX_ITERATIONS = 10, 0, 100
@@ -52,8 +52,11 @@ class Choice:
 
 
 def every_k(n_tasks: int) -> tuple[int, ...]:
-    """The k between the trivial ends, one cluster and every task alone: 2 to T − 1."""
-    return tuple(range(2, n_tasks))
+    """The k between the trivial ends, one cluster and every task alone: 2 to T − 1.
+
+    Of more than 140 tasks they are fewer; see `largest_k`.
+    """
+    return tuple(range(2, min(n_tasks - 1, largest_k(n_tasks)) + 1))
 
 
 def candidates(n_tasks: int) -> tuple[int, ...]:
@@ -124,11 +127,13 @@ def adjusted_rand_indices(labels: Labels) -> Floats:
 def _resampled_distances(space: TaskSpace, rng: np.random.Generator) -> Singles:
     resamples = min(max(2_000 // len(space.tasks), 20), 100)
     draws = rng.multinomial(BLOCKS, np.full(BLOCKS, 1 / BLOCKS), size=resamples)
-    gram = np.tensordot(draws.astype(np.float64), space.block_gram(), axes=1)
-    norms = np.einsum("btt->bt", gram)
-    squared = np.maximum(norms[:, :, None] + norms[:, None] - 2 * gram, 0)
-    scaled = squared / max(squared.max(), np.finfo(np.float64).tiny)
-    return np.asarray(scaled, dtype=np.float32)
+    blocks, n_tasks = space.block_gram(), len(space.tasks)
+    squared = np.empty((resamples, n_tasks, n_tasks), dtype=np.float32)
+    for drawn, kept in zip(draws.astype(np.float64), squared, strict=True):
+        gram = np.tensordot(drawn, blocks, axes=1)
+        norms = np.diag(gram)
+        kept[:] = np.maximum(norms[:, None] + norms - 2 * gram, 0)
+    return np.asarray(squared / max(squared.max(), np.finfo(np.float32).tiny))
 
 
 def _seeds(squared: Singles, k: int, rng: np.random.Generator) -> Labels:

@@ -16,20 +16,24 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
+from scipy.spatial.distance import cdist
 from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import silhouette_score
 from threadpoolctl import ThreadpoolController
 
+from stg_core.grouping.recent import Recent
 from stg_core.maps.summary import BINS, FEATURES, MAX_VARIABILITY, DataMapSummary
 from stg_core.system.errors import UserError
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
 
+FEWEST_K, ALL_K_TASKS = 40, 140  # see `largest_k`
 METHODS = ("soft", "hard", "fcm", "points")
 STARTS, SEED = 10, 0
 FCM_MAX_ITERATIONS, FCM_TOLERANCE = 1_000, 1e-14
+KEPT_BYTES = 128 * 2**20  # of clusters and votes of a space: those of all k together are of size T³
 
 _ahead = ThreadPoolExecutor(1, thread_name_prefix="k-means-ahead")
 
@@ -98,44 +102,45 @@ class TaskSpace:
         self.gram: Floats = summary.gram[np.ix_(self._epoch_rows, chosen_features)].sum(axis=(0, 1))
         self._order = order = _canonical_order(self.gram)
         self.coordinates = _coordinates(self.gram[np.ix_(order, order)])[np.argsort(order)]
-        self.distances = _distances(self.coordinates, self.coordinates)
+        self.distances = distances_between(self.coordinates, self.coordinates)
         self._histogram = summary.histogram
         self._chosen = np.ix_(self._epoch_rows, chosen_features)
         self._block_gram = summary.block_gram
-        self._kmeans: dict[int, Clusters] = {}
-        self._voted: dict[int, Floats] = {}
+        self._labels: dict[int, Labels] = {}
+        self._clusters: Recent[Clusters] = Recent(KEPT_BYTES)
+        self._voted: Recent[Floats] = Recent(KEPT_BYTES)
         self._colours: dict[int, Labels] = {}
         self._lock = threading.Lock()
 
     def kmeans(self, k: int) -> Clusters:
         """k-means of the task vectors, best of ten seeded starts, computed once per k."""
         with self._lock:
-            if k not in self._kmeans:
-                self._kmeans[k] = self._run_kmeans(k)
-            return self._kmeans[k]
+            labels = self._kmeans_labels(k)
+            found = self._clusters.get(k)
+            if found is None:
+                means = _weighted_means(self.coordinates, np.eye(k)[labels])
+                found = self.clusters(labels, means)
+                self._clusters.put(k, found, found.centroids.nbytes + found.distances.nbytes)
+            return found
 
     def kmeans_colours(self, k: int) -> Labels:
         """Colour of each task's k-means cluster, (T,); see `cluster_colours`."""
+        followed = min(k, largest_k(len(self.tasks)))
         with self._lock:
-            known = max((j for j in self._colours if j <= k), default=None)
-            colours = self._colours.get(known) if known is not None else None
-            for j in range(1 if known is None else known + 1, k + 1):
-                if j not in self._kmeans:
-                    self._kmeans[j] = self._run_kmeans(j)
-                labels = self._kmeans[j].labels
-                before = labels if colours is None else colours
-                colours = self._colours[j] = follow_clusters(before, labels, j)[labels]
-            assert colours is not None
-            return colours
+            known = max((j for j in self._colours if j <= followed), default=0)
+            for j in [*range(known + 1, followed + 1), k]:
+                if j not in self._colours:
+                    labels = self._kmeans_labels(j)
+                    before = self._colours.get(min(j - 1, followed), labels)
+                    self._colours[j] = follow_clusters(before, labels, j)[labels]
+            return self._colours[k]
 
     def remember(self, labels: Mapping[int, Sequence[int]]) -> None:
         """Takes over the k-means labels of many k, found before in a space like this one."""
         with self._lock:
             for k, found in labels.items():
-                if k not in self._kmeans and len(set(found)) == k:
-                    members = np.eye(k)[np.array(found)]
-                    means = _weighted_means(self.coordinates, members)
-                    self._kmeans[k] = self.clusters(members.argmax(axis=1), means)
+                if k not in self._labels and len(set(found)) == k:
+                    self._labels[k] = np.array(found, dtype=np.int64)
 
     def block_gram(self) -> Floats:
         """Gram matrices of the 10 blocks of training points, (10, T, T); their sum is `gram`."""
@@ -148,7 +153,7 @@ class TaskSpace:
     def compute_ahead(self, k: int) -> None:
         """Starts computing the neighbours of k in the background, so that a slider finds them."""
         for neighbour in (k + 1, k - 1):
-            if 1 <= neighbour <= len(self.tasks) and neighbour not in self._kmeans:
+            if 1 <= neighbour <= len(self.tasks) and neighbour not in self._labels:
                 _ahead.submit(self.kmeans, neighbour)
 
     def votes(self, k: int) -> Floats:
@@ -158,25 +163,32 @@ class TaskSpace:
         the 64×64 histogram weighs as much as the points in it.
         """
         with self._lock:
-            if k not in self._voted:
-                self._voted[k] = self._run_votes(k)
-            return self._voted[k]
+            found = self._voted.get(k)
+            if found is None:
+                found = self._run_votes(k)
+                self._voted.put(k, found, found.nbytes)
+            return found
 
     def clusters(self, labels: Labels, centroids: Floats) -> Clusters:
         """These clusters with what follows of them."""
         n_tasks, k = len(self.tasks), len(centroids)
-        distances = _distances(self.coordinates, centroids)
+        distances = distances_between(self.coordinates, centroids)
         squared = distances**2
         silhouette = separation = None
         if 2 <= len(np.unique(labels)) < n_tasks:
             silhouette = float(silhouette_score(self.distances, labels, metric="precomputed"))
         if k > 1:
-            between = _distances(centroids, centroids)[~np.eye(k, dtype=bool)].min() ** 2
+            between = distances_between(centroids, centroids)[~np.eye(k, dtype=bool)].min() ** 2
             separation = float(between) if between > 1e-12 * squared.max() else None
         inertia = float(squared[np.arange(n_tasks), labels].sum())
         return Clusters(labels, centroids, distances, inertia, silhouette, separation)
 
-    def _run_kmeans(self, k: int) -> Clusters:
+    def _kmeans_labels(self, k: int) -> Labels:
+        if k not in self._labels:
+            self._labels[k] = self._run_kmeans(k)
+        return self._labels[k]
+
+    def _run_kmeans(self, k: int) -> Labels:
         # k-means++ draws by position: a canonical order makes the result independent of task order
         model = KMeans(k, n_init=STARTS, random_state=SEED, tol=0)
         with warnings.catch_warnings():
@@ -185,10 +197,7 @@ class TaskSpace:
                 model.fit(self.coordinates[self._order])
         labels = np.empty(len(self.tasks), dtype=np.int64)
         labels[self._order] = model.labels_
-        rename = self.numbering(labels, k)
-        centroids = np.empty_like(model.cluster_centers_)
-        centroids[rename] = model.cluster_centers_
-        return self.clusters(rename[labels], centroids)
+        return self.numbering(labels, k)[labels]
 
     def _run_votes(self, k: int) -> Floats:
         counts = self._histogram[self._epoch_rows].sum(axis=(0, 2)).astype(np.float64)
@@ -202,9 +211,9 @@ class TaskSpace:
             raise UserError(f"The points fill only {filled.sum()} cells: choose a smaller k.")
         model = KMeans(k, n_init=STARTS, random_state=SEED)
         labels = model.fit_predict(cells[filled], sample_weight=shares[:, filled].sum(axis=0))
-        votes = np.stack([shares[:, filled][:, labels == j].sum(axis=1) for j in range(k)], axis=1)
+        votes = shares[:, filled] @ np.eye(k)[labels]
         votes /= votes.sum(axis=1, keepdims=True)
-        return votes[:, np.lexsort(model.cluster_centers_.T[::-1])]
+        return np.asarray(votes[:, np.lexsort(model.cluster_centers_.T[::-1])])
 
     def numbering(self, labels: Labels, k: int) -> Labels:
         """New number of each cluster: the largest first, ties by first task in canonical order."""
@@ -288,6 +297,14 @@ def cluster_colours(space: TaskSpace, labels: Labels, k: int) -> Labels:
     return follow_clusters(space.kmeans_colours(k), labels, k)
 
 
+def largest_k(n_tasks: int) -> int:
+    """Up to which k all k are computed where all are compared: T, and less of many tasks.
+
+    The work for one k grows with T²·k, so that all k up to T would take days for 1,000 tasks.
+    """
+    return min(n_tasks, max(FEWEST_K, ALL_K_TASKS**2 // n_tasks))
+
+
 @cache
 def _threads() -> ThreadpoolController:
     return ThreadpoolController()
@@ -309,9 +326,9 @@ def _canonical_order(gram: Floats) -> Labels:
     return np.lexsort((np.sort(gram, axis=1).sum(axis=1), np.diag(gram)))
 
 
-def _distances(a: Floats, b: Floats) -> Floats:
+def distances_between(a: Floats, b: Floats) -> Floats:
     """Euclidean distances (A, B); exactly 0 between equal points, as a lone task needs."""
-    return np.asarray(np.sqrt(((a[:, None] - b[None]) ** 2).sum(axis=-1)))
+    return np.asarray(cdist(a, b))
 
 
 def _weighted_means(points: Floats, weights: Floats) -> Floats:
@@ -323,13 +340,13 @@ def _fuzzy_c_means(points: Floats, centroids: Floats, fuzzifier: float) -> tuple
     """Memberships and fuzzy means in turn until the means rest (Bezdek 1981)."""
     scale = max(float((points**2).sum()), np.finfo(np.float64).tiny)
     for _ in range(FCM_MAX_ITERATIONS):
-        memberships = memberships_from_distances(_distances(points, centroids), fuzzifier)
+        memberships = memberships_from_distances(distances_between(points, centroids), fuzzifier)
         moved = _weighted_means(points, memberships**fuzzifier)
         step = ((moved - centroids) ** 2).sum()
         centroids = moved
         if step <= FCM_TOLERANCE * scale:
             break
-    return memberships_from_distances(_distances(points, centroids), fuzzifier), centroids
+    return memberships_from_distances(distances_between(points, centroids), fuzzifier), centroids
 
 
 def _strongest(memberships: Floats) -> Labels:

@@ -287,7 +287,7 @@ def superclass_memberships(spec: TrainingSpec, grouping: Grouping, space: TaskSp
     """
     from scipy.cluster.hierarchy import cut_tree, ward
 
-    from stg_core.grouping.memberships import memberships_from_distances
+    from stg_core.grouping.memberships import distances_between, memberships_from_distances
 
     of_group = superclass_of_tasks(spec.group)
     if of_group is None:
@@ -312,5 +312,5 @@ def superclass_memberships(spec: TrainingSpec, grouping: Grouping, space: TaskSp
     if grouping.method == "hard":
         return np.eye(k)[labels]
     centroids = np.stack([points[labels == j].mean(axis=0) for j in range(k)])
-    distances = np.sqrt(((points[:, None] - centroids) ** 2).sum(axis=-1))
+    distances = distances_between(points, centroids)
     return memberships_from_distances(distances, grouping.fuzzifier)

@@ -210,6 +210,6 @@ def test_neighbouring_k_are_computed_ahead() -> None:
     space = TaskSpace(summary_of(*maps_in_three_clusters()))
     space.compute_ahead(5)
     deadline = time.monotonic() + 20
-    while set(space._kmeans) != {4, 6} and time.monotonic() < deadline:
+    while set(space._labels) != {4, 6} and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert set(space._kmeans) == {4, 6}
+    assert set(space._labels) == {4, 6}
