@@ -11,7 +11,6 @@ import difflib
 import io
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -446,5 +445,9 @@ def _panels(grouping: Grouping, reference: Reference) -> tuple[Panel, ...]:
 
 
 def _coherence(memberships: Floats) -> float | None:
-    overlaps = [np.minimum(a, b).sum() for a, b in combinations(memberships, 2)]
-    return min(1.0, float(np.mean(overlaps))) if overlaps else None
+    n_tasks = len(memberships)
+    if n_tasks < 2:
+        return None
+    # in ascending order, each share is the smaller one in its pairs with all that follow
+    smaller = np.sort(memberships, axis=0) * np.arange(n_tasks - 1, -1, -1)[:, None]
+    return min(1.0, float(smaller.sum() / (n_tasks * (n_tasks - 1) / 2)))

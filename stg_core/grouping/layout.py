@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from scipy.cluster.hierarchy import leaves_list, linkage
@@ -15,6 +16,7 @@ from stg_core.system.errors import UserError
 LAYOUTS = ("pca", "mds", "umap")
 UMAP_NEIGHBOURS, UMAP_TASKS, SEED = 15, 4, 0
 MDS_MAX_ITERATIONS, MDS_TOLERANCE = 1_000, 1e-9
+MOST_ORDERED = 1_000  # tasks whose leaves are ordered: that takes T³ steps, 2 s for these
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,9 @@ class Dendrogram:
 
     order: Labels
     segments: Floats
+
+
+_trees: WeakKeyDictionary[TaskSpace, Dendrogram] = WeakKeyDictionary()
 
 
 def task_map(space: TaskSpace, how: str = "pca") -> TaskMap:
@@ -72,12 +77,19 @@ def dendrogram(space: TaskSpace) -> Dendrogram:
     """Average linkage of the distances; neighbouring leaves are as near as the tree lets them be.
 
     Linkage: Sokal & Michener 1958; leaf order: Bar-Joseph et al. 2001, beginning at the end with
-    the earlier task.
+    the earlier task; of more than 1,000 tasks as the mergers give it. Computed once per space.
     """
+    if space not in _trees:
+        _trees[space] = _dendrogram(space)
+    return _trees[space]
+
+
+def _dendrogram(space: TaskSpace) -> Dendrogram:
     n_tasks = len(space.tasks)
     if n_tasks == 1:
         return Dendrogram(np.zeros(1, dtype=np.int64), np.zeros((0, 4)))
-    tree = linkage(squareform(space.distances, checks=False), "average", optimal_ordering=True)
+    between = squareform(space.distances, checks=False)
+    tree = linkage(between, "average", optimal_ordering=n_tasks <= MOST_ORDERED)
     order = leaves_list(tree).astype(np.int64)
     if order[0] > order[-1]:
         order = order[::-1]

@@ -18,6 +18,7 @@ from stg_core.grouping.agreement import (
     MAX_REFERENCE_BYTES,
     SCORES,
     Reference,
+    _coherence,
     _values,
     agreement_with,
     built_in_reference,
@@ -398,3 +399,9 @@ def test_without_known_labels_the_command_asks_for_them(
     run = json.loads(capsys.readouterr().out.splitlines()[-1])["run"]
     assert main(["agreement", run, "--k", "3"]) == 2
     assert "--reference FILE.csv" in capsys.readouterr().err
+
+
+def test_coherence_is_the_mean_over_all_pairs_of_the_tasks_of_a_label() -> None:
+    shares = np.random.default_rng(0).dirichlet(np.ones(4), size=30)
+    pairs = [np.minimum(shares[a], shares[b]).sum() for a in range(30) for b in range(a)]
+    assert _coherence(shares) == pytest.approx(np.mean(pairs))

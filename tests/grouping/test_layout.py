@@ -183,3 +183,9 @@ def test_a_single_task_and_tasks_that_are_all_alike_have_a_dendrogram() -> None:
     assert alone.order.tolist() == [0] and alone.segments.shape == (0, 4)
     alike = dendrogram(space_of(1, copies=4))
     assert sorted(alike.order) == [0, 1, 2, 3] and np.isfinite(alike.segments).all()
+
+
+def test_a_dendrogram_is_computed_once_per_space() -> None:
+    space = space_of(6)
+    assert dendrogram(space) is dendrogram(space)
+    assert dendrogram(space_of(6)) is not dendrogram(space)
