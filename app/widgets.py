@@ -184,6 +184,8 @@ def choose_clusters(run: Run, given: Input) -> Chosen:
     usual = state.task_space(run, tuple(run.summary.epochs.tolist()), FEATURES)
     colours = cluster_colours(usual, grouping.labels, k)
     state.when_at_rest(look_ahead, state.shared().derived, run, space, k)
+    if grouping.problem:
+        st.warning(plain(grouping.problem), icon=":material/warning:")
     return Chosen(space, grouping, colours.tolist())
 
 

@@ -15,11 +15,6 @@ from app.widgets import Chosen, Input
 from stg_core.engine.derived import Answer
 from stg_core.results.store import Run
 
-ALIKE = (
-    "All tasks have the same data maps here, so nothing tells them apart: how they share the"
-    " clusters says nothing."
-)
-
 
 def memberships(run: Run, chosen: Chosen) -> None:
     wanted = state.kept("map")
@@ -125,6 +120,7 @@ def described(run: Run, chosen: Chosen) -> dict[str, object]:
         "recorded_epochs": chosen.space.epochs,
         "features": chosen.space.features,
         "quality": grouping.quality,
+        "problem": grouping.problem,
         "clusters": {
             task: int(label) + 1
             for task, label in zip(grouping.tasks, grouping.labels, strict=True)
@@ -162,15 +158,14 @@ def explore(run: Run, given: Input, view: str) -> None:
     """In a fragment: a slider moves these pictures, and nothing else runs again."""
     with widgets.user_errors():
         chosen = widgets.choose_clusters(run, given)
-        if not chosen.space.distances.any():
-            st.info(ALIKE, icon=":material/info:")
         VIEWS[view](run, chosen)
-        st.page_link(
-            state.SPECIALISTS,
-            label=f"Does it pay? Train {chosen.grouping.k} specialists",
-            icon=":material/groups:",
-            query_params=choices(chosen),
-        )
+        if not chosen.grouping.problem:
+            st.page_link(
+                state.SPECIALISTS,
+                label=f"Does it pay? Train {chosen.grouping.k} specialists",
+                icon=":material/groups:",
+                query_params=choices(chosen),
+            )
 
 
 @st.fragment

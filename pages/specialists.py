@@ -420,6 +420,9 @@ def judge(run: Run, given: Input) -> None:
     """In a fragment: a control moves what depends on it, and nothing else runs again."""
     with widgets.user_errors():
         chosen = widgets.choose_clusters(run, given)
+        if chosen.grouping.problem:
+            st.caption("No specialists are planned for such a grouping.")
+            return
         plan = choose_plan(run, chosen)
         missing = plan.missing(state.shared().store)
         with st.expander("The plan", expanded=True, icon=":material/list_alt:"):

@@ -114,7 +114,7 @@ def _agreement(options: argparse.Namespace) -> Answer:
         answer["scores_by_k"] = {
             k: {name: asdict(score) for name, score in scores.items()} for k, scores in by_k
         }
-    return answer, agreement_text(found)
+    return answer, "\n".join(filter(None, [agreement_text(found), grouping.problem]))
 
 
 def _described_grouping(run: Run, space: TaskSpace, grouping: Grouping) -> dict[str, Any]:
@@ -125,6 +125,7 @@ def _described_grouping(run: Run, space: TaskSpace, grouping: Grouping) -> dict[
         "method": grouping.method,
         "recorded_epochs": space.epochs,
         "features": space.features,
+        "problem": grouping.problem,
     }
 
 

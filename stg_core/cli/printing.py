@@ -29,7 +29,7 @@ def run_line(run: Run) -> str:
 
 
 def grouping_text(grouping: Grouping) -> str:
-    """A row of memberships per task, and the quality of the grouping."""
+    """A row of memberships per task, the quality of the grouping, and what is wrong with it."""
     width = max(map(len, grouping.tasks))
     header = " " * width + "".join(f"{j + 1:>8}" for j in range(grouping.k))
     rows = [
@@ -40,16 +40,17 @@ def grouping_text(grouping: Grouping) -> str:
         f"{name.replace('_', ' ')} {'not defined' if value is None else f'{value:.4g}'}"
         for name, value in grouping.quality.items()
     )
-    return "\n".join([header, *rows, quality])
+    return "\n".join(filter(None, [header, *rows, quality, grouping.problem]))
 
 
 def choice_text(choice: Choice) -> str:
     """A row of quality measures per k, and which k is suggested and why."""
     names = [name.replace("_", " ") for name in choice.measures]
     lines = ["   k" + "".join(f"{name:>23}" for name in names)]
+    problems = dict(zip(choice.ks, choice.problems, strict=False))
     for k, *values in zip(choice.ks, *choice.measures.values(), strict=True):
         shown = ["not defined" if value is None else f"{value:.4g}" for value in values]
-        mark = "  suggested" if k == choice.suggested else ""
+        mark = "  suggested" if k == choice.suggested else "  problem" if problems.get(k) else ""
         lines.append(f"{k:>4}" + "".join(f"{value:>23}" for value in shown) + mark)
     return "\n".join([*lines, choice.why])
 

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 BUNDLED_ANSWERS = BUNDLES / "derived.json"
 FORMAT = 1  # of the kept values, and of the methods behind them
 REPORT_FORMAT = 4  # of reports and verdicts
+QUALITY_FORMAT = 2  # of the quality of every k
 AT_ONCE, LIMIT_SECONDS, REMEMBERED = 2, 900, 200
 BEFOREHAND = ("soft", "hard")  # methods whose quality is quick once stability is known
 
@@ -74,7 +75,8 @@ def quality_question(run: Run, space: TaskSpace, fuzzifier: float, method: str) 
     options = ["--method", method]
     if method != "points":  # on which it has no effect
         options += ["--fuzzifier", repr(float(fuzzifier))]
-    return _question(run, space, "choose", *options)
+    asked = _question(run, space, "choose", *options)
+    return Question(f"{asked.key} {QUALITY_FORMAT}", asked.words)
 
 
 def report_question(store: Store, run: Run, space: TaskSpace, plan: Plan) -> Question:
@@ -117,14 +119,22 @@ def kept_layout(store: Store, run: Run, space: TaskSpace, how: str) -> TaskMap:
 
 def kept_choice(store: Store, run: Run, space: TaskSpace, fuzzifier: float, method: str) -> Choice:
     """`choose`, with what is slow from the cache where it was computed before."""
-    from stg_core.grouping.choosing import Stability, choose, quality_for_every_k, stability
+    from stg_core.grouping.choosing import (
+        Quality,
+        Stability,
+        choose,
+        quality_for_every_k,
+        stability,
+    )
 
     question = stability_question(run, space)
     found = Stability(**_kept(store, question, lambda: asdict(stability(space))))
     quality = None
     if method not in BEFOREHAND:
         question = quality_question(run, space, fuzzifier, method)
-        quality = _kept(store, question, lambda: quality_for_every_k(space, fuzzifier, method))
+        quality = Quality(
+            **_kept(store, question, lambda: asdict(quality_for_every_k(space, fuzzifier, method)))
+        )
     return choose(space, found, fuzzifier, method, quality)
 
 
@@ -224,10 +234,11 @@ class Derived:
             quality = self.get(quality_question(run, space, fuzzifier, method))
         if found.value is None or (method not in BEFOREHAND and quality.value is None):
             return Answer(None, found.problem or quality.problem)
-        from stg_core.grouping.choosing import Stability, choose
+        from stg_core.grouping.choosing import Quality, Stability, choose
 
         stability = Stability(**found.value)
-        return Answer(choose(space, stability, fuzzifier, method, quality.value))
+        known = quality.value and Quality(**quality.value)
+        return Answer(choose(space, stability, fuzzifier, method, known))
 
     def report(self, run: Run, space: TaskSpace, plan: Plan) -> Answer[dict[str, Any]]:
         """`make_report`, in the background."""

@@ -38,17 +38,30 @@ class Stability:
 
 
 @dataclass(frozen=True)
+class Quality:
+    """The measures of `QUALITY` for each k from 2 on, and what is wrong with each grouping.
+
+    measures: a value or None per k; problems: per k, as in `Grouping`. Lists, for JSON.
+    """
+
+    measures: dict[str, Measure]
+    problems: list[str]
+
+
+@dataclass(frozen=True)
 class Choice:
     """All measures for each k, and the suggested k with a sentence why.
 
-    ks: from 2 to T − 1; measures: those of `QUALITY` and "stability", each with a value or None per
-    k; suggested: None where no k is better than another.
+    ks: from 2 on; measures: those of `QUALITY` and "stability", each with a value or None per k;
+    suggested: None where no k is better than another; problems: what is wrong with the grouping of
+    each k, as in `Grouping`, which is then not suggested.
     """
 
     ks: tuple[int, ...]
     measures: dict[str, Measure]
     suggested: int | None
     why: str
+    problems: tuple[str, ...] = ()
 
 
 def every_k(n_tasks: int) -> tuple[int, ...]:
@@ -167,14 +180,19 @@ def _distances_to_centroids(squared: Singles, labels: Labels, k: int) -> Singles
 # -------------------------------------------------------------------------------------- suggestion
 
 
-def quality_for_every_k(space: TaskSpace, fuzzifier: float, method: str) -> dict[str, Measure]:
-    """The four measures of `group_tasks` for each k from 2 to T − 1.
+def quality_for_every_k(space: TaskSpace, fuzzifier: float, method: str) -> Quality:
+    """The four measures of `group_tasks` for each k from 2 on, and its problems.
 
     "soft" and "hard" take milliseconds once the space knows its k-means labels (`remember` those of
     a Stability); "fcm" and "points" take up to ten seconds for 100 tasks.
     """
-    found = [group_tasks(space, k, fuzzifier, method).quality for k in every_k(len(space.tasks))]
-    return {name: [quality[name] for quality in found] for name in QUALITY}
+    found = Quality({name: [] for name in QUALITY}, [])
+    for k in every_k(len(space.tasks)):
+        grouping = group_tasks(space, k, fuzzifier, method)
+        for name, values in found.measures.items():
+            values.append(grouping.quality[name])
+        found.problems.append(grouping.problem)
+    return found
 
 
 def choose(
@@ -182,11 +200,12 @@ def choose(
     stability: Stability,
     fuzzifier: float = 2.0,
     method: str = "soft",
-    quality: dict[str, Measure] | None = None,
+    quality: Quality | None = None,
 ) -> Choice:
     """All measures for every k, and the suggested k; `quality`, where it was computed before.
 
-    The rule, for the k with at least two tasks per cluster on average:
+    The rule, for the k with at least two tasks per cluster on average and a grouping without a
+    problem:
     1. keep those whose stability is at most 0.05 below the best;
     2. of these, keep those whose silhouette is at most 0.01 below the best;
     3. of these, take the one with the lowest Xie–Beni index.
@@ -195,12 +214,16 @@ def choose(
     """
     ks = every_k(len(space.tasks))
     space.remember(dict(zip(ks, stability.labels, strict=True)))
-    measures = dict(quality or quality_for_every_k(space, fuzzifier, method))
+    found = quality or quality_for_every_k(space, fuzzifier, method)
+    measures = dict(found.measures)
     measures["stability"] = [*stability.mean] if method != "points" else [None] * len(ks)
-    return Choice(ks, measures, *_suggestion(len(space.tasks), measures))
+    suggested, why = _suggestion(len(space.tasks), measures, found.problems)
+    return Choice(ks, measures, suggested, why, tuple(found.problems))
 
 
-def _suggestion(n_tasks: int, measures: dict[str, Measure]) -> tuple[int | None, str]:
+def _suggestion(
+    n_tasks: int, measures: dict[str, Measure], problems: list[str]
+) -> tuple[int | None, str]:
     if n_tasks < 3:
         return None, "Choosing k needs three tasks or more."
 
@@ -208,7 +231,10 @@ def _suggestion(n_tasks: int, measures: dict[str, Measure]) -> tuple[int | None,
         found = measures[name][k - 2]
         return undefined if found is None else found
 
-    defined = [k for k in candidates(n_tasks) if measures["silhouette"][k - 2] is not None]
+    sound = [k for k in candidates(n_tasks) if not problems[k - 2]]
+    if not sound:
+        return None, f"No k is suggested: none gives sound clusters. At k = 2: {problems[0]}"
+    defined = [k for k in sound if measures["silhouette"][k - 2] is not None]
     if not defined:
         return None, "This method cannot tell the tasks apart: no k is better than another."
     if n_tasks == 3:

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import silhouette_score
 from threadpoolctl import ThreadpoolController
 
+from stg_core.grouping.problems import coinciding, distinct_tasks, equally_far, problem_of
 from stg_core.grouping.recent import Recent
 from stg_core.maps.summary import BINS, FEATURES, MAX_VARIABILITY, DataMapSummary
 from stg_core.system.errors import UserError
@@ -62,7 +63,8 @@ class Grouping:
     memberships (T, k), rows sum to 1; labels (T,), the cluster of each task, from 0, the largest
     cluster first. quality: "inertia" (squared distances to the own centroid, lower is tighter),
     "silhouette" (-1 to 1), "partition_coefficient" (1/k to 1, 1 is hard), "xie_beni" (lower is
-    better); None where a measure is not defined.
+    better); None where a measure is not defined. problem: why this grouping says nothing, and what
+    to do, in a sentence or two; else empty. A grouping with a problem is not to be planned for.
     """
 
     tasks: tuple[str, ...]
@@ -72,6 +74,7 @@ class Grouping:
     memberships: Floats
     labels: Labels
     quality: dict[str, float | None]
+    problem: str = ""
 
 
 class TaskSpace:
@@ -122,6 +125,30 @@ class TaskSpace:
                 found = self.clusters(labels, means)
                 self._clusters.put(k, found, found.centroids.nbytes + found.distances.nbytes)
             return found
+
+    @cached_property
+    def distinct(self) -> int:
+        """How many tasks have data maps that no task before them has."""
+        return distinct_tasks(self.distances)
+
+    @cached_property
+    def equidistant(self) -> bool:
+        """Whether three tasks or more are all equally far from each other."""
+        return equally_far(self.distances)
+
+    @cached_property
+    def comes_apart(self) -> float | None:
+        """The fuzzifier from which on all centres of fuzzy c-means coincide, for any k.
+
+        1/(1 − 2λ), of the largest eigenvalue λ of the mean of x xᵀ/|x|² over tasks x (Yu, Cheng &
+        Huang 2004); None for λ ≥ ½, where it has no such bound.
+        """
+        lengths = np.linalg.norm(self.coordinates, axis=1)
+        directions = self.coordinates[lengths > 0] / lengths[lengths > 0, None]
+        if not len(directions):
+            return None
+        largest = float(np.linalg.norm(directions, 2) ** 2 / len(directions))
+        return 1 / (1 - 2 * largest) if largest < 0.5 else None
 
     def kmeans_colours(self, k: int) -> Labels:
         """Colour of each task's k-means cluster, (T,); see `cluster_colours`."""
@@ -259,8 +286,21 @@ def group_tasks(space: TaskSpace, k: int, fuzzifier: float = 2.0, method: str = 
         memberships = np.eye(k)[found.labels]
         if method == "soft":
             memberships = memberships_from_distances(found.distances, fuzzifier)
+    problem = problem_of(
+        memberships,
+        found.labels,
+        method,
+        fuzzifier,
+        distinct=space.distinct,
+        equidistant=space.equidistant,
+        comes_apart=space.comes_apart if method == "fcm" else None,
+    )
     quality = _quality(found, memberships, fuzzifier)
-    return Grouping(space.tasks, k, float(fuzzifier), method, memberships, found.labels, quality)
+    if problem:
+        quality |= {"silhouette": None, "xie_beni": None}  # they would judge what is noise
+    return Grouping(
+        space.tasks, k, float(fuzzifier), method, memberships, found.labels, quality, problem
+    )
 
 
 def memberships_from_distances(distances: Floats, fuzzifier: float) -> Floats:
@@ -315,7 +355,8 @@ def _coordinates(gram: Floats) -> Floats:
     centred = gram - gram.mean(axis=0)
     centred = centred - centred.mean(axis=1, keepdims=True)
     values, vectors = np.linalg.eigh((centred + centred.T) / 2)
-    kept = values > values.max(initial=0.0) * 1e-14
+    rounding = np.finfo(np.float64).eps * len(gram) * gram.diagonal().max()
+    kept = values > max(values.max(initial=0.0) * 1e-14, rounding)
     if not kept.any():
         return np.zeros((len(gram), 1))
     return np.asarray(vectors[:, kept] * np.sqrt(values[kept]))
@@ -350,8 +391,8 @@ def _fuzzy_c_means(points: Floats, centroids: Floats, fuzzifier: float) -> tuple
 
 
 def _strongest(memberships: Floats) -> Labels:
-    # rounded, so that clusters that coincide share their tasks by number and not by rounding error
-    return np.asarray(memberships.round(9).argmax(axis=1))
+    # of clusters that coincide the first one has the tasks: else rounding would deal them out
+    return np.asarray(coinciding(memberships)[memberships.round(9).argmax(axis=1)])
 
 
 def _quality(clusters: Clusters, memberships: Floats, fuzzifier: float) -> dict[str, float | None]:

@@ -110,7 +110,8 @@ def make_plan(
 
     spec: the MTL training of its own seed (see `mtl_spec_of`); seeds: default to that one. Raises
     UserError for an unknown scheme, for seeds whose plain ensembles would share models, for a
-    cluster without tasks, and for "superclass" where there is no such grouping.
+    grouping with a problem, for a cluster without tasks, and for "superclass" where there is no
+    such grouping.
     """
     if unknown := [scheme for scheme in schemes if scheme not in SCHEMES]:
         raise UserError(f"There is no scheme {unknown[0]!r}; choose from {', '.join(SCHEMES)}.")
@@ -118,6 +119,8 @@ def make_plan(
         raise UserError(f"Choose at least one scheme from {', '.join(SCHEMES)}.")
     if tuple(grouping.tasks) != spec.tasks:
         raise UserError("The grouping is of other tasks than the run; group the tasks of this run.")
+    if grouping.problem:
+        raise UserError(grouping.problem)
     schemes = tuple(dict.fromkeys(schemes))
     seeds = tuple(dict.fromkeys(seeds)) or (spec.seed,)
     if "plain" in schemes:

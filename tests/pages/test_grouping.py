@@ -300,7 +300,7 @@ def test_tasks_that_are_all_alike_are_said_to_be(
     derived.given["layout"] = Answer(problem="UMAP has nothing to work on.")
     app = open_app("grouping", trained, **page_of(trained, view))
     assert not app.exception and not app.error
-    assert "nothing tells them apart" in app.info[0].value
+    assert "nothing tells them apart" in app.warning[0].value
 
 
 def show_alike(monkeypatch: pytest.MonkeyPatch, tasks: tuple[str, ...]) -> DataMapSummary:
