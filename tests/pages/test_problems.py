@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from app.widgets import plain
 from stg_core.grouping.memberships import TaskSpace, group_tasks
 from stg_core.results.store import Run
 from tests.pages.conftest import OpenApp
@@ -16,7 +17,7 @@ def test_a_page_says_what_is_wrong_with_a_grouping(
     problem = group_tasks(TaskSpace(trained.summary), 14, method="points").problem
     assert "empty" in problem
     app = open_app(page, trained, k="14", method="points")
-    assert [warning.value for warning in app.warning] == [problem]
+    assert [warning.value for warning in app.warning] == [plain(problem)]
     assert not app.exception and not app.error
     assert not [button for button in app.button if button.key == "train"]
     links = [link.proto.label for link in app.get("page_link")]
