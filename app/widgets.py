@@ -252,12 +252,26 @@ def one_of(
 # ---------------------------------------------------------------------------------- slow results
 
 
-def wait_for(answer: Answer[Any], ask: Callable[[], Answer[Any]]) -> None:
-    """Looks again until a slow result is there; where it failed, says so and offers it again."""
+def wait_for(
+    answer: Answer[Any],
+    ask: Callable[[], Answer[Any]],
+    show: Callable[[Any], None] | None = None,
+) -> None:
+    """Looks again until a slow result is there; where it failed, says so and offers it again.
+
+    Meanwhile it says how far it is; what there is so far is given to `show`.
+    """
 
     def look() -> None:
-        if not ask().pending:
+        now = ask()
+        if not now.pending:
             st.rerun()
+        if now.waits:
+            st.caption("It waits until other results are computed.")
+        elif now.progress and now.progress.total > 1:
+            st.progress(now.progress.share, text=f"{now.progress} are done.")
+        if show and now.so_far is not None:
+            show(now.so_far)
 
     if answer.pending:
         st.fragment(look, run_every=POLL)()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
 import pandas as pd
@@ -14,6 +15,9 @@ from app.tables import as_csv
 from app.widgets import Chosen, Input
 from stg_core.engine.derived import Answer
 from stg_core.results.store import Run
+
+if TYPE_CHECKING:
+    from stg_core.grouping.choosing import Choice
 
 
 def memberships(run: Run, chosen: Chosen) -> None:
@@ -46,8 +50,8 @@ def which_k(run: Run, chosen: Chosen) -> None:
     answer = ask()
     if answer.pending:
         st.info(
-            "All tasks are grouped again and again on resampled training points, for every k. This"
-            " takes up to a minute, once for this run and choice of data maps.",
+            "All tasks are grouped again and again on resampled training points, for every k, once"
+            " for this run and choice of data maps. What is done is kept.",
             icon=":material/hourglass_empty:",
         )
     elif choice := answer.value:
@@ -62,9 +66,13 @@ def which_k(run: Run, chosen: Chosen) -> None:
                 width="stretch",
                 help="Moves the slider to the suggested number of clusters.",
             )
-        if choice.ks:
-            charts.every_k(choice, grouping.k)
-    widgets.wait_for(answer, ask)
+        show_choice(choice, grouping.k)
+    widgets.wait_for(answer, ask, lambda so_far: show_choice(so_far, grouping.k))
+
+
+def show_choice(choice: Choice, k: int) -> None:
+    if choice.ks:
+        charts.every_k(choice, k)
 
 
 def distances(run: Run, chosen: Chosen) -> None:

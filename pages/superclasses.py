@@ -76,6 +76,8 @@ def summary(found: Agreement, k: int, plural: str) -> None:
 
 
 def scores_for_every_k(run: Run, chosen: widgets.Chosen, found: Agreement) -> None:
+    from stg_core.grouping.agreement import MAX_K
+
     score = st.selectbox(
         "Score",
         list(charts.SCORES),
@@ -86,11 +88,15 @@ def scores_for_every_k(run: Run, chosen: widgets.Chosen, found: Agreement) -> No
     )
     curve = score_curve(run, found.reference, chosen.space, chosen.grouping)
     polling, k = not curve.complete, chosen.grouping.k
+    total = min(MAX_K, len(chosen.grouping.tasks)) - 1
 
     def draw() -> None:
         by_k = curve.look() or {k: found.scores}
         if polling and curve.complete:
             st.rerun()  # which ends the polling
+        if polling:
+            done = min(len(curve.scores), total)
+            st.progress(done / total, text=f"{done} of {total} values of k are done.")
         charts.scores_by_k(by_k, score, k, found.scores[score])
 
     st.fragment(draw, run_every=widgets.POLL if polling else None)()

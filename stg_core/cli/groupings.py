@@ -17,7 +17,7 @@ from stg_core.cli.options import (
     grouping_from,
     space_from,
 )
-from stg_core.cli.printing import agreement_text, choice_text, grouping_text, layout_text
+from stg_core.cli.printing import agreement_text, choice_text, grouping_text, layout_text, tell_of_steps
 from stg_core.results.store import Run, Store
 from stg_core.system.errors import UserError
 
@@ -64,7 +64,7 @@ def _choose(options: argparse.Namespace) -> Answer:
     store = Store()
     run = store.run(options.run)
     space = space_from(options, run)
-    choice = kept_choice(store, run, space, options.fuzzifier, options.method)
+    choice = kept_choice(store, run, space, options.fuzzifier, options.method, tell_of_steps)
     answer = {
         "run": run.id,
         "fuzzifier": options.fuzzifier,
@@ -83,7 +83,7 @@ def _layout(options: argparse.Namespace) -> Answer:
     store = Store()
     run = store.run(options.run)
     space = space_from(options, run)
-    found = kept_layout(store, run, space, options.how)
+    found = kept_layout(store, run, space, options.how, tell_of_steps)
     answer = {
         "run": run.id,
         "how": options.how,

@@ -12,6 +12,7 @@ from stg_core.training.spec import TrainingSpec
 
 if TYPE_CHECKING:
     from stg_core.affinity.methods import Judged
+    from stg_core.engine.derived import Progress
     from stg_core.grouping.agreement import Agreement
     from stg_core.grouping.choosing import Choice
     from stg_core.grouping.layout import TaskMap
@@ -192,6 +193,13 @@ def tell_of_all(plan: Plan, count: int) -> Callable[[TrainingSpec, dict[str, Any
             print(line, file=sys.stderr, flush=True)
 
     return tell
+
+
+def tell_of_steps(progress: Progress) -> None:
+    """How far a slow result is, in a line of a terminal; elsewhere nothing."""
+    if sys.stderr.isatty():
+        ended = progress.done == progress.total
+        _write_over("" if ended else f"{progress} …")
 
 
 def _progress_line(record: dict[str, Any]) -> str:

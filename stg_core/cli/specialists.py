@@ -15,7 +15,7 @@ from stg_core.cli.options import (
     whole_numbers,
     words,
 )
-from stg_core.cli.printing import cost_line, judgement_text, plan_text, tell_of_all
+from stg_core.cli.printing import cost_line, judgement_text, plan_text, tell_of_all, tell_of_steps
 from stg_core.engine.foreground import train_all
 from stg_core.results.store import Store
 
@@ -59,7 +59,7 @@ def _specialists(options: argparse.Namespace) -> Answer:
     print(cost_line(cost), file=sys.stderr)
     if not options.only_judge:
         train_all(store, plan.trainings, tell_of_all(plan, cost.distinct - cost.cached))
-    report = kept_report(store, run, space, plan)
+    report = kept_report(store, run, space, plan, tell_of_steps)
     if options.bundle:
         bundle_report(report, options.bundle)
     return _judged(report, options.average, options.routing)

@@ -2,6 +2,10 @@
 
 The command line computes them where it is (`kept_layout`, `kept_choice`). The app asks `Derived`,
 which lets the command line do it in the background and says what there is so far.
+
+Whoever computes notes in the cache how far it is and what there is of it: a page shows that, and
+whoever computes it again, after a kill, goes on from there. No clock ends it: how much there is to
+do is bounded before it begins (`largest_k`).
 """
 
 from __future__ import annotations
@@ -14,10 +18,11 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cache
+from itertools import chain
 from typing import IO, TYPE_CHECKING, Any, Generic, TypeVar
 
 from threadpoolctl import threadpool_limits
@@ -37,18 +42,44 @@ BUNDLED_ANSWERS = BUNDLES / "derived.json"
 FORMAT = 1  # of the kept values, and of the methods behind them
 REPORT_FORMAT = 4  # of reports and verdicts
 QUALITY_FORMAT = 2  # of the quality of every k
-AT_ONCE, LIMIT_SECONDS, REMEMBERED = 2, 900, 200
+AT_ONCE, REMEMBERED = 2, 200
+SO_FAR, PROGRESS = " so far", " progress"  # added to the key of a question that is not answered
+NOTE_EVERY = 0.5  # seconds between two notes of how far it is
 BEFOREHAND = ("soft", "hard")  # methods whose quality is quick once stability is known
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
+class Progress:
+    """How many of the steps of a slow result are done, and what they are ("values of k")."""
+
+    done: int
+    total: int
+    unit: str
+
+    @property
+    def share(self) -> float:
+        """In [0, 1]."""
+        return min(self.done / max(self.total, 1), 1.0)
+
+    def __str__(self) -> str:
+        return f"{self.done} of {self.total} {self.unit}"
+
+
+@dataclass(frozen=True)
 class Answer(Generic[T]):
-    """A value, or a problem in a sentence, or neither while it is being computed."""
+    """A value, or a problem in a sentence, or neither while it is being computed.
+
+    progress: how far it is, where that is known; so_far: what there is of it; waits: whether it
+    has not begun, since others are computed before it.
+    """
 
     value: T | None = None
     problem: str = ""
+    progress: Progress | None = None
+    so_far: T | None = None
+    waits: bool = False
 
     @property
     def pending(self) -> bool:
@@ -107,43 +138,79 @@ def _question(run: Run, space: TaskSpace, command: str, *options: str) -> Questi
 # ------------------------------------------------------------------------------ computed here
 
 
-def kept_layout(store: Store, run: Run, space: TaskSpace, how: str) -> TaskMap:
+Tell = Callable[[Progress], object]
+Step = tuple[Progress, Any]  # with what there is so far, after the last step the answer
+
+
+def _told_to_nobody(_: Progress) -> None:
+    pass
+
+
+def kept_layout(
+    store: Store, run: Run, space: TaskSpace, how: str, tell: Tell = _told_to_nobody
+) -> TaskMap:
     """`task_map`, from the cache where it is slow and was computed before."""
-    from stg_core.grouping.layout import task_map
+    from stg_core.grouping.layout import is_quick, task_map
 
-    if how != "umap":
+    if is_quick(space, how):
         return task_map(space, how)
-    question = layout_question(run, space, how)
-    return _map_from(_kept(store, question, lambda: _plain_map(task_map(space, how))))
+
+    def steps(_: Any) -> Iterator[Step]:
+        yield Progress(1, 1, "maps"), _plain_map(task_map(space, how))
+
+    return _map_from(_kept(store, layout_question(run, space, how), steps, tell))
 
 
-def kept_choice(store: Store, run: Run, space: TaskSpace, fuzzifier: float, method: str) -> Choice:
+def kept_choice(
+    store: Store,
+    run: Run,
+    space: TaskSpace,
+    fuzzifier: float,
+    method: str,
+    tell: Tell = _told_to_nobody,
+) -> Choice:
     """`choose`, with what is slow from the cache where it was computed before."""
     from stg_core.grouping.choosing import (
+        QUALITY,
         Quality,
         Stability,
         choose,
-        quality_for_every_k,
-        stability,
+        every_k,
+        quality_by_k,
+        stability_by_k,
     )
 
-    question = stability_question(run, space)
-    found = Stability(**_kept(store, question, lambda: asdict(stability(space))))
+    total = len(every_k(len(space.tasks)))
+
+    def stability_steps(begun: Any) -> Iterator[Step]:
+        first = Stability(**begun) if begun else Stability([], [], [])
+        for found in chain([first], stability_by_k(space, first)):
+            yield Progress(len(found.mean), total, "values of k"), asdict(found)
+
+    def quality_steps(begun: Any) -> Iterator[Step]:
+        first = Quality(**begun) if begun else Quality({name: [] for name in QUALITY}, [])
+        for found in chain([first], quality_by_k(space, fuzzifier, method, first)):
+            yield Progress(len(found.problems), total, "values of k"), asdict(found)
+
+    found = Stability(**_kept(store, stability_question(run, space), stability_steps, tell))
     quality = None
     if method not in BEFOREHAND:
         question = quality_question(run, space, fuzzifier, method)
-        quality = Quality(
-            **_kept(store, question, lambda: asdict(quality_for_every_k(space, fuzzifier, method)))
-        )
+        quality = Quality(**_kept(store, question, quality_steps, tell))
     return choose(space, found, fuzzifier, method, quality)
 
 
-def kept_report(store: Store, run: Run, space: TaskSpace, plan: Plan) -> dict[str, Any]:
+def kept_report(
+    store: Store, run: Run, space: TaskSpace, plan: Plan, tell: Tell = _told_to_nobody
+) -> dict[str, Any]:
     """`make_report`, from the cache where the same trainings were judged before."""
-    from stg_core.judging.report import make_report
+    from stg_core.judging.report import report_steps
 
-    question = report_question(store, run, space, plan)
-    report: dict[str, Any] = _kept(store, question, lambda: make_report(plan, store))
+    def steps(_: Any) -> Iterator[Step]:
+        for done, total, report in report_steps(plan, store):
+            yield Progress(done, total, "ensembles"), report
+
+    report: dict[str, Any] = _kept(store, report_question(store, run, space, plan), steps, tell)
     return report
 
 
@@ -177,13 +244,31 @@ def _known(store: Store, key: str) -> Any:
     return bundled_answers().get(key) if value is None else value
 
 
-def _kept(store: Store, question: Question, compute: Callable[[], Any]) -> Any:
-    value = _known(store, question.key)
-    if value is None:
-        with threadpool_limits(1):  # many small steps, at which two threads wait for each other
-            value = compute()
-        with suppress(Exception):  # it is no less true where it cannot be kept
-            store.cache[question.key] = value
+def _kept(
+    store: Store, question: Question, steps: Callable[[Any], Iterator[Step]], tell: Tell
+) -> Any:
+    """The answer, from the cache; or the last of the steps, which go on from what is noted there.
+
+    The two notes: how far it is, which is read again and again, and what there is so far.
+    """
+    key, value = question.key, _known(store, question.key)
+    if value is not None:
+        return value
+    noted = 0.0
+    with threadpool_limits(1):  # many small steps, at which two threads wait for each other
+        for progress, value in steps(store.cache.get(key + SO_FAR)):
+            tell(progress)
+            if time.monotonic() - noted < NOTE_EVERY:
+                continue
+            with suppress(Exception):  # it is no less true where it cannot be kept
+                if value is not None:
+                    store.cache[key + SO_FAR] = value
+                store.cache[key + PROGRESS] = asdict(progress)
+            noted = time.monotonic()
+    with suppress(Exception):
+        store.cache[key] = value
+        for note in (SO_FAR, PROGRESS):
+            store.cache.delete(key + note)
     return value
 
 
@@ -213,32 +298,39 @@ class Derived:
         self.store = store
         self._known: dict[str, Any] = {}
         self._problems: dict[str, str] = {}
+        self._so_far: dict[str, tuple[Progress, Any]] = {}
         self._running: dict[str, _Process] = {}
         self._lock = threading.Lock()
 
     def layout(self, run: Run, space: TaskSpace, how: str) -> Answer[TaskMap]:
-        """`task_map`; "pca" and "mds" at once, "umap" in the background."""
-        question = layout_question(run, space, how)
-        if how != "umap" and question.key not in self._known:
-            from stg_core.grouping.layout import task_map
+        """`task_map`; "pca", and "mds" of few tasks, at once, else in the background."""
+        from stg_core.grouping.layout import is_quick, task_map
 
+        question = layout_question(run, space, how)
+        if is_quick(space, how) and question.key not in self._known:
             self._remember(question.key, _plain_map(task_map(space, how)))
         answer = self.get(question)
-        return Answer(None if answer.value is None else _map_from(answer.value), answer.problem)
+        if answer.value is not None:
+            return Answer(_map_from(answer.value))
+        return Answer(None, answer.problem, waits=answer.waits)
 
     def choice(self, run: Run, space: TaskSpace, fuzzifier: float, method: str) -> Answer[Choice]:
         """`choose`; all that is slow in the background, for "soft" and "hard" once for all."""
+        from stg_core.grouping.choosing import Quality, Stability, choose
+
         found = self.get(stability_question(run, space))
         quality: Answer[Any] = Answer()
         if found.value is not None and method not in BEFOREHAND:
             quality = self.get(quality_question(run, space, fuzzifier, method))
-        if found.value is None or (method not in BEFOREHAND and quality.value is None):
-            return Answer(None, found.problem or quality.problem)
-        from stg_core.grouping.choosing import Quality, Stability, choose
-
-        stability = Stability(**found.value)
-        known = quality.value and Quality(**quality.value)
-        return Answer(choose(space, stability, fuzzifier, method, known))
+        last = found if found.value is None or method in BEFOREHAND else quality
+        stability, known = found.value or found.so_far, quality.value or quality.so_far
+        choice = None
+        if stability and (known or method in BEFOREHAND):
+            qualities = Quality(**known) if known else None
+            choice = choose(space, Stability(**stability), fuzzifier, method, qualities)
+        if last.value is not None:
+            return Answer(choice)
+        return Answer(None, last.problem, last.progress, choice, last.waits)
 
     def report(self, run: Run, space: TaskSpace, plan: Plan) -> Answer[dict[str, Any]]:
         """`make_report`, in the background."""
@@ -255,7 +347,22 @@ class Derived:
                     self._remember(key, value)
                 elif len(self._running) < AT_ONCE:
                     self._running[key] = _Process(self.store, question)
-            return Answer(self._known.get(key), self._problems.get(key, ""))
+            if key in self._known:
+                return Answer(self._known[key])
+            problem = self._problems.get(key, "")
+            waits = not problem and key not in self._running
+            return Answer(None, problem, *self._noted(key), waits)
+
+    def _noted(self, key: str) -> tuple[Progress | None, Any]:
+        """How far a result is, and what there is of it; read anew once it is further."""
+        noted = self.store.cache.get(key + PROGRESS)
+        if noted is None:
+            return None, None
+        progress, so_far = self._so_far.get(key, (None, None))
+        if progress != Progress(**noted):
+            progress, so_far = Progress(**noted), self.store.cache.get(key + SO_FAR)
+            self._so_far[key] = progress, so_far
+        return progress, so_far
 
     def ask_again(self) -> None:
         """Forgets what failed, so that the next question for it begins anew."""
@@ -275,6 +382,7 @@ class Derived:
             if problem is None:
                 continue
             del self._running[key]
+            self._so_far.pop(key, None)
             value = self.store.cache.get(key)
             if value is None:
                 self._problems[key] = (
@@ -294,7 +402,6 @@ class _Process:
     """One command that computes the answer to a question."""
 
     def __init__(self, store: Store, question: Question) -> None:
-        self._began = time.monotonic()
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115, read when it ends
         self._process = subprocess.Popen(
             [sys.executable, "-m", "stg_core", *question.words, "--json"],
@@ -308,10 +415,7 @@ class _Process:
         """None while it runs; then empty, or what went wrong."""
         code = self._process.poll()
         if code is None:
-            if time.monotonic() - self._began < LIMIT_SECONDS:
-                return None
-            self.end()
-            return f"It took longer than {LIMIT_SECONDS // 60} minutes and was given up."
+            return None
         self._errors.seek(0)
         lines = self._errors.read().decode(errors="replace").strip().splitlines()
         self._errors.close()

@@ -7,7 +7,9 @@ fuzzifier nor the method; the other measures follow from the grouping in millise
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +28,7 @@ Singles = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Stability:
-    """How well groupings of resampled training points agree, for each k from 2 to T − 1.
+    """How well groupings of resampled training points agree, for each k of `every_k` so far.
 
     mean (K,): adjusted Rand index, mean over pairs of resamples: 1 for the same groups, 0 for
     chance; error (K,): its standard error; labels (K, T): k-means of all points. Lists, for JSON.
@@ -46,6 +48,9 @@ class Quality:
 
     measures: dict[str, Measure]
     problems: list[str]
+
+
+_NO_QUALITY = Quality({name: [] for name in QUALITY}, [])
 
 
 @dataclass(frozen=True)
@@ -93,26 +98,40 @@ def stability(space: TaskSpace) -> Stability:
     in float32, on squared distances between tasks, which is k-means on coordinates.
     The standard error is that of a U-statistic of two resamples (Hoeffding 1948).
     """
+    return [Stability([], [], []), *stability_by_k(space)][-1]
+
+
+def stability_by_k(space: TaskSpace, begun: Stability | None = None) -> Iterator[Stability]:
+    """`stability`, after each further k all that there is so far.
+
+    It goes on after the k that `begun` has, and comes to the same as without an interruption.
+    """
     rng = np.random.default_rng(SEED)
     squared = _resampled_distances(space, rng)
-    mean, error, labels = [], [], []
-    for k in every_k(len(space.tasks)):
-        indices = adjusted_rand_indices(kmeans_labels(squared, k, rng))
+    found = begun or Stability([], [], [])
+    for i, k in enumerate(every_k(len(space.tasks))):
+        drawn = _draw(squared.shape, k, rng)
+        if i < len(found.mean):
+            continue
+        indices = adjusted_rand_indices(kmeans_labels(squared, k, *drawn))
         with_others = (indices.sum(axis=1) - 1) / (len(indices) - 1)
-        mean.append(float(with_others.mean()))
-        error.append(float(2 * with_others.std(ddof=1) / np.sqrt(len(indices))))
-        labels.append(space.kmeans(k).labels.tolist())
-    return Stability(mean, error, labels)
+        error = float(2 * with_others.std(ddof=1) / np.sqrt(len(indices)))
+        found = Stability(
+            [*found.mean, float(with_others.mean())],
+            [*found.error, error],
+            [*found.labels, space.kmeans(k).labels.tolist()],
+        )
+        yield found
 
 
-def kmeans_labels(squared: Singles, k: int, rng: np.random.Generator) -> Labels:
+def kmeans_labels(squared: Singles, k: int, first: Labels, drawn: Singles) -> Labels:
     """Labels (B, T) of k-means on B matrices of squared distances, (B, T, T); best of ten starts.
 
     The squared distance to a centroid is the mean of those to its tasks, less half their mean
-    among themselves: no coordinates are needed.
+    among themselves: no coordinates are needed. first, drawn: random numbers, as of `_draw`.
     """
     resample = np.arange(len(squared))
-    labels = squared[resample[:, None, None], _seeds(squared, k, rng)].argmin(axis=2)
+    labels = squared[resample[:, None, None], _seeds(squared, first, drawn)].argmin(axis=2)
     for _ in range(MAX_ITERATIONS):
         distances = _distances_to_centroids(squared, labels, k)
         before, labels = labels, distances.argmin(axis=-1)
@@ -140,26 +159,41 @@ def adjusted_rand_indices(labels: Labels) -> Floats:
 def _resampled_distances(space: TaskSpace, rng: np.random.Generator) -> Singles:
     resamples = min(max(2_000 // len(space.tasks), 20), 100)
     draws = rng.multinomial(BLOCKS, np.full(BLOCKS, 1 / BLOCKS), size=resamples)
-    blocks, n_tasks = space.block_gram(), len(space.tasks)
-    squared = np.empty((resamples, n_tasks, n_tasks), dtype=np.float32)
-    for drawn, kept in zip(draws.astype(np.float64), squared, strict=True):
-        gram = np.tensordot(drawn, blocks, axes=1)
-        norms = np.diag(gram)
-        kept[:] = np.maximum(norms[:, None] + norms - 2 * gram, 0)
-    return np.asarray(squared / max(squared.max(), np.finfo(np.float32).tiny))
+    blocks = space.block_gram()
+    # one at a time, and twice rather than kept: in float64 they would take twenty times T² numbers
+    largest = max(_squared(blocks, drawn).max() for drawn in draws)
+    scale = max(largest, np.finfo(np.float64).tiny)
+    return np.stack([(_squared(blocks, drawn) / scale).astype(np.float32) for drawn in draws])
 
 
-def _seeds(squared: Singles, k: int, rng: np.random.Generator) -> Labels:
+def _squared(blocks: Floats, drawn: Labels) -> Floats:
+    """Squared distances (T, T) where each block of points counts as often as it is drawn."""
+    gram = np.tensordot(drawn.astype(np.float64), blocks, axes=1)
+    norms = np.diag(gram)
+    return np.maximum(norms[:, None] + norms - 2 * gram, 0)
+
+
+def _draw(shape: tuple[int, ...], k: int, rng: np.random.Generator) -> tuple[Labels, Singles]:
+    """The random numbers of k-means++ for B resamples of T tasks, `shape` (B, T, T).
+
+    Of each start the first task, (B, 10), and k − 1 times what the tries for the next are drawn
+    with, (k − 1, B, 10, tries) in [0, 1).
+    """
+    first = rng.integers(shape[1], size=(shape[0], STARTS))
+    tries = 2 + int(np.log(k))
+    return first, rng.random((k - 1, shape[0], STARTS, tries), dtype=np.float32)
+
+
+def _seeds(squared: Singles, first: Labels, drawn: Singles) -> Labels:
     """Tasks that begin the clusters, (B, 10, k): greedy k-means++ (Arthur & Vassilvitskii 2007)."""
     n_tasks = squared.shape[1]
     resample = np.arange(len(squared))[:, None]
-    seeds = np.empty((len(squared), STARTS, k), dtype=np.int64)
-    seeds[:, :, 0] = rng.integers(n_tasks, size=seeds.shape[:2])
-    nearest = squared[resample, seeds[:, :, 0]]
-    for j in range(1, k):
+    seeds = np.empty((*first.shape, len(drawn) + 1), dtype=np.int64)
+    seeds[:, :, 0] = first
+    nearest = squared[resample, first]
+    for j, draw in enumerate(drawn, start=1):
         upto = nearest.cumsum(axis=-1)[:, :, None]
-        drawn = rng.random((*seeds.shape[:2], 2 + int(np.log(k))), dtype=np.float32)
-        tried = (upto <= drawn[..., None] * upto[..., -1:]).sum(axis=-1).clip(max=n_tasks - 1)
+        tried = (upto <= draw[..., None] * upto[..., -1:]).sum(axis=-1).clip(max=n_tasks - 1)
         left = np.minimum(squared[resample[..., None], tried], nearest[:, :, None])
         best = left.sum(axis=-1).argmin(axis=-1)[..., None]
         seeds[:, :, j] = np.take_along_axis(tried, best, axis=-1)[..., 0]
@@ -180,19 +214,27 @@ def _distances_to_centroids(squared: Singles, labels: Labels, k: int) -> Singles
 # -------------------------------------------------------------------------------------- suggestion
 
 
-def quality_for_every_k(space: TaskSpace, fuzzifier: float, method: str) -> Quality:
-    """The four measures of `group_tasks` for each k from 2 on, and its problems.
+def quality_for_every_k(
+    space: TaskSpace, fuzzifier: float, method: str, count: int | None = None
+) -> Quality:
+    """The four measures of `group_tasks` for every k, or the first `count` ones, and its problems.
 
     "soft" and "hard" take milliseconds once the space knows its k-means labels (`remember` those of
     a Stability); "fcm" and "points" take up to ten seconds for 100 tasks.
     """
-    found = Quality({name: [] for name in QUALITY}, [])
-    for k in every_k(len(space.tasks)):
+    return [_NO_QUALITY, *islice(quality_by_k(space, fuzzifier, method), count)][-1]
+
+
+def quality_by_k(
+    space: TaskSpace, fuzzifier: float, method: str, begun: Quality | None = None
+) -> Iterator[Quality]:
+    """`quality_for_every_k`, after each further k all that there is so far, from `begun` on."""
+    found = begun or _NO_QUALITY
+    for k in every_k(len(space.tasks))[len(found.problems) :]:
         grouping = group_tasks(space, k, fuzzifier, method)
-        for name, values in found.measures.items():
-            values.append(grouping.quality[name])
-        found.problems.append(grouping.problem)
-    return found
+        measures = {name: [*found.measures[name], grouping.quality[name]] for name in QUALITY}
+        found = Quality(measures, [*found.problems, grouping.problem])
+        yield found
 
 
 def choose(
@@ -204,6 +246,7 @@ def choose(
 ) -> Choice:
     """All measures for every k, and the suggested k; `quality`, where it was computed before.
 
+    Of a stability or quality that is not complete yet, the k that both have, and no suggestion.
     The rule, for the k with at least two tasks per cluster on average and a grouping without a
     problem:
     1. keep those whose stability is at most 0.05 below the best;
@@ -212,13 +255,19 @@ def choose(
     Stability is that of k-means, which "soft" and "hard" use and from which "fcm" starts. For
     "points" it is not defined, as the histograms are not kept per block, and step 1 falls away.
     """
-    ks = every_k(len(space.tasks))
-    space.remember(dict(zip(ks, stability.labels, strict=True)))
-    found = quality or quality_for_every_k(space, fuzzifier, method)
-    measures = dict(found.measures)
-    measures["stability"] = [*stability.mean] if method != "points" else [None] * len(ks)
-    suggested, why = _suggestion(len(space.tasks), measures, found.problems)
-    return Choice(ks, measures, suggested, why, tuple(found.problems))
+    every = every_k(len(space.tasks))
+    space.remember(dict(zip(every, stability.labels, strict=False)))
+    ks = every[: len(stability.mean)]
+    found = quality or quality_for_every_k(space, fuzzifier, method, len(ks))
+    ks = ks[: len(found.problems)]
+    measures = {name: values[: len(ks)] for name, values in found.measures.items()}
+    stable = method != "points"
+    measures["stability"] = [*stability.mean[: len(ks)]] if stable else [None] * len(ks)
+    problems = found.problems[: len(ks)]
+    suggested, why = None, f"So far {len(ks)} of {len(every)} values of k are known."
+    if len(ks) == len(every):
+        suggested, why = _suggestion(len(space.tasks), measures, problems)
+    return Choice(ks, measures, suggested, why, tuple(problems))
 
 
 def _suggestion(

@@ -16,6 +16,7 @@ from stg_core.system.errors import UserError
 LAYOUTS = ("pca", "mds", "umap")
 UMAP_NEIGHBOURS, UMAP_TASKS, SEED = 15, 4, 0
 MDS_MAX_ITERATIONS, MDS_TOLERANCE = 1_000, 1e-9
+QUICK_MDS = 150  # tasks up to which "mds" takes a second or less
 MOST_ORDERED = 1_000  # tasks whose leaves are ordered: that takes T³ steps, 2 s for these
 
 
@@ -47,6 +48,11 @@ class Dendrogram:
 
 
 _trees: WeakKeyDictionary[TaskSpace, Dendrogram] = WeakKeyDictionary()
+
+
+def is_quick(space: TaskSpace, how: str) -> bool:
+    """Whether a map takes a second or less; "mds" of many tasks and "umap" take up to minutes."""
+    return how != "umap" and (how != "mds" or len(space.tasks) <= QUICK_MDS)
 
 
 def task_map(space: TaskSpace, how: str = "pca") -> TaskMap:

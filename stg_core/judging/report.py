@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,18 @@ MAX_BUNDLE_BYTES = 10_000_000
 
 
 def make_report(plan: Plan, store: Store, resamples: int = RESAMPLES) -> dict[str, Any]:
+    """The last of `report_steps`."""
+    *_, (_, _, report) = report_steps(plan, store, resamples)
+    assert report is not None
+    return report
+
+
+def report_steps(
+    plan: Plan, store: Store, resamples: int = RESAMPLES
+) -> Iterator[tuple[int, int, dict[str, Any] | None]]:
     """All that is known about a plan whose trainings are done, as plain JSON; always the same.
+
+    Yields how many ensembles are evaluated, of how many; with the last one the report, else None.
 
     "variants" has, for each of the four ways to average and to route ("logits-soft", …), what
     `_variant` says; "specialists", each specialist's own F1 (T,) beside its weights. Raises
@@ -66,12 +77,15 @@ def make_report(plan: Plan, store: Store, resamples: int = RESAMPLES) -> dict[st
             )
         return known[place]
 
+    done, total = 0, len(AVERAGES) * len(ROUTINGS) * len(kept)
     variants = {}
     for average in AVERAGES:
         for routing in ROUTINGS:
             found: dict[str, list[Evaluation]] = {scheme: [] for scheme in plan.schemes}
             for i, ensemble in enumerate(plan.ensembles):
+                yield done, total, None
                 found[ensemble.scheme].append(evaluated(i, average, routing))
+                done += 1
             variants[f"{average}-{routing}"] = _variant(plan, found)
     grouping = plan.grouping
     report = {
@@ -96,8 +110,7 @@ def make_report(plan: Plan, store: Store, resamples: int = RESAMPLES) -> dict[st
         "variants": variants,
         "provenance": _provenance(runs),
     }
-    plain: dict[str, Any] = _rounded(without_nan(report))
-    return plain
+    yield total, total, _rounded(without_nan(report))
 
 
 class _Kept:

@@ -10,6 +10,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,16 +21,23 @@ import pytest
 
 from stg_core.cli.main import main
 from stg_core.engine.derived import (
+    PROGRESS,
+    SO_FAR,
     Derived,
+    Progress,
     Question,
     bundled_answers,
+    kept_choice,
     layout_question,
     quality_question,
+    stability_question,
 )
-from stg_core.grouping.choosing import choose, stability
+from stg_core.grouping.choosing import Stability, choose, stability, stability_by_k
 from stg_core.grouping.layout import task_map
-from stg_core.grouping.memberships import TaskSpace
+from stg_core.grouping.memberships import METHODS, TaskSpace
+from stg_core.maps.summary import summarise
 from stg_core.results.store import Run, Store
+from tests.conftest import realistic_maps
 
 PATIENCE = 120  # seconds, on a busy machine
 NO_SUCH_RUN = Question("no such run", ("choose", "bundled:nothing"))
@@ -111,6 +120,97 @@ def test_failed_and_killed_processes_are_reported_and_can_be_asked_again(derived
     derived.ask_again()
     assert derived.get(umap).pending
     assert any("umap" in p.cmdline() for p in children())
+
+
+class Killed(Exception):
+    """Stands for whatever ends a process."""
+
+
+def test_what_is_done_is_kept_and_gone_on_from(
+    own_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stg_core.engine.derived.NOTE_EVERY", 0)
+    store = Store(own_home)
+    run, space = run_and_space(store)
+    key = stability_question(run, space).key
+    for limit in (3, 6):
+
+        def tell(progress: Progress, limit: int = limit) -> None:
+            if progress.done > limit:
+                raise Killed
+
+        with pytest.raises(Killed):
+            kept_choice(store, run, space, 2.0, "soft", tell)
+        assert store.cache[key + PROGRESS] == {"done": limit, "total": 8, "unit": "values of k"}
+        assert len(store.cache[key + SO_FAR]["labels"]) == limit
+
+    told: list[Progress] = []
+    found = kept_choice(store, run, space, 2.0, "soft", told.append)
+    assert [str(progress) for progress in told] == [
+        "6 of 8 values of k",
+        "7 of 8 values of k",
+        "8 of 8 values of k",
+    ]
+    assert found == choose(space, stability(space))
+    assert not [name for name in store.cache if name.endswith((SO_FAR, PROGRESS))]
+
+
+def test_quality_says_how_far_it_is_too(own_home: Path) -> None:
+    store = Store(own_home)
+    run, space = run_and_space(store)
+    told: list[Progress] = []
+    kept_choice(store, run, space, 1.5, "fcm", told.append)
+    assert [progress.done for progress in told] == [*range(9), *range(9)]
+
+
+def test_a_page_is_told_how_far_a_result_is_and_what_there_is_of_it(derived: Derived) -> None:
+    run, space = run_and_space(derived.store)
+    begun = list(islice(stability_by_k(space), 3))[-1]
+    for question in (NO_SUCH_RUN, Question("another", NO_SUCH_RUN.words)):
+        derived.get(question)
+    key = stability_question(run, space).key
+    assert derived.choice(run, space, 2.0, "soft").waits  # for the two
+    derived.store.cache[key + SO_FAR] = asdict(begun)
+    derived.store.cache[key + PROGRESS] = asdict(Progress(3, 8, "values of k"))
+    answer = derived.choice(run, space, 2.0, "hard")
+    assert answer.pending
+    assert str(answer.progress) == "3 of 8 values of k"
+    assert answer.so_far is not None and answer.so_far.ks == (2, 3, 4)
+    assert answer.so_far.measures["stability"] == begun.mean
+    assert not derived.choice(run, space, 2.0, "fcm").so_far  # of which nothing is known
+    found = until(lambda: derived.choice(run, space, 2.0, "soft").value)
+    assert found == choose(space, stability(space))
+
+
+def test_no_clock_ends_a_result(derived: Derived, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, space = run_and_space(derived.store)
+    assert derived.choice(run, space, 2.0, "soft").pending
+    (process,) = children()
+    now = time.monotonic()
+    with monkeypatch.context() as clock:
+        clock.setattr(time, "monotonic", lambda: now + 1e6)
+        answer = derived.choice(run, space, 2.0, "soft")
+    assert not answer.problem and process.is_running()
+    assert until(lambda: derived.choice(run, space, 2.0, "soft").value)
+
+
+def test_an_answer_of_an_earlier_version_about_more_k_is_cut(own_home: Path) -> None:
+    store = Store(own_home)
+    space = run_and_space(store)[1]
+    known = stability(space)
+    more = Stability([*known.mean, 0.5], [*known.error, 0.1], [*known.labels, list(range(10))])
+    assert choose(space, more) == choose(space, known)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_of_two_tasks_there_is_an_answer_too(own_home: Path, method: str) -> None:
+    maps, labels = realistic_maps(2, 50, (2, 3))
+    store = Store(own_home)
+    run, space = store.run("bundled:g1"), TaskSpace(summarise(maps, labels, ["a", "b"], (2, 3)))
+    found = kept_choice(store, run, space, 2.0, method)
+    assert found.ks == () and "three tasks" in found.why
+    assert Derived(store).choice(run, space, 2.0, method).value == found  # kept: no process begins
+    assert not children()
 
 
 def test_maps_that_are_quick_are_there_at_once(derived: Derived) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,12 +14,15 @@ from sklearn.metrics import adjusted_rand_score
 
 from stg_core.grouping.choosing import (
     QUALITY,
+    _draw,
     adjusted_rand_indices,
     candidates,
     choose,
     kmeans_labels,
+    quality_by_k,
     quality_for_every_k,
     stability,
+    stability_by_k,
 )
 from stg_core.grouping.memberships import METHODS, TaskSpace, group_tasks
 from stg_core.maps.summary import DataMapSummary, summarise
@@ -60,7 +65,7 @@ def test_k_means_on_distances_is_as_good_as_scikit_learns_on_coordinates(
     k: int, space: TaskSpace
 ) -> None:
     squared = (space.distances**2).astype(np.float32)[None]
-    labels = kmeans_labels(squared, k, np.random.default_rng(0))[0]
+    labels = kmeans_labels(squared, k, *_draw(squared.shape, k, np.random.default_rng(0)))[0]
     assert len(set(labels)) == k
     means = np.stack([space.coordinates[labels == j].mean(axis=0) for j in range(k)])
     inertia = ((space.coordinates - means[labels]) ** 2).sum()
@@ -94,6 +99,37 @@ def test_tasks_without_clusters_are_grouped_differently_by_other_training_points
 
 def test_stability_is_the_same_every_time(space: TaskSpace) -> None:
     assert stability(TaskSpace(planted(4, 5))) == stability(space)
+
+
+def test_stability_that_was_interrupted_goes_on_to_the_same_end(space: TaskSpace) -> None:
+    whole = stability(space)
+    first_five = list(islice(stability_by_k(space), 5))[-1]
+    assert first_five.mean == whole.mean[:5]
+    later = list(stability_by_k(TaskSpace(planted(4, 5)), first_five))
+    assert len(later) == 18 - 5
+    assert later[-1] == whole
+
+
+def test_quality_that_was_interrupted_goes_on_to_the_same_end(space: TaskSpace) -> None:
+    whole = quality_for_every_k(space, 1.3, "fcm")
+    first_five = list(islice(quality_by_k(space, 1.3, "fcm"), 5))[-1]
+    later = list(quality_by_k(space, 1.3, "fcm", first_five))
+    assert len(later) == 18 - 5
+    assert later[-1] == whole == quality_for_every_k(space, 1.3, "fcm", 18)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_what_is_known_of_some_k_is_shown_without_a_suggestion(
+    space: TaskSpace, method: str
+) -> None:
+    begun = list(islice(stability_by_k(space), 4))[-1]
+    whole = choose(space, stability(space), 1.5, method)
+    choice = choose(space, begun, 1.5, method)
+    assert choice.ks == (2, 3, 4, 5)
+    assert choice.measures == {name: values[:4] for name, values in whole.measures.items()}
+    assert choice.suggested is None and "4 of 18 values of k" in choice.why
+    fewer = quality_for_every_k(space, 1.5, method, 3)
+    assert choose(space, begun, 1.5, method, fewer).ks == (2, 3, 4)
 
 
 @pytest.mark.parametrize(("patterns", "copies"), [(2, 6), (3, 4), (5, 4)])

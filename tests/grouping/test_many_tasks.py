@@ -12,7 +12,7 @@ from stg_core.affinity.joint import datamap_similarity
 from stg_core.grouping import choosing, layout
 from stg_core.grouping.agreement import Reference, agreement_with, score_labels
 from stg_core.grouping.choosing import every_k
-from stg_core.grouping.layout import dendrogram, task_map
+from stg_core.grouping.layout import dendrogram, is_quick, task_map
 from stg_core.grouping.memberships import TaskSpace, cluster_colours, group_tasks, largest_k
 from stg_core.grouping.recent import Recent
 from stg_core.maps.summary import BINS, BLOCKS, DataMapSummary
@@ -94,7 +94,8 @@ def test_so_does_stability(space: TaskSpace) -> None:
     squared = choosing._resampled_distances(space, rng)
     assert peak(lambda: choosing._resampled_distances(space, rng)) < 40 * PAIRS
     few = squared[:, ::3, ::3]
-    assert peak(lambda: choosing.kmeans_labels(few, 10, rng)) < 40 * PAIRS
+    drawn = choosing._draw(few.shape, 10, rng)
+    assert peak(lambda: choosing.kmeans_labels(few, 10, *drawn)) < 40 * PAIRS
 
 
 def test_all_k_together_keep_no_more_than_a_few_of_them(
@@ -112,6 +113,11 @@ def test_all_k_together_keep_no_more_than_a_few_of_them(
         tracemalloc.stop()
     assert kept < 4 * 2**20 < TRIPLES / 20
     assert space.kmeans(5) is space.kmeans(5)  # while nothing else is asked for
+
+
+def test_maps_that_take_long_are_not_made_while_a_page_waits(space: TaskSpace) -> None:
+    assert is_quick(space, "pca")
+    assert not is_quick(space, "mds") and not is_quick(space, "umap")
 
 
 def test_of_many_tasks_only_the_first_k_are_compared() -> None:

@@ -36,6 +36,7 @@ from stg_core.judging.plan import (
     mtl_spec_of,
     permuted_rows,
     recorded_speed,
+    report_steps,
     superclass_memberships,
 )
 from stg_core.judging.report import bundle_report, bundled_reports, make_report, verdict_in
@@ -567,6 +568,16 @@ def test_the_same_trainings_give_the_same_report(
     plan: Plan, report: dict[str, Any], trained: Store
 ) -> None:
     assert make_report(plan, Store(trained.folder), resamples=200) == report
+
+
+def test_a_judgement_counts_the_ensembles_that_it_has_evaluated(
+    plan: Plan, trained: Store, report: dict
+) -> None:
+    steps = list(report_steps(plan, trained, resamples=200))
+    total = 4 * len(plan.ensembles)
+    assert [(done, of) for done, of, _ in steps] == [(i, total) for i in range(total + 1)]
+    assert [found for *_, found in steps[:-1]] == [None] * total
+    assert steps[-1][2] == report
 
 
 def test_a_plan_that_is_not_finished_has_no_report(trained: Store, space: TaskSpace) -> None:

@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 from streamlit.testing.v1 import AppTest
 
-from stg_core.engine.derived import Answer
+from stg_core.engine.derived import Answer, Progress
 from stg_core.grouping.choosing import stability
 from stg_core.grouping.memberships import TaskSpace, group_tasks
 from stg_core.maps.summary import DataMapSummary, summarise
@@ -220,12 +220,32 @@ def test_which_k_is_suggested_with_a_reason_and_taken_over(
     assert picture(app, "choice")[0]["chosen"] == str(suggested)
 
 
+def test_a_choice_of_k_says_how_far_it_is_and_shows_what_there_is(
+    open_app: OpenApp, trained: Run, derived: type[StandInDerived]
+) -> None:
+    found = asdict(stability(TaskSpace(trained.summary)))
+    begun = {name: values[:5] for name, values in found.items()}
+    progress = Progress(5, 13, "values of k")
+    derived.given["choose"] = Answer(progress=progress, so_far=begun)
+    app = open_app("grouping", trained, **page_of(trained, "Which k?"))
+    assert not app.exception
+    (bar,) = app.get("progress")
+    assert bar.proto.text == "5 of 13 values of k are done."
+    assert bar.proto.value == 38
+    header, _ = picture(app, "choice")
+    assert header["ks"] == [2, 3, 4, 5, 6]
+    assert header["suggested"] is None
+    assert not [button for button in app.button if button.label.startswith("Take k")]
+    derived.given["choose"] = Answer(waits=True)
+    assert "waits until other results" in texts(app.run())
+
+
 def test_a_choice_of_k_that_failed_is_offered_again(
     open_app: OpenApp, trained: Run, derived: type[StandInDerived]
 ) -> None:
-    derived.given["choose"] = Answer(problem="It took longer than 15 minutes and was given up.")
+    derived.given["choose"] = Answer(problem="Its process was ended (SIGKILL).")
     app = open_app("grouping", trained, **page_of(trained, "Which k?"))
-    assert "given up" in app.warning[0].value
+    assert "was ended" in app.warning[0].value
     assert any(button.label == "Try again" for button in app.button)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from app import judgement
-from stg_core.engine.derived import Answer
+from stg_core.engine.derived import Answer, Progress
 from stg_core.engine.job import Job
 from stg_core.engine.worker import run_spec
 from stg_core.grouping.memberships import TaskSpace, group_tasks
@@ -202,6 +202,15 @@ def test_a_judgement_that_failed_says_why_and_can_be_tried_again(
     app = open_app("specialists", trained, k="2")
     assert "It could not be computed." in app.warning[0].value
     assert "Try again" in [button.label for button in app.button]
+
+
+def test_a_judgement_says_how_far_it_is(
+    open_app: OpenApp, trained: Run, derived: type[StandInDerived], monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(Plan, "missing", lambda *_: ())
+    derived.given["specialists"] = Answer(progress=Progress(3, 16, "ensembles"))
+    app = open_app("specialists", trained, k="2")
+    assert [bar.proto.text for bar in app.get("progress")] == ["3 of 16 ensembles are done."]
 
 
 def test_bundled_judgements_are_there_before_anything_is_trained(open_app: OpenApp) -> None:
