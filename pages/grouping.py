@@ -67,7 +67,14 @@ def which_k(run: Run, chosen: Chosen) -> None:
                 help="Moves the slider to the suggested number of clusters.",
             )
         show_choice(choice, grouping.k)
-    widgets.wait_for(answer, ask, lambda so_far: show_choice(so_far, grouping.k))
+    taken = state.kept("k")
+
+    def show(so_far: Choice) -> None:
+        if state.kept("k") != taken:
+            st.rerun()  # a click on these charts runs nothing but them
+        show_choice(so_far, grouping.k)
+
+    widgets.wait_for(answer, ask, show)
 
 
 def show_choice(choice: Choice, k: int) -> None:
