@@ -17,7 +17,13 @@ from stg_core.cli.options import (
     grouping_from,
     space_from,
 )
-from stg_core.cli.printing import agreement_text, choice_text, grouping_text, layout_text, tell_of_steps
+from stg_core.cli.printing import (
+    agreement_text,
+    choice_text,
+    grouping_text,
+    layout_text,
+    tell_of_steps,
+)
 from stg_core.results.store import Run, Store
 from stg_core.system.errors import UserError
 

@@ -36,10 +36,15 @@ from stg_core.judging.plan import (
     mtl_spec_of,
     permuted_rows,
     recorded_speed,
-    report_steps,
     superclass_memberships,
 )
-from stg_core.judging.report import bundle_report, bundled_reports, make_report, verdict_in
+from stg_core.judging.report import (
+    bundle_report,
+    bundled_reports,
+    make_report,
+    report_steps,
+    verdict_in,
+)
 from stg_core.judging.verdict import verdict, verdict_of
 from stg_core.results.store import BUNDLES, Store
 from stg_core.system.errors import UserError
