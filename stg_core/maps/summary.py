@@ -154,6 +154,14 @@ class DataMapSummary:
             ) from error
 
 
+def summary_bytes(n_tasks: int, n_epochs: int) -> int:
+    """What the arrays of a summary of so many tasks and recorded epochs take at most, in bytes."""
+    t, names = n_tasks, 4 * 200
+    per_epoch = 2 * (8 * t * t + 4 * BLOCKS * t * (t + 1) // 2)  # Gram matrices
+    per_epoch += t * (2 * BINS * BINS * 4 + 2 * SAMPLE_POINTS * 2 + 2 * 4)  # histogram, sample
+    return n_epochs * (per_epoch + 8) + t * (SAMPLE_POINTS * 5 + names) + 2**12
+
+
 @dataclass(frozen=True)
 class TaskMap:
     """The data map of one task at one recorded epoch; points without a label are not in it.

@@ -38,14 +38,13 @@ from stg_core.system.errors import UserError
 from stg_core.system.files import DISK_FULL
 from stg_core.system.litter import is_litter
 from stg_core.tasks.groups import Rule
+from stg_core.training.limits import LARGEST_SPEC, check_limits, largest_files
 from stg_core.training.spec import TrainingSpec
 
 LOGITS = {f"{split}_{what}.npy" for split in ("test", "train") for what in ("logits", "labels")}
 ARRAYS = {"datamaps.npy", *LOGITS}
-LARGEST = {"spec.json": 2**22, "metrics.json": 2**26, "summary.npz": 2**28}  # bytes
-MOST_TASKS, MOST_EPOCHS = 2_000, 100_000
-LARGEST_SUMMARY = 2**30  # bytes of its arrays, which a page holds in memory
-LONGEST_NAME = 200  # characters
+SMALL = ("spec.json", "metrics.json", "summary.npz")  # what every export holds
+LARGEST_HEAD = 4 * LARGEST_SPEC  # bytes of spec.json
 LARGEST_DIRECTORY = 2**14  # bytes of the list of files in a .zip
 MOST_SHRUNK, SURELY_SMALL = 20, 2**26  # a run shrinks less, or is no more than so many bytes
 PIECE = 2**20  # bytes copied at a time
@@ -75,7 +74,7 @@ def export_run(run: Run, file: IO[bytes], with_arrays: bool = False) -> None:
     Without the large arrays the export holds what a bundled run holds: all that the pages Data
     maps, Grouping and Superclasses read. Raises UserError where the run has changed or is gone.
     """
-    names = [name for name in run.files if name in LARGEST]
+    names = [name for name in run.files if name in SMALL]
     if with_arrays:
         names += sorted(ARRAYS & set(run.files) - (set() if run.keeps_logits else LOGITS))
     try:
@@ -177,8 +176,12 @@ def _unpack(file: BinaryIO, folder: Path) -> TrainingSpec:
     with _opened(file) as archive:
         entries = _entries(archive, file.seek(0, os.SEEK_END))
         _check_space(folder, sum(entry.file_size for entry in entries.values()))
-        head = _copied(archive, entries, folder)
-    spec, title = _checked_head(head)
+        head = _head(archive, entries)
+        spec, title = _checked_head(head)
+        for name, most in largest_files(spec).items():
+            if name in entries and entries[name].file_size > most:
+                raise NotWhole(f"{name} is larger than that of this run")
+        _copy_all(archive, entries, head["files"], folder)
     _check_metrics(folder / "metrics.json", spec)
     n_points = _checked_summary(folder / "summary.npz", spec) if spec.recorded else 0
     _check_arrays({path.name: path for path in folder.glob("*.npy")}, spec, n_points)
@@ -220,7 +223,7 @@ def _entries(archive: zipfile.ZipFile, length: int) -> dict[str, zipfile.ZipInfo
     """The files of a run by name; raises NotWhole unless all are plain files, each there once."""
     entries: dict[str, zipfile.ZipInfo] = {}
     for name, entry in _without_wrapping(archive.infolist()):
-        if name not in LARGEST and name not in ARRAYS:
+        if name not in SMALL and name not in ARRAYS:
             raise NotWhole(f"it holds {name[:60]!r}, which is no file of a run")
         if name in entries:
             raise NotWhole(f"it holds {name} twice")
@@ -228,7 +231,7 @@ def _entries(archive: zipfile.ZipFile, length: int) -> dict[str, zipfile.ZipInfo
             raise NotWhole(f"{name} is not a plain file")
         if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise NotWhole("it was compressed in an unusual way")
-        if entry.file_size > LARGEST.get(name, MOST_SHRUNK * length + SURELY_SMALL):
+        if name == "spec.json" and entry.file_size > LARGEST_HEAD:
             raise NotWhole(f"{name} is larger than that of any run")
         entries[name] = entry
     packed, unpacked = (
@@ -269,18 +272,26 @@ def _check_space(folder: Path, size: int) -> None:
 
 
 @_as_found("it is damaged")
-def _copied(
-    archive: zipfile.ZipFile, entries: Mapping[str, zipfile.ZipInfo], folder: Path
-) -> dict[str, Any]:
-    """Copies all files but spec.json, whose content it returns, and verifies their digests."""
+def _head(archive: zipfile.ZipFile, entries: Mapping[str, zipfile.ZipInfo]) -> dict[str, Any]:
+    """The content of spec.json, which lists the other files."""
     head: dict[str, Any] = _json(archive.read(entries["spec.json"]))
     if set(head["files"]) != set(entries) - {"spec.json"}:
         raise NotWhole("it holds other files than its spec.json lists")
-    for name, known in head["files"].items():
+    return head
+
+
+@_as_found("it is damaged")
+def _copy_all(
+    archive: zipfile.ZipFile,
+    entries: Mapping[str, zipfile.ZipInfo],
+    files: Mapping[str, Any],
+    folder: Path,
+) -> None:
+    """Copies what spec.json lists, and verifies sizes and digests."""
+    for name, known in files.items():
         with archive.open(entries[name]) as source, open(folder / name, "wb") as target:
             if _copy(source, target) != known:
                 raise NotWhole(f"{name} is not as it was exported")
-    return head
 
 
 @_as_found("its spec.json is of another kind")
@@ -289,15 +300,11 @@ def _checked_head(head: Mapping[str, Any]) -> tuple[TrainingSpec, str]:
     spec = TrainingSpec.from_json(head["spec"])
     tasks = spec.group.tasks
     numbers = (spec.epochs, spec.seed, spec.batch_size, spec.training_images, *spec.recorded)
-    names = (spec.group.name, spec.model, *(task.name for task in tasks))
     if {type(n) for n in numbers} != {int} or type(spec.single_task_models) is not bool:
         raise ValueError("a setting is of a wrong type")
-    if not all(name.isprintable() and len(name) <= LONGEST_NAME for name in names):
-        raise ValueError("a name cannot be shown")
+    check_limits(spec)
     if not all(task.rule in get_args(Rule) for task in tasks):
         raise ValueError("a task has an unknown rule")
-    if len(tasks) > MOST_TASKS or spec.epochs > MOST_EPOCHS:
-        raise ValueError("there are too many tasks or epochs")
     if spec.key != head["key"]:
         raise ValueError("its key is that of another spec")
     small = {"metrics.json", "summary.npz"} if spec.recorded else {"metrics.json"}
@@ -350,7 +357,7 @@ def _checked_summary(path: Path, spec: TrainingSpec) -> int:
         for name, entry in entries.items():
             with arrays.open(entry) as member:
                 headers[name] = _header(member, entry.file_size)
-        if sum(entry.file_size for entry in entries.values()) > LARGEST_SUMMARY:
+        if sum(entry.file_size for entry in entries.values()) > largest_files(spec)["summary.npz"]:
             raise ValueError("its arrays are too large")
     t, e, s = len(spec.tasks), len(spec.recorded), headers["sample_indices"][1][-1]
     expected: dict[str, tuple[str, Shape]] = {

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from stg_core.system.errors import UserError
 from stg_core.tasks.images import CLASS_NAMES, load_images
+from stg_core.tasks.names import check_names
 
 Split = Literal["train", "test"]
 Rule = Literal["classes", "downside", "random"]
@@ -125,9 +126,13 @@ def custom_group(
     unions: Mapping[str, Sequence[str]] | None = None,
     name: str = "custom",
 ) -> TaskGroup:
-    """One task per class, then one task per named union of classes."""
+    """One task per class, then one task per named union of classes.
+
+    Raises UserError for what cannot be trained, or not be shown afterwards.
+    """
     single = [Task(c, (c,)) for c in classes]
     united = [Task(title, tuple(members)) for title, members in (unions or {}).items()]
+    check_names((name, *(unions or {})))
     return TaskGroup(name, dataset, (*single, *united))
 
 

@@ -31,6 +31,7 @@ from stg_core.system.threads import wanted_threads
 from stg_core.tasks.groups import TaskData, load_task_data, pos_weight
 from stg_core.training.callbacks import Callback, Training
 from stg_core.training.inputs import Normalisation, augment, autocast, choose_device, device_name
+from stg_core.training.limits import check_limits
 from stg_core.training.models import build
 from stg_core.training.scores import empty_metrics, merged_metrics, task_losses, task_scores
 from stg_core.training.spec import TrainingSpec
@@ -82,9 +83,11 @@ def train(
     `data` defaults to the images and labels of the spec's group. `folder` keeps the checkpoint and
     the large arrays; called again with the same folder, the training goes on after its last whole
     epoch. `device` ("cpu", "cuda", "mps") and precision are chosen automatically. Raises Cancelled
-    when a callback says so, and UserError when the loss is not finite. The number of threads is
+    when a callback says so, and UserError when the loss is not finite or the result could not be
+    kept (see `limits`). The number of threads is
     torch's own, or `STG_THREADS`.
     """
+    check_limits(spec)
     if spec.single_task_models:
         return _train_single_task_models(spec, data, folder, callbacks, device)
     if folder is None:

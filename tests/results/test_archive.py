@@ -292,7 +292,7 @@ def test_bombs_are_refused_before_they_are_unpacked(run: Run, store: Store) -> N
     bombs = {
         "datamaps.npy": bytes(10**8),
         "metrics.json": b" " * (2**26 + 1),
-        "spec.json": b" " * (2**22 + 1),
+        "spec.json": b" " * (2**25 + 1),
     }
     for name, content in bombs.items():
         assert "larger" in refused(store, zipped({**files, name: content}, zipfile.ZIP_DEFLATED))
@@ -382,14 +382,14 @@ def group(name: Any = "g", rule: str = "classes") -> dict[str, Any]:
     [
         ({"epochs": 4.0}, "wrong type"),
         ({"epochs": "4"}, "not a training spec"),
-        ({"epochs": 10**9}, "too many"),
+        ({"epochs": 10**9}, "100,000 are the most"),
         ({"seed": True}, "wrong type"),
         ({"single_task_models": 1}, "wrong type"),
         ({"recorded_epochs": [2.0, 3, 4]}, "wrong type"),
         ({"recorded_epochs": []}, "files are not those"),
         ({"model": "\x1b[2J"}, "cannot be shown"),
         ({"group": group(name=7)}, SPEC),
-        ({"group": group(name="x" * 201)}, "cannot be shown"),
+        ({"group": group(name="x" * 201)}, "200 are the most"),
         ({"group": group(rule="none")}, "unknown rule"),
         ({"group": group()}, "metrics.json is of another kind"),
     ],
@@ -454,7 +454,7 @@ def test_metrics_of_other_tasks_or_epochs_are_refused(
     change(metrics)
     files["metrics.json"] = json.dumps(metrics).replace("Infinity", "1e999").encode()
     assert "metrics.json is of another kind" in refused(store, forged(files))
-    for nonsense in (b"{}", b"[", b"NaN", b"[" * 10**5, b"\xff"):
+    for nonsense in (b"{}", b"[", b"NaN", b"[" * 10**4, b"\xff"):
         files["metrics.json"] = nonsense
         assert "metrics.json is of another kind" in refused(store, forged(files))
 
