@@ -1,0 +1,145 @@
+"""The table of runs, and what can be done with one: open, rename, export, delete, import."""
+
+from __future__ import annotations
+
+import io
+
+import pandas as pd
+import streamlit as st
+
+from app import state, widgets
+from stg_core.results.archive import export_run, file_name, import_run
+from stg_core.results.store import LONGEST_TITLE, Run
+
+LARGEST_UPLOAD = 64  # MB: an upload is held in memory
+
+
+def list_runs(runs: list[Run]) -> None:
+    ids = [run.id for run in runs]
+    # the key names the runs: what is ticked is a row, and rows move when runs come and go
+    key = f"runs {' '.join(ids)}"
+    chosen = state.kept("run")
+    st.dataframe(
+        pd.DataFrame(
+            {
+                "Run": [run.title for run in runs],
+                "Group": [run.spec.group.name for run in runs],
+                "Model": [run.spec.model for run in runs],
+                "Epochs": [run.spec.epochs for run in runs],
+                "Mean F1": [run.mean_f1 for run in runs],
+                "When": [widgets.when(run) for run in runs],
+                "Took": [widgets.duration(run.provenance["seconds"]) for run in runs],
+                "Size": [run.size for run in runs],
+            }
+        ),
+        hide_index=True,
+        key=key,
+        on_select=lambda: tick(key, ids),
+        selection_mode="single-row",
+        selection_default={"selection": {"rows": [ids.index(chosen)] if chosen in ids else []}},
+        alt=f"Table of {len(runs)} runs",
+        column_config={
+            "Group": st.column_config.TextColumn(help="Task group."),
+            "Epochs": st.column_config.NumberColumn(help="Passes over all training images."),
+            "Mean F1": st.column_config.NumberColumn(
+                format="%.3f",
+                help="Mean over the tasks, on the test images, after the last epoch: 0 to 1.",
+            ),
+            "When": st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm"),
+            "Took": st.column_config.TextColumn(help="On the machine where it was trained."),
+            "Size": st.column_config.NumberColumn(format="bytes", help="On this disk."),
+        },
+    )
+
+
+def tick(key: str, ids: list[str]) -> None:
+    rows = st.session_state[key]["selection"].get("rows") or []
+    state.keep("run", ids[rows[0]] if rows else None)
+
+
+def show_run(run: Run) -> None:
+    own = "Bundled runs stay as they are; an imported copy is yours to change."
+    st.markdown(f"**{widgets.plain(run.title)}**")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if run.has_data_maps:
+            widgets.open_run(run.id)
+        if st.button(
+            "Rename",
+            key="rename",
+            icon=":material/edit:",
+            disabled=run.bundled,
+            help=own if run.bundled else "Gives it a title of your own.",
+        ):
+            ask_for_title(run)
+        st.download_button(
+            "Export",
+            data=lambda: exported(run),
+            file_name=file_name(run),
+            mime="application/zip",
+            key="export",
+            on_click="ignore",
+            icon=":material/download:",
+            help="A .zip file for another machine, with all that the pages show. With the arrays of"
+            f" every point: `python -m stg_core export {run.id} --with-arrays`",
+        )
+        if st.button(
+            "Delete",
+            key="delete",
+            icon=":material/delete:",
+            disabled=run.bundled,
+            help=own if run.bundled else "Asks again before it does.",
+        ):
+            ask_for_deletion(run)
+
+
+def exported(run: Run) -> bytes:
+    file = io.BytesIO()
+    export_run(run, file)
+    return file.getvalue()
+
+
+@st.dialog("Rename this run")
+def ask_for_title(run: Run) -> None:
+    title = st.text_input(
+        "Title",
+        value=run.own_title,
+        max_chars=LONGEST_TITLE,
+        placeholder=run.spec.title,
+        key=f"title {run.id}",
+        help="Shown wherever this run is. Empty: what it was trained with.",
+    )
+    if st.button("Save", key="save title", type="primary"):
+        with widgets.user_errors():
+            state.shared().store.rename(run, title)
+            st.rerun()
+
+
+@st.dialog("Delete this run?")
+def ask_for_deletion(run: Run) -> None:
+    st.markdown(
+        f"**{widgets.plain(run.title)}** will be gone for good, and training it again takes"
+        f" {widgets.duration(run.provenance['seconds'])}."
+    )
+    with st.container(horizontal=True):
+        if st.button("Delete", key="delete for good", type="primary"):
+            with widgets.user_errors():
+                state.shared().store.delete(run)
+                state.keep("run", None)
+                st.rerun()
+        if st.button("Keep", key="keep"):
+            st.rerun()
+
+
+@st.dialog("Import a run")
+def ask_for_file() -> None:
+    file = st.file_uploader(
+        "A .zip file that was exported",
+        type="zip",
+        max_upload_size=LARGEST_UPLOAD,
+        key="file",
+        help=f"Up to {LARGEST_UPLOAD} MB; larger ones with `python -m stg_core import FILE`.",
+    )
+    if file:
+        with widgets.user_errors():
+            state.keep("run", import_run(state.shared().store, file).id)
+            st.rerun()

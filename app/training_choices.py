@@ -1,0 +1,176 @@
+"""What to train, chosen on the page: a task group, a model, and how; and how long it will take."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from app import state, widgets
+from stg_core.system.errors import UserError
+from stg_core.tasks.groups import GROUPS, TaskGroup, custom_group
+from stg_core.tasks.images import CLASS_NAMES
+from stg_core.training.spec import (
+    AUGMENTATIONS,
+    BUILT_IN_MODELS,
+    TrainingSpec,
+    default_model,
+    default_recorded_epochs,
+)
+
+
+def choose_spec() -> TrainingSpec:
+    columns = st.columns([3, 3, 2, 2])
+    name = columns[0].selectbox(
+        "Task group",
+        [*GROUPS, "custom"],
+        key="group",
+        bind="query-params",
+        help="One of the groups above, or custom: tasks of your own.",
+    )
+    group = choose_custom_group() if name == "custom" else GROUPS[name]
+    suited = default_model(group.dataset)
+    model = columns[1].selectbox(
+        "Model",
+        BUILT_IN_MODELS,
+        index=BUILT_IN_MODELS.index(suited),
+        accept_new_options=True,
+        key=f"model_{group.dataset}",
+        bind="query-params",
+        help="The backbone. For one of your own, write module:name, such as my_models:tiny_vit.",
+    )
+    epochs = columns[2].number_input(
+        "Epochs",
+        min_value=2,
+        max_value=1000,
+        value=10,
+        key="epochs",
+        bind="query-params",
+        help="Passes over all training images; data maps need at least 2.",
+    )
+    seed = columns[3].number_input(
+        "Seed",
+        min_value=0,
+        max_value=2**31 - 1,
+        value=0,
+        key="seed",
+        bind="query-params",
+        help="The same choices with the same seed give the same result.",
+    )
+    with st.expander("More settings", icon=":material/tune:"):
+        more = choose_more(int(epochs))
+    return TrainingSpec(group, model=model or suited, epochs=int(epochs), seed=int(seed), **more)
+
+
+def choose_more(epochs: int) -> dict[str, Any]:
+    columns = st.columns(4)
+    recorded = columns[0].text_input(
+        "Recorded epochs",
+        key="recorded_epochs",
+        bind="query-params",
+        placeholder=", ".join(map(str, default_recorded_epochs(epochs))),
+        help="After these epochs the data maps are kept as they are then: numbers from 2 to the"
+        " last, with commas. Empty: five spread evenly.",
+    )
+    augmentation = columns[1].selectbox(
+        "Augmentation",
+        AUGMENTATIONS,
+        key="augmentation",
+        bind="query-params",
+        help="Random changes to the images in every epoch: moved by up to 4 pixels, mirrored.",
+    )
+    batch_size = columns[2].number_input(
+        "Batch size",
+        min_value=2,
+        max_value=4096,
+        value=256,
+        key="batch_size",
+        bind="query-params",
+        help="Images between two steps of the optimiser.",
+    )
+    learning_rate = columns[3].number_input(
+        "Learning rate",
+        min_value=1e-6,
+        max_value=1.0,
+        value=1e-3,
+        step=1e-4,
+        format="%g",
+        key="learning_rate",
+        bind="query-params",
+        help="Length of a step of the optimiser (Adam).",
+    )
+    single_task_models = st.toggle(
+        "One model per task",
+        key="single_task_models",
+        bind="query-params",
+        help="Trains a model for each task alone instead of one for all; it takes as many times"
+        " longer as there are tasks.",
+    )
+    return {
+        "recorded_epochs": read_epochs(recorded or ""),
+        "batch_size": int(batch_size),
+        "learning_rate": float(learning_rate),
+        "augmentation": augmentation,
+        "single_task_models": single_task_models,
+    }
+
+
+def read_epochs(text: str) -> tuple[int, ...] | None:
+    try:
+        return tuple(int(part) for part in text.split(",") if part.strip()) or None
+    except ValueError:
+        raise UserError(f"Write recorded epochs as 2, 4, 6; “{text}” is not a list.") from None
+
+
+def choose_custom_group() -> TaskGroup:
+    columns = st.columns([2, 4, 4])
+    dataset = columns[0].selectbox(
+        "Data set",
+        list(CLASS_NAMES),
+        key="dataset",
+        bind="query-params",
+        help="The images that the tasks are about.",
+    )
+    classes = columns[1].multiselect(
+        "Classes",
+        CLASS_NAMES[dataset],
+        default=CLASS_NAMES[dataset][:4],
+        key=f"classes_{dataset}",
+        bind="query-params",
+        help="Each becomes a task: this class, or another one.",
+    )
+    unions = columns[2].text_area(
+        "Unions",
+        key=f"unions_{dataset}",
+        bind="query-params",
+        placeholder=f"Mine = {CLASS_NAMES[dataset][0]}, {CLASS_NAMES[dataset][1]}",
+        help="One task a line: its name, an equals sign, and the classes that are positive.",
+    )
+    return custom_group(dataset, classes, read_unions(unions or ""))
+
+
+def read_unions(text: str) -> dict[str, list[str]]:
+    unions = {}
+    for line in filter(None, map(str.strip, text.splitlines())):
+        name, equals, members = line.partition("=")
+        if not equals or not name.strip():
+            raise UserError(f"Write a union as “name = class, class”; “{line}” is not one.")
+        unions[name.strip()] = [c.strip() for c in members.split(",") if c.strip()]
+    return unions
+
+
+def expected_duration(spec: TrainingSpec) -> None:
+    """In a fragment that looks again only until the measurement is there."""
+    if state.shared().store.holds(spec.key):
+        st.caption(f"{len(spec.tasks)} tasks. This run is here already: it is not trained again.")
+        return
+    known = state.shared().engine.seconds_per_epoch(spec) is not None
+    st.fragment(show_duration, run_every=None if known else 1.0)(spec)
+
+
+def show_duration(spec: TrainingSpec) -> None:
+    with widgets.user_errors():
+        seconds = state.shared().engine.seconds_per_epoch(spec)
+        whole = None if seconds is None else widgets.duration(seconds * spec.epochs)
+        shown = f"about {whole}" if whole else "measuring…"
+        st.caption(f"{len(spec.tasks)} tasks. Expected duration on this machine: {shown}")
