@@ -14,6 +14,7 @@ import streamlit as st
 from app.charts import specialists as charts
 from app.charts.specialists import ABOUT_SCHEMES, SCHEMES, Picture, interval
 from stg_core.judging.report import bundled_reports
+from stg_core.tasks.groups import GROUPS
 
 ABOUT_BANDS = (
     "Bands and intervals are 95 % intervals over images: how much the scores would change with"
@@ -40,7 +41,9 @@ def bundled() -> dict[str, dict[str, Any]]:
 
 def title(report: Report) -> str:
     seeds = ", ".join(map(str, report["seeds"]))
-    model = re.sub(r", seed \d+", "", report["title"])
+    group, model = report["group"], re.sub(r", seed \d+", "", report["title"])
+    if group in GROUPS:  # reports of the first version begin with the group's short name
+        model = re.sub(rf"^{group}(?=, )", GROUPS[group].title, model)
     method = "" if report["method"] == "soft" else f", {report['method']}"
     return f"{model}, k = {report['k']}{method}, seed{'s' * (len(report['seeds']) > 1)} {seeds}"
 

@@ -23,7 +23,7 @@ def list_runs(runs: list[Run]) -> None:
         pd.DataFrame(
             {
                 "Run": [run.title for run in runs],
-                "Group": [run.spec.group.name for run in runs],
+                "Group": [run.spec.group.title for run in runs],
                 "Model": [run.spec.model for run in runs],
                 "Epochs": [run.spec.epochs for run in runs],
                 "Mean F1": [run.mean_f1 for run in runs],

@@ -9,7 +9,7 @@ import streamlit as st
 from app import state, widgets
 from stg_core.system.errors import UserError
 from stg_core.tasks.groups import GROUPS, TaskGroup, custom_group
-from stg_core.tasks.images import CLASS_NAMES
+from stg_core.tasks.images import CLASS_NAMES, DATASET_TITLES
 from stg_core.training.spec import (
     AUGMENTATIONS,
     BUILT_IN_MODELS,
@@ -18,17 +18,31 @@ from stg_core.training.spec import (
     default_recorded_epochs,
 )
 
+CUSTOM = "custom"
+TITLES = {name: group.title for name, group in GROUPS.items()} | {CUSTOM: "Questions of my own"}
+FIRST_GROUP = next(iter(TITLES))
+
+
+def chosen_group() -> str:
+    """The name of the task group that is chosen below."""
+    wanted = state.kept("group")
+    return wanted if wanted in TITLES else FIRST_GROUP
+
+
+def choose_group(name: str) -> None:
+    state.keep("group", name, default=FIRST_GROUP)
+
 
 def choose_spec() -> TrainingSpec:
     columns = st.columns([3, 3, 2, 2])
-    name = columns[0].selectbox(
-        "Task group",
-        [*GROUPS, "custom"],
-        key="group",
-        bind="query-params",
-        help="One of the groups above, or custom: tasks of your own.",
-    )
-    group = choose_custom_group() if name == "custom" else GROUPS[name]
+    with columns[0]:
+        name = widgets.titled_choice(
+            "Task group",
+            TITLES,
+            key="group",
+            help="One of the groups above, or tasks of your own.",
+        )
+    group = choose_custom_group() if name == CUSTOM else GROUPS[name]
     suited = default_model(group.dataset)
     model = columns[1].selectbox(
         "Model",
@@ -124,13 +138,13 @@ def read_epochs(text: str) -> tuple[int, ...] | None:
 
 def choose_custom_group() -> TaskGroup:
     columns = st.columns([2, 4, 4])
-    dataset = columns[0].selectbox(
-        "Data set",
-        list(CLASS_NAMES),
-        key="dataset",
-        bind="query-params",
-        help="The images that the tasks are about.",
-    )
+    with columns[0]:
+        dataset = widgets.titled_choice(
+            "Data set",
+            {name: DATASET_TITLES.get(name, name) for name in CLASS_NAMES},
+            key="dataset",
+            help="The images that the tasks are about.",
+        )
     classes = columns[1].multiselect(
         "Classes",
         CLASS_NAMES[dataset],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -244,6 +244,26 @@ def one_of(
         format_func=format_func,
         key=key,
         bind="query-params",
+        help=help,
+    )
+    return chosen
+
+
+def titled_choice(label: str, titles: Mapping[str, str], *, key: str, help: str) -> str:
+    """A choice among names, by their titles: at first the first. The address has the name.
+
+    A bound selectbox of Streamlit's would write the title there.
+    """
+    usual, wanted = next(iter(titles)), state.kept(key)
+    chosen = wanted if wanted is not None and wanted in titles else usual
+    state.keep(key, chosen, default=usual)
+    st.session_state[key] = chosen
+    st.selectbox(
+        label,
+        list(titles),
+        format_func=titles.__getitem__,
+        key=key,
+        on_change=lambda: state.keep(key, st.session_state[key], default=usual),
         help=help,
     )
     return chosen

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from stg_core.affinity.table import GroupTable
 
 USUAL_BUDGET = 3
+TITLES = {
+    "digits-8": "8 questions about handwritten digits",
+    "g1-6": "6 questions about CIFAR-10 (of G1)",
+}
 ABOUT_TABLES = {
     "digits-8": "Eight tasks over handwritten digits, all 255 groups trained.",
     "g1-6": "Six classes of CIFAR-10, all 63 groups trained.",
@@ -275,14 +279,13 @@ def choose_table() -> str | None:
     if not known:
         st.info("No table came with this project. Restore assets/bundles.")
         return None
-    chosen: str = right.selectbox(
-        "Tasks",
-        known,
-        key="table",
-        bind="query-params",
-        help="A table of all groups of a few tasks, each trained once: the truth is known.",
-    )
-    return chosen
+    with right:
+        return widgets.titled_choice(
+            "Tasks",
+            {name: TITLES.get(name, name) for name in known},
+            key="table",
+            help="A table of all groups of a few tasks, each trained once: the truth is known.",
+        )
 
 
 name = choose_table()

@@ -9,7 +9,7 @@ import streamlit as st
 from app import state, widgets
 from app.examples import contact_sheet
 from app.run_list import ask_for_file, list_runs, show_run
-from app.training_choices import choose_spec, expected_duration
+from app.training_choices import choose_group, choose_spec, chosen_group, expected_duration
 from stg_core.tasks.groups import GROUPS, TaskGroup
 from stg_core.tasks.images import has_images, where_images_belong
 
@@ -84,12 +84,11 @@ def train_a_model() -> None:
 
 
 def show_group(group: TaskGroup) -> None:
-    wanted = st.session_state.get("group") or st.query_params.get("group")
-    chosen = group.name == (wanted or next(iter(GROUPS)))
+    chosen = group.name == chosen_group()
     with st.container():
         if sheet := contact_sheet(group):
-            st.image(sheet, width="stretch", alt=f"Ten training images of {group.name}")
-        st.markdown(f"**{group.name}** · {len(group.tasks)} tasks")
+            st.image(sheet, width="stretch", alt=f"Ten training images: {group.title}")
+        st.markdown(f"**{group.title}**")
         st.caption(ABOUT_GROUPS[group.name])
         names = ", ".join(group.task_names[:TASKS_SHOWN])
         more = len(group.tasks) - TASKS_SHOWN
@@ -105,7 +104,8 @@ def show_group(group: TaskGroup) -> None:
         key=f"choose {group.name}",
         icon=":material/check:" if chosen else None,
         disabled=chosen,
-        on_click=lambda: st.session_state.update(group=group.name),
+        on_click=choose_group,
+        args=(group.name,),
         help="Puts this group into the settings below.",
     )
 

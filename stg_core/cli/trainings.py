@@ -23,9 +23,10 @@ def add_commands(command: Command) -> None:
 
 def _groups(_: argparse.Namespace) -> Answer:
     groups = [
-        {"name": g.name, "dataset": g.dataset, "tasks": list(g.task_names)} for g in GROUPS.values()
+        {"name": g.name, "title": g.title, "dataset": g.dataset, "tasks": list(g.task_names)}
+        for g in GROUPS.values()
     ]
-    lines = [f"{g['name']}: {', '.join(g['tasks'])} ({g['dataset']})" for g in groups]
+    lines = [f"{g['name']}: {g['title']}: {', '.join(g['tasks'])}" for g in groups]
     return {"groups": groups}, "\n".join(lines)
 
 

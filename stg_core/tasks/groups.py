@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stg_core.system.errors import UserError
-from stg_core.tasks.images import CLASS_NAMES, load_images
 from stg_core.tasks.names import check_names
+from stg_core.tasks.images import CLASS_NAMES, DATASET_TITLES, load_images
 
 Split = Literal["train", "test"]
 Rule = Literal["classes", "downside", "random"]
@@ -21,6 +21,8 @@ SPLITS: tuple[Split, ...] = ("train", "test")
 # Label draws belong to the task, not to a run: every run of a group sees the same labels.
 DOWNSIDE_SEED, RANDOM_SEED = 67, 61
 SAMPLE_SEED = 59
+
+PAPERS_GROUPS = ("g1", "g2", "g3")  # which Sherif et al. 2023 write G1, G2, G3
 
 LIVING = ("bird", "cat", "deer", "dog", "frog", "horse")
 
@@ -94,6 +96,16 @@ class TaskGroup:
     @property
     def task_names(self) -> tuple[str, ...]:
         return tuple(task.name for task in self.tasks)
+
+    @property
+    def title(self) -> str:
+        """For people, and no part of any key: such as "15 questions about CIFAR-10 (G2)"."""
+        count = len(self.tasks)
+        about = DATASET_TITLES.get(self.dataset, self.dataset)
+        said = f"{count} {'question' if count == 1 else 'questions'} about {about}"
+        if self.name == self.dataset:
+            return said
+        return f"{said} ({self.name.upper() if self.name in PAPERS_GROUPS else self.name})"
 
     @property
     def flips_images(self) -> bool:

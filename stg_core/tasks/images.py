@@ -48,6 +48,13 @@ CLASS_NAMES: Mapping[str, tuple[str, ...]] = {
     ),
 }
 
+# What people call them; any other goes by its own name.
+DATASET_TITLES: Mapping[str, str] = {
+    "digits": "handwritten digits",
+    "cifar10": "CIFAR-10",
+    "cifar100": "CIFAR-100",
+}
+
 # training images, test images, height, width, channels
 IMAGE_COUNTS_AND_SHAPES: Mapping[str, tuple[int, int, int, int, int]] = {
     "digits": (1_437, 360, 8, 8, 1),

@@ -124,7 +124,7 @@ class TrainingSpec:
     @property
     def title(self) -> str:
         """For people; what is as usual is left out, so that two specs may have the same."""
-        parts = [self.group.name, self.model, f"{self.epochs} epochs", f"seed {self.seed}"]
+        parts = [self.group.title, self.model, f"{self.epochs} epochs", f"seed {self.seed}"]
         n_tasks, n_all = len(self.tasks), len(self.group.tasks)
         if n_tasks == 1 < n_all:
             parts.append(f"task {self.tasks[0]} alone")

@@ -58,7 +58,9 @@ def test_digits_from_the_start_page_to_the_heatmap(
     expect(page.get_by_role("heading", name="Which tasks belong together?")).to_be_visible()
     expect(page.get_by_text("Expected duration")).to_contain_text(re.compile("about"))
     page.get_by_test_id("stMain").get_by_role("button", name="Run", exact=True).click()
-    expect(page.get_by_text("digits, tiny_cnn, 10 epochs, seed 0").first).to_be_visible()
+    expect(
+        page.get_by_text("15 questions about handwritten digits, tiny_cnn, 10 epochs").first
+    ).to_be_visible()
 
     finished = page.get_by_text("Finished. Open it on:")
     expect(page.get_by_text("Time left").or_(finished)).to_be_visible()
@@ -74,7 +76,9 @@ def test_digits_from_the_start_page_to_the_heatmap(
 
     page.get_by_test_id("stMain").get_by_role("link", name="Grouping").first.click()
     expect(page.get_by_role("heading", name="Grouping")).to_be_visible()
-    expect(page.get_by_role("combobox", name="Run")).to_have_value(re.compile("^digits"))
+    expect(page.get_by_role("combobox", name="Run")).to_have_value(
+        re.compile("handwritten digits, tiny_cnn")
+    )
     settled(page)
     seen = chart(page).screenshot()
     page.get_by_role("slider", name="Clusters (k)").press("ArrowRight")
@@ -86,7 +90,9 @@ def test_digits_from_the_start_page_to_the_heatmap(
 
     page.reload()
     expect(page.get_by_role("slider", name="Clusters (k)")).to_have_attribute("aria-valuetext", "4")
-    expect(page.get_by_role("combobox", name="Run")).to_have_value(re.compile("^digits"))
+    expect(page.get_by_role("combobox", name="Run")).to_have_value(
+        re.compile("handwritten digits, tiny_cnn")
+    )
 
 
 @pytest.mark.parametrize("colour_scheme", ["light", "dark"])

@@ -39,12 +39,16 @@ def test_extract_then_group_is_the_whole_method(capsys: pytest.CaptureFixture[st
 
 def test_groups_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["groups", "--json"]) == 0
-    assert {g["name"]: len(g["tasks"]) for g in last_json(capsys)["groups"]} == {
+    groups = last_json(capsys)["groups"]
+    assert {g["name"]: len(g["tasks"]) for g in groups} == {
         "digits": 15,
         "g1": 10,
         "g2": 15,
         "g3": 100,
     }
+    assert groups[2]["title"] == "15 questions about CIFAR-10 (G2)"
+    assert main(["groups"]) == 0
+    assert "g2: 15 questions about CIFAR-10 (G2): airplane, " in capsys.readouterr().out
 
 
 def test_a_custom_group_of_classes_and_unions(capsys: pytest.CaptureFixture[str]) -> None:

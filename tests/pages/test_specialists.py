@@ -219,6 +219,8 @@ def test_bundled_judgements_are_there_before_anything_is_trained(open_app: OpenA
     shown = str(app.selectbox(key="result_choice").value)
     assert found[shown]["group"] == "g1"
     assert found[shown]["variants"]["logits-soft"]["verdict"][:40] in texts(app).replace("\\", "")
+    said = [option for option in app.selectbox(key="result_choice").options if "k = 5" in option]
+    assert said and said[0].startswith("100 questions about CIFAR-100 (G3), small_cnn, 10 epochs")
     app.selectbox(key="result_choice").select("this plan").run()
     assert "Not judged yet" in app.info[0].value
 

@@ -55,7 +55,7 @@ def test_cards_show_images_where_they_are_on_the_machine(
     assert not app.exception and not app.error
     alts = [image.proto.imgs[0].alt for image in app.image]
     assert [alt for alt in alts if "training images" in alt] == [
-        f"Ten training images of {name}" for name in ("digits", "g1", "g2")
+        f"Ten training images: {GROUPS[name].title}" for name in ("digits", "g1", "g2")
     ]
     assert texts(app).count("The first run downloads") == 1
 
@@ -85,9 +85,30 @@ def test_choosing_a_card_sets_the_group(open_app: OpenApp, engine: type[StandInE
     assert app.button(key="choose g1").disabled
     app.button(key="choose g3").click().run()
     assert app.selectbox(key="group").value == "g3"
+    assert app.query_params["group"] == "g3"
     assert app.button(key="choose g3").disabled and not app.button(key="choose g1").disabled
     app.button(key="start").click().run()
     assert engine.submitted == [TrainingSpec(GROUPS["g3"])]
+
+
+def test_groups_say_what_they_are_and_links_keep_their_short_names(open_app: OpenApp) -> None:
+    app = open_app("start", None, group="g2")
+    assert app.selectbox(key="group").value == "g2"
+    assert app.selectbox(key="group").options == [
+        "15 questions about handwritten digits",
+        "10 questions about CIFAR-10 (G1)",
+        "15 questions about CIFAR-10 (G2)",
+        "100 questions about CIFAR-100 (G3)",
+        "Questions of my own",
+    ]
+    assert all(f"**{group.title}**" in texts(app) for group in GROUPS.values())
+    app.selectbox(key="group").select("custom").run()
+    assert app.query_params["group"] == "custom"
+    assert app.selectbox(key="dataset").options == ["handwritten digits", "CIFAR-10", "CIFAR-100"]
+    app.selectbox(key="dataset").select("cifar10").run()
+    assert app.query_params["dataset"] == "cifar10"
+    app.selectbox(key="group").select("digits").run()
+    assert "group" not in app.query_params  # the usual choice makes no link longer
 
 
 # -------------------------------------------------------------------------------- all the runs
@@ -104,7 +125,8 @@ def test_start_lists_runs(open_app: OpenApp, trained: Run) -> None:
     app = open_app("start", trained)
     assert not app.exception and not app.error
     (row,) = shown_runs(app)
-    assert (row["Run"], row["Group"], row["Model"]) == (trained.title, "digits", "tiny_cnn")
+    assert (row["Run"], row["Model"]) == (trained.title, "tiny_cnn")
+    assert row["Group"] == "15 questions about handwritten digits"
     assert row["Epochs"] == 2 and row["Mean F1"] == pytest.approx(trained.mean_f1)
     assert row["Size"] == trained.size and row["When"] is not None
     assert "Tick a run" in texts(app)
@@ -115,7 +137,8 @@ def test_bundled_runs_can_be_opened_and_exported_but_not_changed(
 ) -> None:
     app = open_app("start", None, bundles=True, run="bundled:g3")
     assert not app.exception and not app.error
-    assert [row["Group"] for row in shown_runs(app)] == ["g1", "g2", "g3"]
+    groups = [row["Group"] for row in shown_runs(app)]
+    assert groups == [GROUPS[name].title for name in ("g1", "g2", "g3")]
     assert {"Data maps", "Grouping", "Superclasses"} <= set(links(app))
     assert app.button(key="rename").disabled and app.button(key="delete").disabled
     assert not app.download_button(key="export").disabled

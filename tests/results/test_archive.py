@@ -172,7 +172,10 @@ def test_a_run_deleted_meanwhile_cannot_be_exported(run: Run, store: Store) -> N
 
 @pytest.mark.parametrize(
     ("title", "name"),
-    [("", "digits-tiny_cnn-4-epochs-seed-0.zip"), ("Für ../alle: 3/4!", "Für-..-alle-3-4.zip")],
+    [
+        ("", "15-questions-about-handwritten-digits-tiny_cnn-4-epochs-seed-0.zip"),
+        ("Für ../alle: 3/4!", "Für-..-alle-3-4.zip"),
+    ],
 )
 def test_an_export_is_named_after_its_title(title: str, name: str, run: Run, store: Store) -> None:
     arrived = import_run(store, io.BytesIO(exported(run)))

@@ -11,6 +11,7 @@ from stg_core.tasks.groups import (
     GROUPS,
     SPLITS,
     TaskData,
+    TaskGroup,
     custom_group,
     label_matrix,
     load_task_data,
@@ -190,3 +191,19 @@ def test_a_sample_of_the_training_images_is_always_the_same(digits_data: TaskDat
 def test_more_training_images_than_there_are_cannot_be_had(digits_data: TaskData) -> None:
     with pytest.raises(UserError, match="ask for fewer"):
         digits_data.sample(5_000)
+
+
+@pytest.mark.parametrize(
+    ("group", "title"),
+    [
+        (GROUPS["digits"], "15 questions about handwritten digits"),
+        (GROUPS["g3"], "100 questions about CIFAR-100 (G3)"),
+        (custom_group("cifar10", ["cat"]), "1 question about CIFAR-10 (custom)"),
+        (
+            custom_group("digits", ["1", "7"], name="mine"),
+            "2 questions about handwritten digits (mine)",
+        ),
+    ],
+)
+def test_a_group_says_what_it_is(group: TaskGroup, title: str) -> None:
+    assert group.title == title

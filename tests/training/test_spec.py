@@ -23,6 +23,15 @@ def test_the_key_of_a_spec_never_changes() -> None:
     assert TrainingSpec(GROUPS["g2"], seed=3, epochs=5).key == "b6255d2d99827158"
 
 
+def test_a_title_says_what_is_trained() -> None:
+    usual, task = TrainingSpec(GROUPS["g2"]), TrainingSpec(DIGITS, tasks=("Odd",), seed=3)
+    assert usual.title == "15 questions about CIFAR-10 (G2), resnet18, 10 epochs, seed 0"
+    assert task.title == (
+        "15 questions about handwritten digits, tiny_cnn, 10 epochs, seed 3, task Odd alone"
+    )
+    assert "title" not in usual.to_json()["group"]
+
+
 def test_a_bare_spec_takes_the_paper_s_settings() -> None:
     spec = TrainingSpec(GROUPS["g1"])
     assert (spec.model, spec.batch_size, spec.learning_rate) == ("resnet18", 256, 1e-3)
