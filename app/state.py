@@ -32,7 +32,7 @@ START, DATA_MAPS, GROUPING, SUPERCLASSES, SPECIALISTS, METHODS, LESSON = (
         "lesson",
     )
 )
-FIRST_CHOICE = "bundled:g2"
+FIRST_CHOICE = "bundled:digits"
 REST = 0.6  # seconds after the last move of a slider
 MOVING = "choices that the URL does not say yet"
 
@@ -131,6 +131,11 @@ def presenting() -> bool:
     return kept("present") == "1"
 
 
+def first_run(runs: list[Run]) -> Run:
+    """The run that the pages open on while none is chosen."""
+    return next((run for run in runs if run.id == FIRST_CHOICE), runs[0])
+
+
 def chosen_run(runs: list[Run]) -> Run:
     """The run that the URL names, else the last chosen one, else the first choice.
 
@@ -141,7 +146,7 @@ def chosen_run(runs: list[Run]) -> Run:
         run = shared().store.run(wanted)
         run.require_data_maps()
     else:
-        run = next((run for run in runs if run.id == FIRST_CHOICE), runs[0])
+        run = first_run(runs)
     keep("run", run.id)
     return run
 

@@ -291,9 +291,9 @@ def test_the_commands_print_what_the_app_shows(
     assert "choose one of pca, mds, umap" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["bundled:g1", "bundled:g2", "bundled:g3"])
+@pytest.mark.parametrize("name", ["digits", "g1", "g2", "g3"])
 def test_what_a_bundled_run_is_asked_first_comes_with_it(derived: Derived, name: str) -> None:
-    run = derived.store.run(name)
+    run = derived.store.run(f"bundled:{name}")
     space = TaskSpace(run.summary)
     choice, layout = derived.choice(run, space, 2.0, "soft"), derived.layout(run, space, "umap")
     assert choice.value is not None and layout.value is not None

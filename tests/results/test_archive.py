@@ -107,7 +107,7 @@ def test_the_same_run_is_exported_as_the_same_bytes(run: Run, store: Store) -> N
     assert exported(import_run(store, io.BytesIO(archive)), with_arrays=True) == archive
 
 
-@pytest.mark.parametrize("bundle", ["g1", "g2", "g3"])
+@pytest.mark.parametrize("bundle", ["digits", "g1", "g2", "g3"])
 def test_a_bundled_run_arrives_as_an_own_one(bundle: str, store: Store) -> None:
     bundled = store.run(f"bundled:{bundle}")
     own = import_run(store, io.BytesIO(exported(bundled)))
