@@ -27,12 +27,12 @@ st.logo(
 page = st.navigation(
     [
         st.Page(state.START, title="Start", icon=":material/play_circle:", default=True),
+        st.Page(state.LESSON, title="Lesson", icon=":material/school:"),
         st.Page(state.DATA_MAPS, title="Data maps", icon=":material/scatter_plot:"),
         st.Page(state.GROUPING, title="Grouping", icon=":material/workspaces:"),
         st.Page(state.SUPERCLASSES, title="Superclasses", icon=":material/account_tree:"),
         st.Page(state.SPECIALISTS, title="Specialists", icon=":material/groups:"),
         st.Page(state.METHODS, title="Methods", icon=":material/balance:"),
-        st.Page(state.LESSON, title="Lesson", icon=":material/school:"),
     ],
     position="hidden" if state.presenting() else "sidebar",
 )

@@ -23,13 +23,13 @@ def list_runs(runs: list[Run]) -> None:
         pd.DataFrame(
             {
                 "Run": [run.title for run in runs],
-                "Group": [run.spec.group.title for run in runs],
+                "Mean F1": [run.mean_f1 for run in runs],
                 "Model": [run.spec.model for run in runs],
                 "Epochs": [run.spec.epochs for run in runs],
-                "Mean F1": [run.mean_f1 for run in runs],
                 "When": [widgets.when(run) for run in runs],
                 "Took": [widgets.duration(run.provenance["seconds"]) for run in runs],
                 "Size": [run.size for run in runs],
+                "Group": [run.spec.group.title for run in runs],
             }
         ),
         hide_index=True,

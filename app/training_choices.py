@@ -34,7 +34,7 @@ def choose_group(name: str) -> None:
 
 
 def choose_spec() -> TrainingSpec:
-    columns = st.columns([3, 3, 2, 2])
+    columns = st.columns([5, 3, 2, 2])
     with columns[0]:
         name = widgets.titled_choice(
             "Task group",

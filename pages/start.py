@@ -9,50 +9,87 @@ import streamlit as st
 from app import state, widgets
 from app.examples import contact_sheet
 from app.run_list import ask_for_file, list_runs, show_run
+from app.scrolling import scroll_to
 from app.training_choices import choose_group, choose_spec, chosen_group, expected_duration
 from stg_core.tasks.groups import GROUPS, TaskGroup
 from stg_core.tasks.images import has_images, where_images_belong
 
-STEPS: tuple[tuple[str, Path, dict[str, str], str, str], ...] = (
-    ("train", state.START, {}, "1. Train one model", "It learns all tasks at once."),
+# Picture, title and text of each step of the method, and the page that shows it, but for this one.
+STEPS: tuple[tuple[str, str, str, Path | None, str], ...] = (
+    ("train", "1. Train one model", "It learns all tasks at once.", None, ""),
     (
         "data_maps",
-        state.DATA_MAPS,
-        {},
         "2. Keep its data maps",
         "How sure it was of every image, and how steadily.",
+        state.DATA_MAPS,
+        "Data maps",
     ),
     (
         "group",
-        state.GROUPING,
-        {},
         "3. Group the tasks",
         "Tasks with similar data maps share a cluster.",
+        state.GROUPING,
+        "Grouping",
     ),
     (
         "specialists",
-        state.SPECIALISTS,
-        {},
         "4. Train specialists",
         "One model for each cluster, weighted by its tasks.",
+        state.SPECIALISTS,
+        "Specialists",
     ),
 )
 ABOUT_GROUPS = {
     "digits": "Handwritten digits, and five more questions about them.",
     "g1": "The ten classes of CIFAR-10.",
-    "g2": "G1, three unions of its classes, images upside down, and coin flips.",
+    "g2": "The same ten, three unions of them, images upside down, and coin flips.",
     "g3": "The hundred classes of CIFAR-100.",
 }
 TASKS_SHOWN = 15
+TRAINING = "train-a-model"
+
+
+def show_ways() -> None:
+    """Where to begin."""
+    runs = [run for run in state.shared().store.runs() if run.has_data_maps]
+    with st.container(horizontal=True):
+        if st.button(
+            "Begin with the lesson",
+            key="begin",
+            type="primary",
+            icon=":material/school:",
+            help="The method in eight short steps, on real results.",
+        ):
+            st.switch_page(state.LESSON)
+        if st.button(
+            "Explore a finished run",
+            key="explore",
+            icon=":material/scatter_plot:",
+            disabled=not runs,
+            help="Opens the data maps of a training that came with the project."
+            if runs
+            else "There is none on this machine yet.",
+        ):
+            st.switch_page(state.DATA_MAPS)
+        if st.button(
+            "Train",
+            key="train",
+            icon=":material/model_training:",
+            help="Further down on this page: choose a task group, and train a model on it.",
+        ):
+            scroll_to(TRAINING)
 
 
 def show_steps() -> None:
     for column, step in zip(st.columns(len(STEPS)), STEPS, strict=True):
-        picture, page, choices, title, text = step
-        with column.container(border=True, height="stretch"):
-            st.image(state.ROOT / "assets" / f"step_{picture}.svg", width="stretch", alt=text)
-            st.page_link(page, label=f"**{title}**", query_params=choices)
-            st.caption(text)
+        picture, title, text, page, name = step
+        with column.container(border=True, height="stretch", vertical_alignment="distribute"):
+            with st.container():
+                st.image(state.ROOT / "assets" / f"step_{picture}.svg", width="stretch", alt=text)
+                st.markdown(f"**{title}**")
+                st.caption(text)
+            if page:
+                st.page_link(page, label=name, icon=":material/arrow_forward:")
 
 
 # ------------------------------------------------------------------------------- what to train
@@ -68,7 +105,7 @@ def train_a_model() -> None:
     for column, group in zip(st.columns(len(GROUPS)), GROUPS.values(), strict=True):
         with column.container(border=True, height="stretch", vertical_alignment="distribute"):
             show_group(group)
-    st.header("Train a model")
+    st.header("Train a model", anchor=TRAINING)
     with widgets.user_errors():
         spec = choose_spec()
         run, told = st.columns([1, 5], vertical_alignment="center")
@@ -157,6 +194,7 @@ st.markdown(
     "A model that learns several tasks at once does better when they suit each other. STG Explorer"
     " finds out which do, from how the model learned every single image."
 )
+show_ways()
 show_steps()
 train_a_model()
 show_runs()

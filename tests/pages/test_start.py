@@ -41,11 +41,45 @@ def links(app: AppTest) -> dict[str, str]:
 
 
 def test_each_step_of_the_method_leads_to_its_page(open_app: OpenApp) -> None:
-    found = links(open_app())
-    assert found["**1. Train one model**"] == ""
-    assert found["**2. Keep its data maps**"] == "data_maps"
-    assert found["**3. Group the tasks**"] == "grouping"
-    assert found["**4. Train specialists**"] == "specialists"
+    app = open_app()
+    assert links(app) == {
+        "Data maps": "data_maps",
+        "Grouping": "grouping",
+        "Specialists": "specialists",
+    }
+    assert "**1. Train one model**" in texts(app)  # it is on this page, to which nothing leads
+
+
+def shown_page(app: AppTest) -> str:
+    return app.title[0].value
+
+
+def test_three_buttons_say_where_to_begin(open_app: OpenApp) -> None:
+    app = open_app("start", None, bundles=True)
+    labels = [button.label for button in app.button[:3]]
+    assert labels == ["Begin with the lesson", "Explore a finished run", "Train"]
+    app.button(key="train").click().run()
+    assert not app.exception and shown_page(app) == "Which tasks belong together?"
+    app.button(key="begin").click().run()
+    assert not app.exception and shown_page(app) == "Lesson"
+
+
+def test_every_page_opens_on_the_run_that_start_explores(open_app: OpenApp) -> None:
+    app = open_app("start", None, bundles=True)
+    app.button(key="explore").click().run()
+    assert not app.exception and not app.error
+    assert shown_page(app) == "Data maps"
+    assert app.selectbox(key="run_choice").value == "bundled:digits"
+    start = open_app("start", None, bundles=True)
+    assert start.button(key="choose digits").disabled  # and it is the group that is chosen
+    for page in ("data_maps", "grouping", "superclasses", "specialists"):
+        opened = open_app(page, None, bundles=True)
+        assert opened.selectbox(key="run_choice").value == "bundled:digits", page
+
+
+def test_without_runs_there_is_none_to_explore(open_app: OpenApp) -> None:
+    app = open_app()
+    assert app.button(key="explore").disabled and not app.button(key="begin").disabled
 
 
 def test_cards_show_images_where_they_are_on_the_machine(
@@ -138,7 +172,7 @@ def test_bundled_runs_can_be_opened_and_exported_but_not_changed(
     app = open_app("start", None, bundles=True, run="bundled:g3")
     assert not app.exception and not app.error
     groups = [row["Group"] for row in shown_runs(app)]
-    assert groups == [GROUPS[name].title for name in ("g1", "g2", "g3")]
+    assert groups == [GROUPS[name].title for name in ("digits", "g1", "g2", "g3")]
     assert {"Data maps", "Grouping", "Superclasses"} <= set(links(app))
     assert app.button(key="rename").disabled and app.button(key="delete").disabled
     assert not app.download_button(key="export").disabled
