@@ -53,9 +53,13 @@ class TrainingImages:
     names: tuple[str, ...]
     turned: NDArray[np.bool_]
 
+    def image(self, index: int) -> NDArray[np.uint8]:
+        """One image, (H, W, C)."""
+        return np.array(self.pixels[self.points[index]])[:: -1 if self.turned[index] else 1]
+
     def enlarged(self, index: int) -> NDArray[np.uint8]:
         """One image as RGBA, with whole pixels of the screen for each of its own, and a margin."""
-        image = np.array(self.pixels[self.points[index]])[:: -1 if self.turned[index] else 1]
+        image = self.image(index)
         times = max(round(SIDE / len(image)), 1)
         rgb = np.broadcast_to(image, (*image.shape[:2], 3)).repeat(times, 0).repeat(times, 1)
         opaque = np.full((*rgb.shape[:2], 1), 255, dtype=np.uint8)
@@ -161,5 +165,14 @@ def wait_for_images(run: Run) -> None:
 def _wait(run: Run) -> None:
     dataset = run.spec.group.dataset
     st.status(f"Preparing the images of {dataset}: once on this machine, about a minute.")
+    _look(dataset)
+
+
+def draw_again_when_prepared(run: Run) -> None:
+    """The same without a word, where nothing on the page waits for them."""
+    st.fragment(_look, run_every=POLL)(run.spec.group.dataset)
+
+
+def _look(dataset: str) -> None:
     if not _preparation(dataset, str(home()), str(data_folder())).going_on:
         st.rerun()

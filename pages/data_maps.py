@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import streamlit as st
 
-from app import images, state, widgets
+from app import glances, images, state, widgets
 from app.charts.data_maps import Small, bounds_of, data_map, region_of, small_maps
 from app.live_slider import live_slider
 from stg_core.maps.summary import KINDS, REGIONS, Region
@@ -38,14 +38,16 @@ def explore(run: Run) -> None:
         task, beside, kind, epoch = controls(run)
         region = chosen_region()
         keep_region(region)  # on a page that opens, the URL may lack it
+        pictured = glances.whose(run, "points")
         left, right = st.columns([1, 1] if beside else [4, 3], gap="medium")
         with left:
-            one_map(run, task, epoch, kind, key="map", region=region, on_brush=keep_region)
+            one_map(run, task, epoch, kind, "map", region, pictured, keep_region)
         if beside:
             with right:
-                one_map(run, beside, epoch, kind, key="map beside", region=region)
+                one_map(run, beside, epoch, kind, "map beside", region, pictured)
         with st.container() if beside else right:
             region_images(run, task, epoch, kind, region)
+        glances.answer(run, "points")
 
 
 def controls(run: Run) -> tuple[str, str | None, str, int]:
@@ -96,6 +98,7 @@ def one_map(
     kind: str,
     key: str,
     region: Region | None,
+    pictured: str | None,
     on_brush: Callable[[Region | None], None] | None = None,
 ) -> None:
     summary = run.summary
@@ -118,6 +121,7 @@ def one_map(
         key,
         region,
         on_brush,
+        pictured,
     )
 
 

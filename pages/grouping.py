@@ -9,7 +9,7 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 import pandas as pd
 import streamlit as st
 
-from app import state, widgets
+from app import glances, state, widgets
 from app.charts import grouping as charts
 from app.tables import as_csv
 from app.widgets import Chosen, Input
@@ -33,8 +33,10 @@ def memberships(run: Run, chosen: Chosen) -> None:
     if answer.problem:
         note = f"{charts.MAPS[wanted][0]} failed: this is PCA"
     assert layout is not None
-    charts.memberships(chosen.grouping, chosen.colours, layout, shown, wanted, note)
+    examples = glances.whose(run, "tasks")
+    charts.memberships(chosen.grouping, chosen.colours, layout, shown, wanted, note, examples)
     widgets.wait_for(answer, lambda: derived.layout(run, chosen.space, wanted))
+    glances.answer(run, "tasks")
 
 
 def clusters(run: Run, chosen: Chosen) -> None:

@@ -34,11 +34,12 @@ def data_map(
     key: str,
     region: Region | None,
     on_brush: Callable[[Region | None], None] | None = None,
+    glances: str | None = None,
 ) -> None:
     """Density of a task's training points, its sampled points where they are few, and a region.
 
     With `on_brush`, a rectangle can be dragged over it. All maps of a data set of `n_points` have
-    the same scales.
+    the same scales. glances: whose images those who point at a point may see, see `app.glances`.
     """
 
     def brushed(bounds: list[float] | None) -> None:
@@ -58,6 +59,7 @@ def data_map(
         "colour": DARK[1] if dark() else LIGHT[5],
         "alt": {"data-map": f"{description} {', '.join(shares)}."},
         "file": task.replace(" ", "-"),
+        "glances": glances,
         **_scales(BINS, n_points),
     }
     values = np.concatenate([found.histogram.ravel(), points.ravel()])

@@ -64,11 +64,18 @@ def membership_heatmap(grouping: Grouping, colours: list[int], key: str = "heatm
 
 
 def memberships(
-    grouping: Grouping, colours: list[int], layout: TaskMap, shown: str, wanted: str, note: str
+    grouping: Grouping,
+    colours: list[int],
+    layout: TaskMap,
+    shown: str,
+    wanted: str,
+    note: str,
+    glances: str | None = None,
 ) -> None:
     """Quality, heatmap of the shares, and the map of the tasks.
 
-    shown: kind of map that `layout` is; wanted: the chosen kind; note: why they differ, or empty.
+    shown: kind of map that `layout` is; wanted: the chosen kind; note: why they differ, or empty;
+    glances: whose examples those who point at a task may see, see `app.glances`.
     """
     header = _clustered(grouping, colours)
     header |= {
@@ -83,6 +90,7 @@ def memberships(
         "positions": layout.positions.round(5).tolist(),
         "axes": AXES[shown],
         "notes": _map_notes(layout, note),
+        "glances": glances,
     }
     task_pictures.memberships(header, grouping.memberships)
 

@@ -6,7 +6,8 @@ clicked stays marked, in the URL as `marked`. Each picture exports itself as SVG
 
 A picture's header holds what its JavaScript reads: `names` (of what can be pointed at) with what
 each one `says`, `alt` (a text alternative per picture) and `file` (the end of an exported file's
-name), and what the charts that draw with it add.
+name), `glances` where there are images of what is pointed at (see `app.glances`), and what the
+charts that draw with it add.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from numpy.typing import NDArray
 from app import state
 
 FOLDER = Path(__file__).parent
-SHARED = ("pen", "theme", "view")
+SHARED = ("pen", "theme", "glance", "view")
 WALK = "Arrow keys walk through the tasks, Enter marks one everywhere, Escape takes it back."
 
 # Told the rectangle: variability from and to, confidence from and to; or None.
@@ -127,7 +128,9 @@ def data_map(
         if on_brush:
             on_brush(st.session_state[key]["region"][0])
 
-    keys = "Drag a rectangle to see its images; Escape removes it." if on_brush else ""
+    keys = "Arrow keys walk through the single points, from the hardest to the easiest."
+    if on_brush:
+        keys += " Drag a rectangle to see its images; Escape removes it."
     _show(_data_map, key, {**header, "keys": keys, "brush": bool(on_brush)}, values, region=brushed)
 
 

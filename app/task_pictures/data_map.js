@@ -102,6 +102,11 @@ const dataMap = {
     return { i: -1, lines: [points, `variability ${v.toFixed(2)}, confidence ${c.toFixed(2)}`] };
   },
 
+  where(data, { across, up }, i) {
+    const [v, c] = point(data, i);
+    return [across(v), up(c)];
+  },
+
   said(data, i) {
     const [v, c, positive] = point(data, i);
     return [
@@ -154,7 +159,7 @@ class MapCanvas extends Canvas {
       return this.mark();
     }
     const found = this.picture.at(this.data, this.plan, ...this.place(event));
-    this.view.hover(this.data.names[found?.i] ?? null, found?.lines ?? null, event);
+    this.view.hover(this.data.names[found?.i] ?? null, found?.lines ?? null, event, true);
   }
 
   leave() {
@@ -202,10 +207,22 @@ class MapCanvas extends Canvas {
     pen.rect(across(v), up(d), edge - across(v), up(c) - up(d), style);
   }
 
-  click() {}
+  /** A finger that taps shows what it taps, as a mouse does that rests. */
+  click(event) {
+    if (event.pointerType !== "mouse") this.point(event);
+  }
 
   press(event) {
-    if (event.key === "Escape" && this.data.brush) this.keep(null);
+    const { data, view } = this, n = data.names.length;
+    if (event.key === "Escape") {
+      view.hover(null);
+      if (data.brush) this.keep(null);
+    } else if (event.key in STEPS && n) {
+      const i = data.names.indexOf(view.marks.hovered);
+      const next = i < 0 ? 0 : (i + STEPS[event.key] + n) % n;
+      this.look(next, this.picture.said(data, next));
+      event.preventDefault();
+    }
   }
 }
 

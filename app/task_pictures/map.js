@@ -98,4 +98,6 @@ const map = {
   },
 
   order: (data) => data.order,
+
+  where: (data, plan, task) => plan.spots[task],
 };

@@ -7,9 +7,11 @@
 //   mark(pen, data, plan, theme, i, style)   shows thing i, above the drawing
 //   at(data, plan, x, y)         {i, lines} under the pointer, or null
 //   order(data)                  things in the order in which arrow keys walk
+//   where(data, plan, i)         where thing i is, if its tip and image follow the keyboard too
 
 const TOLD = "stg-explorer-told";
 const EXPORT_SCALE = 2;
+const STEPS = { ArrowDown: 1, ArrowRight: 1, ArrowUp: -1, ArrowLeft: -1 };
 
 function download(name, blob) {
   const link = document.createElement("a");
@@ -166,7 +168,8 @@ class Canvas {
     const found = this.picture.at(this.data, this.plan, ...this.place(event));
     if (!found) return this.leave();
     this.stage.style.cursor = "pointer";
-    this.view.hover(this.data.names[found.i], found.lines, event);
+    const pictured = Boolean(this.picture.where);
+    this.view.hover(this.data.names[found.i], found.lines, event, pictured);
   }
 
   leave() {
@@ -182,11 +185,9 @@ class Canvas {
   press(event) {
     const { view, data } = this, order = this.picture.order(data);
     const place = order.indexOf(data.names.indexOf(view.marks.hovered ?? view.marks.chosen));
-    const steps = { ArrowDown: 1, ArrowRight: 1, ArrowUp: -1, ArrowLeft: -1 };
-    if (event.key in steps) {
-      const next = place < 0 ? 0 : (place + steps[event.key] + order.length) % order.length;
-      view.hover(data.names[order[next]]);
-      view.say(data.says[order[next]]);
+    if (event.key in STEPS) {
+      const next = place < 0 ? 0 : (place + STEPS[event.key] + order.length) % order.length;
+      this.look(order[next], [data.says[order[next]]]);
     } else if (event.key === "Enter" || event.key === " ") {
       view.choose(view.marks.hovered);
     } else if (event.key === "Escape") {
@@ -194,6 +195,17 @@ class Canvas {
       view.choose(view.marks.chosen);
     } else return;
     event.preventDefault();
+  }
+
+  /** What a pointer on thing i would show, for those who have none. */
+  look(i, lines) {
+    const { view, data, picture } = this, at = picture.where?.(data, this.plan, i);
+    const box = this.stage.getBoundingClientRect();
+    const spot = at && {
+      clientX: box.left + at[0] * view.zoom, clientY: box.top + at[1] * view.zoom, spoken: true,
+    };
+    view.hover(data.names[i], spot ? lines : null, spot, Boolean(spot));
+    view.say(lines.join(", "));
   }
 
   export(kind) {
@@ -231,6 +243,7 @@ class View {
       return new Canvas(this, picture, root.querySelector(`.${picture.name}`));
     });
     this.marks = new Marks(things, () => this.mark());
+    this.glances = new Glances((seen) => this.see(seen));
     this.resized = new ResizeObserver(() => this.draw());
     this.resized.observe(this.root);
     document.fonts.ready.then(() => this.draw());
@@ -255,16 +268,40 @@ class View {
     if (this.data) this.canvases.forEach((canvas) => canvas.mark());
   }
 
-  hover(name, lines = null, event = null) {
+  /** `pictured`: an image of it belongs into the tip, where there is one. */
+  hover(name, lines = null, event = null, pictured = false) {
     this.marks.hover(name);
     this.tip.hidden = !lines;
+    const said = lines?.join("\n"), same = lines && said === this.pointed?.said;
+    if (!same) this.glances.ask(pictured && lines && this.data.glances, name);
+    this.pointed = lines && { name, said, event, seen: same ? this.pointed.seen : null };
     if (!lines) return;
-    this.tip.replaceChildren(...lines.map((line) => element("div", {}, line)));
+    if (!same) this.tip.replaceChildren(...lines.map((line) => element("div", {}, line)));
+    this.tell();
+  }
+
+  /** An image of what is pointed at has come. */
+  see(seen) {
+    const { pointed } = this;
+    if (!seen.image || seen.of !== this.data?.glances || seen.name !== pointed?.name) return;
+    pointed.seen = seen;
+    if (pointed.event.spoken) this.say(seen.lines.join(", "));
+    this.tell();
+  }
+
+  /** Completes the tip with the image, where it is there, and puts it where the pointer is. */
+  tell() {
+    const { tip } = this, { event, seen } = this.pointed;
+    tip.classList.toggle("seen", Boolean(seen));
+    if (seen && !tip.querySelector("img")) { // not anew for every move of the pointer
+      tip.prepend(element("img", { src: seen.image, alt: "" }));
+      tip.append(...seen.lines.map((line) => element("div", {}, line)));
+    }
     const box = this.root.getBoundingClientRect();
     const x = event.clientX - box.left, y = event.clientY - box.top;
-    const beyond = x + 16 + this.tip.offsetWidth > box.width;
-    this.tip.style.left = `${beyond ? x - 12 - this.tip.offsetWidth : x + 16}px`;
-    this.tip.style.top = `${y + 16}px`;
+    const beyond = x + 16 + tip.offsetWidth > box.width;
+    tip.style.left = `${beyond ? Math.max(x - 12 - tip.offsetWidth, 0) : x + 16}px`;
+    tip.style.top = `${y + 16}px`;
   }
 
   /** What is chosen again is let go, where nothing need be chosen. */
@@ -281,6 +318,7 @@ class View {
   end() {
     this.resized.disconnect();
     this.marks.end();
+    this.glances.end();
   }
 }
 
