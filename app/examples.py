@@ -1,8 +1,9 @@
-"""Real images on the cards of the task groups, where they are on this machine."""
+"""Real images of classes: on the cards of the task groups and in the lesson."""
 
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 
 import numpy as np
 import streamlit as st
@@ -36,7 +37,8 @@ def contact_sheet(group: TaskGroup) -> bytes | None:
 @st.cache_resource(show_spinner=False)
 def _contact_sheet(dataset: str, flips: bool) -> bytes:
     sheet = Image.new("RGBA", (COLUMNS * (CELL + GAP) - GAP, ROWS * (CELL + GAP) - GAP))
-    for i, image in enumerate(_examples(dataset)):
+    names = CLASS_NAMES[dataset]
+    for i, image in enumerate(_examples(dataset, names[:: len(names) // (COLUMNS * ROWS)])):
         turned = image[::-1] if flips and i % 2 else image  # as the group turns half of them
         row, column = divmod(i, COLUMNS)
         large = Image.fromarray(turned.squeeze()).resize((CELL, CELL), Image.Resampling.BICUBIC)
@@ -46,13 +48,20 @@ def _contact_sheet(dataset: str, flips: bool) -> bytes:
     return file.getvalue()
 
 
+def class_images(dataset: str, names: Sequence[str] | None = None) -> NDArray[np.uint8] | None:
+    """An image of each class (n, H, W, C), or of some; None where they cannot be had at once."""
+    try:
+        return _examples(dataset, tuple(CLASS_NAMES[dataset] if names is None else names))
+    except LookupError:
+        return None
+
+
 @st.cache_resource(show_spinner=False)
-def _examples(dataset: str) -> NDArray[np.uint8]:
-    """Ten images (10, H, W, C); LookupError, which is not cached, where there are none yet."""
-    names = CLASS_NAMES[dataset]
-    images = example_images(dataset, names[:: len(names) // (COLUMNS * ROWS)])
+def _examples(dataset: str, names: tuple[str, ...]) -> NDArray[np.uint8]:
+    """An image of each class (n, H, W, C); LookupError, not cached, where there are none yet."""
+    images = example_images(dataset, names)
     if images is None and dataset == "digits":
-        images = _digits()
+        images = _digits()[[CLASS_NAMES[dataset].index(name) for name in names]]
     if images is None:
         raise LookupError(dataset)
     return images

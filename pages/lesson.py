@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import streamlit as st
 
-from app import state, widgets
+from app import images, lesson_images, state, widgets
 from app.charts import grouping as grouping_charts
 from app.charts import lesson as charts
 from app.charts import superclasses as superclass_charts
@@ -57,11 +57,14 @@ def task_group() -> None:
         bind="query-params",
         help="The class of an image in CIFAR-10.",
     )
-    charts.answers(bundled("g2").spec.group, image_class, tuple(classes))
+    group = bundled("g2").spec.group
+    lesson_images.of_class(group.dataset, image_class)
+    charts.answers(group, image_class, tuple(classes))
 
 
 def confidence() -> None:
-    summary, task = bundled("g1").summary, "cat"
+    run, task, known = lesson_images.with_images((bundled("g1"), "cat"), (bundled("digits"), "9"))
+    summary = run.summary
     t = summary.tasks.tolist().index(task)
     hardest_first = np.argsort(summary.sample[-1, 0, t], kind="stable")
     place = live_slider(
@@ -72,6 +75,15 @@ def confidence() -> None:
         help="A hundred training images in the order of their confidence after the last epoch.",
     )
     chosen = hardest_first[round((place - 1) * (len(hardest_first) - 1) / (POINTS - 1))]
+    if run.id != "bundled:g1":
+        st.caption(
+            "Handwritten digits, and the task *9* for *cat*: the images of CIFAR-10 are not on this"
+            " machine."
+        )
+    if known:
+        lesson_images.point(run, task, int(chosen), known)
+    else:
+        images.wait_for_images(run)
     charts.path(summary, task, int(chosen))
 
 
@@ -163,6 +175,7 @@ def superclasses() -> None:
         help="Five classes of CIFAR-100 that people put together by their meaning.",
     )
     panel = next(p for p in agreement_with(reference, grouping).panels if p.label == chosen)
+    lesson_images.classes("cifar100", panel.tasks)
     superclass_charts.membership_panels(
         [panel], grouping, colours, "Memberships in the twenty clusters"
     )

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import time
 import tomllib
+from pathlib import Path
 
 import pytest
+from streamlit.testing.v1 import AppTest
 
-from stg_core.results.store import Run
+from stg_core.results.store import Run, Store
+from stg_core.tasks.images import load_images
+from tests.conftest import write_tree
 from tests.pages.conftest import ROOT, OpenApp, texts
 
 WRITTEN = tomllib.loads((ROOT / "assets" / "lesson.toml").read_text())["step"]
@@ -73,3 +78,53 @@ def test_without_bundled_runs_the_lesson_says_what_to_do(open_app: OpenApp, trai
     app = open_app("lesson", trained)
     assert not app.exception
     assert "import it from a .zip file" in app.error[0].value
+
+
+# ---------------------------------------------------------------------------------- real images
+
+
+def image_texts(app: AppTest) -> list[str]:
+    return [image.alt for element in app.get("image") for image in element.proto.imgs]
+
+
+def test_without_cifar_digits_stand_for_its_images(lesson: OpenApp) -> None:
+    app = lesson(lesson_class="frog")
+    assert not app.exception and not app.error
+    assert image_texts(app) == [f"A handwritten 6 instead{how}" for how in ("", ", upside down")]
+    assert "images of CIFAR-10 are not on this machine" in texts(app)
+
+    load_images("digits")  # otherwise another process does, and the page waits for it
+    app = lesson(step="2", lesson_point="1")
+    assert not app.exception and not app.error
+    (alt,) = image_texts(app)
+    run = Store().run("bundled:digits")
+    assert alt == f"Training point {run.summary.task_map('9', 30).indices[0]}"
+    assert f"{alt} of handwritten digits" in texts(app)
+
+    app = lesson(step="7")
+    assert not app.exception and not image_texts(app)
+    assert "were those of CIFAR-100 on this machine" in texts(app)
+
+
+def test_with_cifar_the_lesson_shows_its_images(
+    lesson: OpenApp, cifar10_tree: Path, tmp_path: Path
+) -> None:
+    app = lesson(lesson_class="frog")
+    assert image_texts(app)[0] == "A training image of CIFAR-10: frog"
+    assert "not on this machine" not in texts(app)
+    write_tree(tmp_path / "data" / "cifar100", per_class=1, dataset="cifar100")
+    app = lesson(step="7", lesson_superclass="people")
+    assert not app.exception and not app.error
+    names = ("baby", "boy", "girl", "man", "woman")
+    assert image_texts(app) == [f"A training image of class {name}" for name in names]
+
+
+def test_the_lesson_waits_for_digits_that_are_not_prepared(lesson: OpenApp) -> None:
+    app = lesson(step="2")
+    assert not app.exception and not app.error and not image_texts(app)
+    assert "Preparing the images of digits" in app.status[0].label
+    deadline = time.monotonic() + 60
+    while app.status and time.monotonic() < deadline:
+        time.sleep(0.3)
+        app.run()
+    assert len(image_texts(app)) == 1
