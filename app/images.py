@@ -17,7 +17,13 @@ from stg_core.system.errors import UserError
 from stg_core.system.guard import environment
 from stg_core.system.home import data_folder, home
 from stg_core.tasks.groups import sampled_points, upside_down
-from stg_core.tasks.images import CLASS_NAMES, has_images, prepared_images, where_images_belong
+from stg_core.tasks.images import (
+    CLASS_NAMES,
+    DATASET_TITLES,
+    has_images,
+    prepared_images,
+    where_images_belong,
+)
 
 SIDE, MARGIN = 96, 4  # pixels of the screen
 POLL = 1.0  # seconds
@@ -77,13 +83,14 @@ def training_images(run: Run) -> TrainingImages | None:
     are not those that the run was trained on.
     """
     group = run.spec.group
+    called = DATASET_TITLES.get(group.dataset, group.dataset)
     wanted = run.provenance.get("images")
     found = prepared_images(group.dataset)
     if not found or found.digest != wanted:
         if not has_images(group.dataset):
             raise UserError(
-                f"The images of {group.dataset} are not on this machine: not in {data_folder()}."
-                f" {where_images_belong(group.dataset)} Or train any run of {group.dataset}: that"
+                f"The images of {called} are not on this machine: not in {data_folder()}."
+                f" {where_images_belong(group.dataset)} Or train any run on {called}: that"
                 " downloads them."
             )
         preparation = _preparation(group.dataset, str(home()), str(data_folder()))
@@ -94,7 +101,7 @@ def training_images(run: Run) -> TrainingImages | None:
         found = prepared_images(group.dataset)
     if not found or found.digest != wanted:
         raise UserError(
-            f"The images of {group.dataset} on this machine are not those that this run was"
+            f"The images of {called} on this machine are not those that this run was"
             " trained on, so its points cannot be shown."
         )
     pixels, classes = found.split("train")
@@ -164,7 +171,8 @@ def wait_for_images(run: Run) -> None:
 
 def _wait(run: Run) -> None:
     dataset = run.spec.group.dataset
-    st.status(f"Preparing the images of {dataset}: once on this machine, about a minute.")
+    called = DATASET_TITLES.get(dataset, dataset)
+    st.status(f"Preparing the images of {called}: once on this machine, about a minute.")
     _look(dataset)
 
 

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from app import widgets
+from app import state, widgets
 from app.charts import superclasses as charts
 from app.references import choose_reference
 from app.score_curve import score_curve
 from stg_core.results.store import Run
+from stg_core.tasks.groups import superclass_of_tasks
 
 if TYPE_CHECKING:
     from stg_core.grouping.agreement import Agreement, Reference
@@ -39,6 +40,19 @@ def explore(run: Run, given: widgets.Input) -> None:
         chosen = widgets.choose_clusters(run, given)
         if reference := choose_reference(run):
             show(run, chosen, reference)
+        elif (known := with_superclasses()) and st.button(
+            f"See {known.spec.group.title}, whose superclasses are known",
+            key="known",
+            icon=":material/account_tree:",
+        ):
+            state.keep("run", known.id)
+            st.rerun()  # of the whole page
+
+
+def with_superclasses() -> Run | None:
+    """A run of which nobody need say what its tasks have to do with each other."""
+    runs = (run for run in state.shared().store.runs() if run.has_data_maps)
+    return next((run for run in runs if superclass_of_tasks(run.spec.group)), None)
 
 
 def show(run: Run, chosen: widgets.Chosen, reference: Reference) -> None:

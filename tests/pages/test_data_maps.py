@@ -259,7 +259,7 @@ def test_where_the_images_are_absent_the_page_says_how_to_get_them(
     app = bundled(open_app, tmp_path, "g2", region="0,0.2,0,0.4")
     assert not app.exception and not app.error and not image_texts(app)
     (said,) = app.info
-    assert "images of cifar10 are not on this machine" in said.value
+    assert "images of CIFAR-10 are not on this machine" in said.value
     assert plain(f"{tmp_path / 'data' / 'cifar10'}/train/<class>") in said.value
     assert plain("STG_DATA") in said.value
 

@@ -122,7 +122,7 @@ def test_with_cifar_the_lesson_shows_its_images(
 def test_the_lesson_waits_for_digits_that_are_not_prepared(lesson: OpenApp) -> None:
     app = lesson(step="2")
     assert not app.exception and not app.error and not image_texts(app)
-    assert "Preparing the images of digits" in app.status[0].label
+    assert "Preparing the images of handwritten digits" in app.status[0].label
     deadline = time.monotonic() + 60
     while app.status and time.monotonic() < deadline:
         time.sleep(0.3)

@@ -222,6 +222,19 @@ def test_typed_labels_and_the_link_to_them(open_app: OpenApp, trained: Run) -> N
     assert read_reference(other.text_area[0].value or "", DIGITS) == reference
 
 
+def test_where_nothing_is_known_of_the_tasks_a_run_is_offered_of_which_it_is(
+    open_app: OpenApp,
+) -> None:
+    app = open_app("superclasses", bundles=True, run="bundled:digits")
+    assert "Give the tasks labels" in app.info[0].value
+    app.button(key="known").click().run()
+    assert not app.exception and not app.error
+    assert app.selectbox(key="run_choice").value == "bundled:g3"
+    assert app.query_params["run"] == "bundled:g3"
+    assert "Give the tasks labels" not in [info.value for info in app.info]
+    assert "Of 20 superclasses" in texts(app)
+
+
 def test_typed_labels_survive_another_page(open_app: OpenApp, trained: Run) -> None:
     app = type_labels(open_app("superclasses", trained), PARITY)
     app.switch_page(str(ROOT / "pages" / "grouping.py")).run()
