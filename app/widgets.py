@@ -198,6 +198,10 @@ def look_ahead(derived: Derived, run: Run, space: TaskSpace, k: int) -> None:
 def choose_input(run: Run) -> Input:
     """Method, recorded epochs and features."""
     recorded = run.summary.epochs.tolist()
+    if st.session_state.get("recorded_epochs_of_run", recorded) != recorded:
+        # another run's choice would leave those that happen to be in both
+        st.session_state["grouping_epochs"] = recorded
+    st.session_state["recorded_epochs_of_run"] = recorded
     method = st.selectbox(
         "Method",
         METHODS,

@@ -49,6 +49,15 @@ def test_another_run_replaces_choices_it_does_not_have(
     assert not app.exception and not app.error
 
 
+def test_a_run_does_not_inherit_the_recorded_epochs_of_another(open_app: OpenApp) -> None:
+    """Of 6, 12, 18, 24 and 30 only 6 is among 2, 4, 6, 8 and 10."""
+    app = open_app("grouping", None, bundles=True, run="bundled:digits")
+    app.selectbox(key="run_choice").set_value("bundled:g2").run()
+    assert app.get("button_group")[0].value == [2, 4, 6, 8, 10]
+    linked = open_app("grouping", None, bundles=True, run="bundled:g2", grouping_epochs="4")
+    assert linked.get("button_group")[0].value == [4]
+
+
 def test_the_start_page_needs_neither_torch_nor_scikit_learn() -> None:
     code = (
         "import sys; import app.charts.data_maps, app.charts.grouping, app.state, app.widgets;"

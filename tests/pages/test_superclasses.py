@@ -231,8 +231,8 @@ def test_where_nothing_is_known_of_the_tasks_a_run_is_offered_of_which_it_is(
     assert not app.exception and not app.error
     assert app.selectbox(key="run_choice").value == "bundled:g3"
     assert app.query_params["run"] == "bundled:g3"
-    assert "Give the tasks labels" not in [info.value for info in app.info]
-    assert "Of 20 superclasses" in texts(app)
+    run = Store().run("bundled:g3")
+    assert_shows(app, expected(run, built_in(run), 20), "superclass")
 
 
 def test_typed_labels_survive_another_page(open_app: OpenApp, trained: Run) -> None:
