@@ -225,13 +225,13 @@ def test_bundled_judgements_are_there_before_anything_is_trained(open_app: OpenA
     assert "Not judged yet" in app.info[0].value
 
 
-@pytest.mark.parametrize(("run", "k"), [("g1", 2), ("g1", 3), ("g2", 4), ("g3", 5)])
+@pytest.mark.parametrize(("run", "k"), [("digits", 3), ("g1", 2), ("g1", 3), ("g2", 4), ("g3", 5)])
 def test_of_bundled_judgements_that_of_the_nearest_k_is_shown(
     open_app: OpenApp, run: str, k: int
 ) -> None:
     app = open_app("specialists", bundles=True, run=f"bundled:{run}", k=str(k))
     shown = judgement.bundled()[str(app.selectbox(key="result_choice").value)]
-    nearest = {"g1": k, "g2": 3, "g3": 5}[run]
+    nearest = {"digits": 3, "g1": k, "g2": 3, "g3": 5}[run]
     assert (shown["group"], shown["k"]) == (run, nearest)
     assert f"k = {nearest}" in texts(app)
 
