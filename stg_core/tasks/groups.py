@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stg_core.system.errors import UserError
-from stg_core.tasks.names import check_names
 from stg_core.tasks.images import CLASS_NAMES, DATASET_TITLES, load_images
+from stg_core.tasks.names import check_names
 
 Split = Literal["train", "test"]
 Rule = Literal["classes", "downside", "random"]

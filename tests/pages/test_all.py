@@ -53,9 +53,9 @@ def test_a_run_does_not_inherit_the_recorded_epochs_of_another(open_app: OpenApp
     """Of 6, 12, 18, 24 and 30 only 6 is among 2, 4, 6, 8 and 10."""
     app = open_app("grouping", None, bundles=True, run="bundled:digits")
     app.selectbox(key="run_choice").set_value("bundled:g2").run()
-    assert app.get("button_group")[0].value == [2, 4, 6, 8, 10]
+    assert app.pills[0].value == [2, 4, 6, 8, 10]
     linked = open_app("grouping", None, bundles=True, run="bundled:g2", grouping_epochs="4")
-    assert linked.get("button_group")[0].value == [4]
+    assert linked.pills[0].value == [4]
 
 
 def test_the_start_page_needs_neither_torch_nor_scikit_learn() -> None:
