@@ -13,8 +13,8 @@ import streamlit as st
 
 from app.charts import specialists as charts
 from app.charts.specialists import ABOUT_SCHEMES, SCHEMES, Picture, interval
-from stg_core.judging.report import bundled_reports
 from stg_core.tasks.groups import GROUPS
+from stg_core.judging.report import bundled_reports, verdict_in
 
 ABOUT_BANDS = (
     "Bands and intervals are 95 % intervals over images: how much the scores would change with"
@@ -127,12 +127,14 @@ CHART_WIDTH = 620
 
 def as_html(report: Report, variant: str, colours: list[int]) -> bytes:
     """One HTML file with verdict, tables and charts, that asks no other host for anything."""
-    found = report["variants"][variant]
+    found, told = report["variants"][variant], verdict_in(report, variant)
     average, routing = variant.split("-")
     name = escape(title(report))
     parts = [
         f"<h1>Does the grouping pay?</h1><p>{name}; {average} averaged, {routing} routing.</p>",
-        f'<p class="verdict">{escape(found["verdict"])}</p>',
+        f'<p class="verdict">{escape(told.headline)}</p>',
+        f"<details><summary>What else the comparison says</summary><p>{escape(told.details)}</p>"
+        "</details>",
         "<h2>Final scores</h2>",
         _table(final_scores(report, variant)),
         f"<p>{escape(ABOUT_BANDS)}</p>",

@@ -290,10 +290,14 @@ def show_result(run: Run, chosen: Chosen, plan: Plan, missing: Specs) -> None:
 
 
 def show_report(report: dict[str, Any], variant: str, colours: list[int]) -> None:
-    found = report["variants"][variant]
+    from stg_core.judging.report import verdict_in
+
+    found, told = report["variants"][variant], verdict_in(report, variant)
     with st.container(border=True):
         st.markdown(f"**Does the grouping pay?** {judgement.title(report)}")
-        st.markdown(widgets.plain(found["verdict"]))
+        st.markdown(widgets.plain(told.headline))
+        with st.expander("What else the comparison says"):
+            st.markdown(widgets.plain(told.details))
     left, right = st.columns(2, gap="medium")
     for column, split in ((left, "test"), (right, "train")):
         with column:

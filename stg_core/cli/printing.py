@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from stg_core.grouping.layout import TaskMap
     from stg_core.grouping.memberships import Grouping
     from stg_core.judging.plan import Cost, Plan
+    from stg_core.judging.verdict import Verdict
 
 
 # --------------------------------------------------------------------------------------- answers
@@ -142,15 +143,15 @@ def plan_text(models: Sequence[Mapping[str, Any]], cost: Cost) -> str:
     return "\n".join([*lines, cost_line(cost)])
 
 
-def judgement_text(schemes: Mapping[str, Mapping[str, Any]], verdict: str) -> str:
-    """A row per scheme, and the verdict."""
-    header = f"{'':<12}{'mean F1':>9}{'95 % interval':>20}{'trainings':>11}{'seconds':>10}"
+def judgement_text(schemes: Mapping[str, Mapping[str, Any]], verdict: Verdict) -> str:
+    """What the verdict begins with, a row per scheme, and the rest of the verdict."""
+    header = f"{'':<12}{'mean F1':>9}{'95 % interval':>20}{'balanced acc.':>15}{'trainings':>11}"
     lines = [
         f"{name:<12}{s['mean_f1']:9.4f}{s['ci'][0]:11.4f} –{s['ci'][1]:7.4f}"
-        f"{s['trainings']:11}{s['seconds']:10,.0f}"
+        f"{s['balanced_accuracy']:15.4f}{s['trainings']:11}"
         for name, s in schemes.items()
     ]
-    return "\n".join([header, *lines, verdict])
+    return "\n".join([verdict.headline, "", header, *lines, "", verdict.details])
 
 
 # -------------------------------------------------------------------------------------- progress

@@ -82,10 +82,14 @@ def _planned(plan: Plan, cost: Cost, store: Store) -> Answer:
 
 def _judged(report: dict[str, Any], average: str, routing: str) -> Answer:
     """One variant of a report, with what each scheme cost beside its scores."""
-    variant = report["variants"][f"{average}-{routing}"]
+    from stg_core.judging.report import verdict_in
+
+    name = f"{average}-{routing}"
+    variant, told = report["variants"][name], verdict_in(report, name)
     schemes = {
         name: {**scores, **report["trainings"][name]} for name, scores in variant["schemes"].items()
     }
     rest = {name: v for name, v in report.items() if name not in ("variants", "trainings")}
     answer = {**rest, "average": average, "routing": routing, **variant, "schemes": schemes}
-    return answer, judgement_text(schemes, variant["verdict"])
+    answer |= {"headline": told.headline, "verdict": f"{told.headline} {told.details}"}
+    return answer, judgement_text(schemes, told)

@@ -57,6 +57,7 @@ def test_a_plan_of_the_digits_from_the_grouping_to_the_verdict(
     screenshot(page, "specialists_running")
 
     expect(page.get_by_text("Does the grouping pay?").nth(1)).to_be_visible(timeout=VERDICT_MS)
+    page.get_by_text("What else the comparison says").click()
     expect(page.get_by_text("All this is of one seed")).to_be_visible()
     expect(page.get_by_text("9 trainings in all, of which 9 are here")).to_be_visible()
     expect(page.get_by_text(re.compile("Specialists: .* tasks gain"))).to_be_visible()
@@ -82,6 +83,7 @@ def test_a_fresh_machine_shows_bundled_judgements(
 ) -> None:
     page = open_page(f"{digits[0]}/specialists?run=bundled:g1", colour_scheme)
     expect(page.get_by_role("combobox", name="Result")).to_have_value(re.compile("bundled"))
-    expect(page.get_by_text("better than MTL")).to_be_visible()
+    expect(page.get_by_text("The grouping does not pay: specialists and plain")).to_be_visible()
+    expect(page.get_by_text("better than MTL")).to_be_hidden()
     expect(page.locator("[data-testid=stVegaLiteChart] .marks")).to_have_count(4)
     screenshot(page, f"specialists_{colour_scheme}")

@@ -847,6 +847,10 @@ def test_the_command_trains_and_answers_as_json(
     again = capsys.readouterr()
     assert "Training" not in again.err
     assert json.loads(again.out)["average"] == "probabilities"
+    assert specialists_command(digits_run, *words[:-1]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == answer["headline"], "the verdict begins with one line"
+    assert "balanced acc." in lines[2] and " ".join((lines[0], lines[-1])) == answer["verdict"]
 
 
 def test_the_plan_is_told_without_training(

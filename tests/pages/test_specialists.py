@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from html import unescape
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from stg_core.engine.job import Job
 from stg_core.engine.worker import run_spec
 from stg_core.grouping.memberships import TaskSpace, group_tasks
 from stg_core.judging.plan import Plan, make_plan, mtl_spec_of
-from stg_core.judging.report import make_report
+from stg_core.judging.report import make_report, verdict_in
 from stg_core.results.store import Run, Store
 from tests.pages.conftest import OpenApp, StandInDerived, StandInEngine, texts, titles
 
@@ -173,7 +174,12 @@ def test_a_training_that_failed_says_why(
 def test_a_finished_plan_is_judged(open_app: OpenApp, trained: Run, judged: dict[str, Any]) -> None:
     app = open_app("specialists", trained, k="2")
     assert not app.exception and not app.error
-    assert judged["variants"]["logits-soft"]["verdict"][:40] in texts(app).replace("\\", "")
+    told = verdict_in(judged, "logits-soft")
+    shown = [element.value.replace("\\", "") for element in app.markdown]
+    assert told.headline in shown and told.details not in told.headline
+    (behind,) = (e for e in app.expander if e.label == "What else the comparison says")
+    assert not behind.proto.expanded
+    assert [element.value.replace("\\", "") for element in behind.markdown] == [told.details]
     assert {"Test images", "Training images", "F1 minus that of MTL", "F1 by weight"} <= titles(app)
     scores = table(app, "Balanced accuracy").set_index("Scheme")
     mean = judged["variants"]["logits-soft"]["schemes"]["plain"]["mean_f1"]
@@ -218,9 +224,9 @@ def test_bundled_judgements_are_there_before_anything_is_trained(open_app: OpenA
     found = judgement.bundled()
     shown = str(app.selectbox(key="result_choice").value)
     assert found[shown]["group"] == "g1"
-    assert found[shown]["variants"]["logits-soft"]["verdict"][:40] in texts(app).replace("\\", "")
     said = [option for option in app.selectbox(key="result_choice").options if "k = 5" in option]
     assert said and said[0].startswith("100 questions about CIFAR-100 (G3), small_cnn, 10 epochs")
+    assert verdict_in(found[shown], "logits-soft").headline in texts(app).replace("\\", "")
     app.selectbox(key="result_choice").select("this plan").run()
     assert "Not judged yet" in app.info[0].value
 
@@ -243,7 +249,9 @@ def test_a_judgement_can_be_taken_away(judged: dict[str, Any]) -> None:
     assert plain.loc["mean over tasks", "f1"] == pytest.approx(plain["f1"].iloc[:15].mean())
     assert json.loads(judgement.as_json(judged)) == judged
     html = judgement.as_html(judged, "logits-soft", [0, 1]).decode()
-    assert judged["variants"]["logits-soft"]["verdict"][:40] in html
+    told = verdict_in(judged, "logits-soft")
+    first, _, rest = unescape(html).partition("<details>")
+    assert told.headline in first and told.details not in first and told.details in rest
     assert html.count("<svg") == 7  # scores, each scheme's differences to MTL, specialisation
     assert not re.search(r'(src|href)="http', html)
     assert judgement.command(judged).startswith("python -m stg_core specialists")
