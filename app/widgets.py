@@ -145,7 +145,11 @@ class Chosen:
 
 def grouping_head(title: str, about: str) -> tuple[Run, Input] | None:
     """The head of a page about groupings, with its run and input; None where none can be shown."""
-    run, place = page_head(title, about)
+    return with_input(*page_head(title, about))
+
+
+def with_input(run: Run | None, place: DeltaGenerator) -> tuple[Run, Input] | None:
+    """A run with what of it is grouped and how, chosen in a place; None where none can be."""
     if run and len(run.summary.tasks) < 2:
         st.info("This run has a single task: grouping needs two or more.")
     elif run:

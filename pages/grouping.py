@@ -181,7 +181,7 @@ def explore(run: Run, given: Input, view: str) -> None:
                 state.SPECIALISTS,
                 label=f"Does it pay? Train {chosen.grouping.k} specialists",
                 icon=":material/groups:",
-                query_params=choices(chosen),
+                query_params=choices(chosen) | {"result": "this plan"},
             )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -21,11 +22,14 @@ from stg_core.tasks.groups import superclass_of_tasks
 from stg_core.training.spec import TrainingSpec
 
 if TYPE_CHECKING:
+    from streamlit.delta_generator import DeltaGenerator
+
     from stg_core.judging.plan import Plan
 
 Specs = Sequence[TrainingSpec]
 
-THIS_PLAN = "this plan"
+THIS_PLAN = "this plan"  # in the address
+PLACES = FINISHED, PLAN = "Finished judgements", "Your plan"
 LOOK = 1.0  # seconds between two looks at a plan: drawing it takes from the trainings
 ROW, MOST_ROWS = 35, 10  # of the table of trainings: a row's height in pixels
 LONG_LIST = 25  # tasks
@@ -227,33 +231,54 @@ def described(plan: Plan, spec: TrainingSpec, job: Job | None) -> dict[str, Any]
 # ------------------------------------------------------------------------------------ the result
 
 
-def choose_result(run: Run, plan: Plan, missing: Specs) -> str:
-    """This plan, or the name of a bundled judgement; at first what there is for this task group."""
-    bundled = judgement.bundled()
-    begun = not missing or any(job.active for job in jobs_of(plan).values())
-    alike = [name for name, report in bundled.items() if report["group"] == run.spec.group.name]
-    alike.sort(key=lambda name: abs(bundled[name]["k"] - plan.grouping.k))
-    usual = THIS_PLAN if begun or not alike else alike[0]
-    wanted = state.kept("result")
-    options = [THIS_PLAN, *bundled]
-    st.session_state["result_choice"] = wanted if wanted in options else usual
-    chosen: str = st.selectbox(
-        "Result",
-        options,
-        format_func=lambda name: (
-            "This plan" if name == THIS_PLAN else f"{judgement.title(bundled[name])} (bundled)"
+def choose_place() -> str:
+    """PLAN or FINISHED: a plan of one's own, or what came with the project. The address has it."""
+    if not judgement.bundled():
+        return PLAN
+    st.session_state["place_choice"] = PLAN if chosen_result() == THIS_PLAN else FINISHED
+    chosen = st.segmented_control(
+        "Show",
+        PLACES,
+        required=True,
+        key="place_choice",
+        label_visibility="collapsed",
+        on_change=lambda: state.keep(
+            "result", THIS_PLAN if st.session_state["place_choice"] == PLAN else nearest_judgement()
         ),
-        key="result_choice",
-        on_change=lambda: state.keep("result", st.session_state["result_choice"]),
-        help="What this plan found, or one of the judgements that came with the project.",
     )
-    return chosen
+    return PLAN if chosen == PLAN else FINISHED
 
 
-def show_result(run: Run, chosen: Chosen, plan: Plan, missing: Specs) -> None:
-    head, average, routing = st.columns([5, 3, 3], vertical_alignment="bottom")
-    with head:
-        name = choose_result(run, plan, missing)
+def chosen_result() -> str:
+    """This plan, or the name of a bundled judgement.
+
+    At first the plan, where a run of one's own is chosen, a plan is trained, or nothing is bundled.
+    """
+    wanted, bundled = state.kept("result"), judgement.bundled()
+    if wanted and wanted in (THIS_PLAN, *bundled):
+        return wanted
+    own = not (state.kept("run") or state.FIRST_CHOICE).startswith("bundled:")
+    begun = any(job.active and not job.spec.recorded for job in state.shared().engine.jobs())
+    return THIS_PLAN if own or begun else nearest_judgement()
+
+
+def nearest_judgement() -> str:
+    """The bundled judgement of the chosen run's task group whose k is nearest to the chosen one.
+
+    Where nothing is bundled: this plan.
+    """
+    bundled, group, k = judgement.bundled(), "", state.kept("k") or ""
+    with suppress(UserError):
+        group = state.shared().store.run(state.kept("run") or state.FIRST_CHOICE).spec.group.name
+    wanted = int(k) if k.isdecimal() and len(k) < 5 else widgets.USUAL_K.get(group, 3)
+
+    def distance(name: str) -> tuple[bool, int]:
+        return bundled[name]["group"] != group, abs(bundled[name]["k"] - wanted)
+
+    return min(bundled, key=distance, default=THIS_PLAN)
+
+
+def choose_variant(average: DeltaGenerator, routing: DeltaGenerator) -> str:
     with average:
         averaged = widgets.one_of(
             "Average of",
@@ -270,23 +295,30 @@ def show_result(run: Run, chosen: Chosen, plan: Plan, missing: Specs) -> None:
             help="soft: every specialist answers, with its membership. hard: the strongest alone."
             " Nothing is trained again.",
         )
-    if name != THIS_PLAN:
-        report = judgement.bundled()[name]
-        show_report(report, f"{averaged}-{routed}", list(range(report["k"])))
-    elif missing:
+    return f"{averaged}-{routed}"
+
+
+def show_result(run: Run, chosen: Chosen, plan: Plan, missing: Specs) -> None:
+    """What this plan found, where it is trained."""
+    if missing:
         waiting = any(job.active for job in jobs_of(plan).values())
+        trainings = "1 training" if len(missing) == 1 else f"{len(missing)} trainings"
+        are = "is" if len(missing) == 1 else "are"
         st.info(
-            f"{'The judgement appears here when its' if waiting else 'Not judged yet:'}"
-            f" {len(missing)} trainings {'are done' if waiting else 'are missing'}.",
+            f"The judgement appears here when {trainings} more {are} done."
+            if waiting
+            else f"Not judged yet: {trainings} {are} missing.",
             icon=":material/hourglass_empty:",
         )
-    else:
-        answer = state.shared().derived.report(run, chosen.space, plan)
-        if answer.value:
-            show_report(answer.value, f"{averaged}-{routed}", chosen.colours)
-        elif answer.pending:
-            st.info("The schemes are being compared.", icon=":material/hourglass_empty:")
-        widgets.wait_for(answer, lambda: state.shared().derived.report(run, chosen.space, plan))
+        return
+    answer = state.shared().derived.report(run, chosen.space, plan)
+    if answer.value:
+        head, average, routing = st.columns([5, 3, 3], vertical_alignment="bottom")
+        head.subheader("What this plan found")
+        show_report(answer.value, choose_variant(average, routing), chosen.colours)
+    elif answer.pending:
+        st.info("The schemes are being compared.", icon=":material/hourglass_empty:")
+    widgets.wait_for(answer, lambda: state.shared().derived.report(run, chosen.space, plan))
 
 
 def show_report(report: dict[str, Any], variant: str, colours: list[int]) -> None:
@@ -429,15 +461,49 @@ def judge(run: Run, given: Input) -> None:
             return
         plan = choose_plan(run, chosen)
         missing = plan.missing(state.shared().store)
-        with st.expander("The plan", expanded=True, icon=":material/list_alt:"):
+        label = f"The plan: {widgets.plain(run.title)}, k = {plan.grouping.k}"
+        with st.expander(label, expanded=True, icon=":material/list_alt:"):
             show_plan(plan, missing)
             run_plan(plan, missing)
         show_result(run, chosen, plan, missing)
 
 
-if head := widgets.grouping_head(
-    "Specialists",
+@st.fragment
+def finished() -> None:
+    """A judgement that came with the project; nothing here is of the plan."""
+    with widgets.user_errors():
+        bundled = judgement.bundled()
+        head, average, routing = st.columns([5, 3, 3], vertical_alignment="bottom")
+        st.session_state["result_choice"] = chosen_result()
+        name = head.selectbox(
+            "Judgement",
+            list(bundled),
+            format_func=lambda name: judgement.title(bundled[name]),
+            key="result_choice",
+            on_change=lambda: state.keep("result", st.session_state["result_choice"]),
+            help="Of real trainings, which came with the project.",
+        )
+        variant = choose_variant(average, routing)
+        show_report(bundled[name], variant, list(range(bundled[name]["k"])))
+
+
+def planning() -> None:
+    run_place, input_place = st.columns([5, 3], vertical_alignment="bottom")
+    with run_place:
+        run = widgets.choose_run()
+    if head := widgets.with_input(run, input_place):
+        judge(*head)
+
+
+title, place = st.columns([5, 6], vertical_alignment="bottom")
+title.title("Specialists")
+with place:
+    shown = choose_place()
+st.caption(
     "Does the grouping pay? One specialist for each cluster, against one model for all tasks, one"
-    " for each task, and as many models without any grouping.",
-):
-    judge(*head)
+    " for each task, and as many models without any grouping."
+)
+if shown == PLAN:
+    planning()
+else:
+    finished()

@@ -82,7 +82,7 @@ def test_a_fresh_machine_shows_bundled_judgements(
     digits: tuple[str, str], open_page: Callable[..., Page], colour_scheme: str
 ) -> None:
     page = open_page(f"{digits[0]}/specialists?run=bundled:g1", colour_scheme)
-    expect(page.get_by_role("combobox", name="Result")).to_have_value(re.compile("bundled"))
+    expect(page.get_by_role("combobox", name="Judgement")).to_have_value(re.compile("g1"))
     expect(page.get_by_text("The grouping does not pay: specialists and plain")).to_be_visible()
     expect(page.get_by_text("better than MTL")).to_be_hidden()
     expect(page.locator("[data-testid=stVegaLiteChart] .marks")).to_have_count(4)

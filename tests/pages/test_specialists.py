@@ -17,7 +17,7 @@ from stg_core.grouping.memberships import TaskSpace, group_tasks
 from stg_core.judging.plan import Plan, make_plan, mtl_spec_of
 from stg_core.judging.report import make_report, verdict_in
 from stg_core.results.store import Run, Store
-from tests.pages.conftest import OpenApp, StandInDerived, StandInEngine, texts, titles
+from tests.pages.conftest import OpenApp, StandInDerived, StandInEngine, slider, texts, titles
 
 VARIANTS = ("logits-soft", "logits-hard", "probabilities-soft", "probabilities-hard")
 
@@ -121,7 +121,7 @@ def test_no_scheme_at_all_is_explained(open_app: OpenApp, trained: Run) -> None:
 
 def test_superclasses_are_offered_where_there_are_some(open_app: OpenApp) -> None:
     for run, offered in (("bundled:g1", False), ("bundled:g3", True)):
-        app = open_app("specialists", bundles=True, run=run)
+        app = open_app("specialists", bundles=True, run=run, result="this plan")
         schemes = table(app, "What it is")["Scheme"].tolist()
         assert ("Superclass grouping" in schemes) == offered
 
@@ -219,16 +219,54 @@ def test_a_judgement_says_how_far_it_is(
     assert [bar.proto.text for bar in app.get("progress")] == ["3 of 16 ensembles are done."]
 
 
-def test_bundled_judgements_are_there_before_anything_is_trained(open_app: OpenApp) -> None:
+def shown_place(app: Any) -> str:
+    return str(app.button_group(key="place_choice").value)
+
+
+def test_a_finished_judgement_and_a_plan_are_two_places(open_app: OpenApp) -> None:
     app = open_app("specialists", bundles=True, run="bundled:g1")
+    assert not app.exception and shown_place(app) == "Finished judgements"
     found = judgement.bundled()
     shown = str(app.selectbox(key="result_choice").value)
     assert found[shown]["group"] == "g1"
     said = [option for option in app.selectbox(key="result_choice").options if "k = 5" in option]
     assert said and said[0].startswith("100 questions about CIFAR-100 (G3), small_cnn, 10 epochs")
     assert verdict_in(found[shown], "logits-soft").headline in texts(app).replace("\\", "")
-    app.selectbox(key="result_choice").select("this plan").run()
-    assert "Not judged yet" in app.info[0].value
+    assert [box.key for box in app.selectbox] == ["result_choice", "gains_of"], "no run above it"
+    components = [component.key for component in app.get("bidi_component")]
+    assert components == ["address bar"], "no slider that moves nothing"
+    assert not any("The plan" in e.label for e in app.expander)
+
+    app.button_group(key="place_choice").set_value("Your plan").run()
+    assert not app.exception and "Not judged yet" in app.info[0].value
+    (plan,) = (e.label for e in app.expander if "The plan" in e.label)
+    assert "g1, resnet18" in plan.replace("\\", "") and "k = 2" in plan
+    assert slider(app, "Clusters (k)").value == "2"
+    assert not titles(app) and "Does the grouping pay?**" not in texts(app)
+    assert app.query_params["result"] == "this plan"
+
+    app.button_group(key="place_choice").set_value("Finished judgements").run()
+    assert not app.exception and app.selectbox(key="result_choice").value == shown
+
+
+def test_a_run_of_ones_own_opens_its_plan(
+    open_app: OpenApp, trained: Run, engine: type[StandInEngine], plan: Plan
+) -> None:
+    app = open_app("specialists", trained, bundles=True, run=trained.id)
+    assert shown_place(app) == "Your plan"
+    app = open_app("specialists", trained, bundles=True, run=trained.id, result="g3-k5")
+    assert shown_place(app) == "Finished judgements"
+    assert app.selectbox(key="result_choice").value == "g3-k5"
+    engine.known = [job(plan, 1, state="running")]
+    assert shown_place(open_app("specialists", bundles=True, run="bundled:g1")) == "Your plan"
+
+
+def test_without_bundled_judgements_there_is_the_plan_alone(
+    open_app: OpenApp, trained: Run
+) -> None:
+    app = open_app("specialists", trained, result="g3-k5")
+    assert not app.exception and slider(app, "Clusters (k)")
+    assert "place_choice" not in [group.key for group in app.button_group]
 
 
 @pytest.mark.parametrize(("run", "k"), [("digits", 3), ("g1", 2), ("g1", 3), ("g2", 4), ("g3", 5)])
