@@ -112,6 +112,8 @@ def describe_plan(plan: Plan, missing: Specs) -> None:
         if missing:
             place, time = widgets.training_place(), expected(missing, seconds)
             total += f" Expected duration of the rest on {place}: {time}"
+            if seconds is not None and state.shared().engine.busy:
+                total += ": a training is going on"
         st.caption(total)
 
 
@@ -130,7 +132,12 @@ def planned(plan: Plan, scheme: str, missing: Specs, seconds: float | None) -> d
 def expected(specs: Specs, seconds: float | None) -> str:
     if seconds is None:
         return "measuring…"
-    return f"about {widgets.duration(seconds * sum(spec.epochs for spec in specs))}"
+    rough = ", roughly" if state.shared().engine.busy else ""
+    return f"about {widgets.duration(seconds * epochs_of(specs))}{rough}"
+
+
+def epochs_of(specs: Specs) -> int:
+    return sum(spec.epochs for spec in specs)
 
 
 # --------------------------------------------------------------------------------- its trainings
@@ -143,7 +150,7 @@ def jobs_of(plan: Plan) -> dict[str, Job]:
 
 def run_plan(plan: Plan, missing: Specs) -> None:
     """Start, cancel, resume; and the progress of every training while there is any."""
-    shared, jobs = state.shared(), jobs_of(plan)
+    jobs = jobs_of(plan)
     active = [job for job in jobs.values() if job.active]
     begun = any(job.state in ("cancelled", "failed") for job in jobs.values())
     if missing and not active:
@@ -156,16 +163,56 @@ def run_plan(plan: Plan, missing: Specs) -> None:
             icon=":material/resume:" if begun else ":material/play_arrow:",
             help="In the background: you may close the page meanwhile.",
         ):
-            state.keep("result", None)
-            for spec in missing:
-                shared.engine.submit(spec, owner=state.visitor())
-            st.rerun()
+            begin(plan, missing)
     elif active and st.button("Cancel", key="cancel plan", icon=":material/cancel:"):
-        shared.engine.cancel(*(job.key for job in active))
+        state.shared().engine.cancel(*(job.key for job in active))
         st.rerun()
     if missing and jobs:
         seen = [job.key for job in active]
         st.fragment(progress, run_every=LOOK if active else None)(plan, seen)
+
+
+def begin(plan: Plan, missing: Specs) -> None:
+    """Starts what is missing; asks before, where that takes long or nobody knows how long."""
+    from stg_core.judging.plan import takes_long
+
+    speed = None
+    with suppress(UserError):  # the plan says already that it cannot be measured
+        speed = speed_of(plan)
+    if takes_long(None if speed is None else speed * epochs_of(missing)):
+        confirm(missing, speed)
+    else:
+        train(missing)
+
+
+@st.dialog("Start this plan?")
+def confirm(missing: Specs, speed: float | None) -> None:
+    models = "1 model" if len(missing) == 1 else f"{len(missing)} models"
+    if speed is None:
+        st.markdown(
+            f"**{models}** would be trained on {widgets.plain(widgets.training_place())}. How long"
+            " that takes is **not known yet**: it is being measured."
+        )
+    else:
+        st.markdown(
+            f"**{models}** would be trained on {widgets.plain(widgets.training_place())}, which"
+            f" takes **{expected(missing, speed)}**."
+        )
+        if state.shared().engine.busy:
+            st.caption("Roughly: a training is going on, with which they share the machine.")
+    st.caption("You may cancel at any time: what is trained by then is kept.")
+    with st.container(horizontal=True):
+        if st.button("Start", key="confirm plan", type="primary"):
+            train(missing)
+        if st.button("Not now", key="decline plan"):
+            st.rerun()
+
+
+def train(missing: Specs) -> None:
+    state.keep("result", THIS_PLAN)
+    for spec in missing:
+        state.shared().engine.submit(spec, owner=state.visitor())
+    st.rerun()
 
 
 def progress(plan: Plan, seen: list[str]) -> None:

@@ -154,6 +154,12 @@ def judgement_text(schemes: Mapping[str, Mapping[str, Any]], verdict: Verdict) -
     return "\n".join([verdict.headline, "", header, *lines, "", verdict.details])
 
 
+def asked(question: str) -> bool:
+    """Whether who sits at the terminal says yes."""
+    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
 # -------------------------------------------------------------------------------------- progress
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from stg_core.cli.options import Answer, Command
-from stg_core.cli.printing import run_line
+from stg_core.cli.printing import asked, run_line
 from stg_core.results.store import Run, Store
 from stg_core.system.errors import UserError
 from stg_core.system.files import atomic
@@ -112,8 +112,7 @@ def _delete(options: argparse.Namespace) -> Answer:
 def _agreed(question: str) -> bool:
     if not sys.stdin.isatty():
         raise UserError(f"{question} Say so with --yes.")
-    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
+    return asked(question)
 
 
 def described(run: Run) -> dict[str, Any]:

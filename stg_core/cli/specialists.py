@@ -15,7 +15,7 @@ from stg_core.cli.options import (
     whole_numbers,
     words,
 )
-from stg_core.cli.printing import cost_line, judgement_text, plan_text, tell_of_all, tell_of_steps
+from stg_core.cli.printing import asked, cost_line, judgement_text, plan_text, tell_of_all, tell_of_steps
 from stg_core.engine.foreground import train_all
 from stg_core.results.store import Store
 
@@ -41,6 +41,9 @@ def add_commands(command: Command) -> None:
     specialists.add_argument("--routing", choices=("soft", "hard"), default="soft")
     specialists.add_argument("--bundle", metavar="NAME", help="keep the report among the bundles")
     specialists.add_argument("--dry-run", action="store_true", help="only tell what is to be done")
+    specialists.add_argument(
+        "--yes", action="store_true", help="do not ask before a plan that takes more than an hour"
+    )
     specialists.add_argument("--only-judge", action="store_true", help="train nothing")
 
 
@@ -57,12 +60,25 @@ def _specialists(options: argparse.Namespace) -> Answer:
     if options.dry_run:
         return _planned(plan, cost, store)
     print(cost_line(cost), file=sys.stderr)
+    if not (options.only_judge or options.yes or _agreed(cost)):
+        return {**asdict(cost), "started": False}, "Nothing was started."
     if not options.only_judge:
         train_all(store, plan.trainings, tell_of_all(plan, cost.distinct - cost.cached))
     report = kept_report(store, run, space, plan, tell_of_steps)
     if options.bundle:
         bundle_report(report, options.bundle)
     return _judged(report, options.average, options.routing)
+
+
+def _agreed(cost: Cost) -> bool:
+    """Whether a plan may start: one that takes long asks who sits at a terminal, never a script."""
+    from stg_core.judging.plan import takes_long
+
+    models = cost.distinct - cost.cached
+    if not (models and takes_long(cost.seconds) and sys.stdin.isatty()):
+        return True
+    hours = "nobody knows yet how long" if cost.seconds is None else f"{cost.seconds / 3600:.1f} h"
+    return asked(f"{models} trainings, {hours}: start?")
 
 
 def _planned(plan: Plan, cost: Cost, store: Store) -> Answer:

@@ -31,6 +31,7 @@ SCHEMES = ("mtl", "stl", "specialists", "plain", "random", "superclass")
 ROUTED = ("specialists", "random", "superclass")  # the schemes that have memberships
 
 SEED_STEP = 1_000
+LONG = 3600.0  # seconds
 WEIGHT_DECIMALS = 6  # so that a key does not depend on how a machine rounds
 
 
@@ -139,6 +140,11 @@ def make_plan(
         for seed in seeds
     ]
     return Plan(spec, grouping, schemes, seeds, tuple(ensembles))
+
+
+def takes_long(seconds: float | None) -> bool:
+    """Whether a plan is asked for before it starts: it takes more than an hour, or nobody knows."""
+    return seconds is None or seconds > LONG
 
 
 def mtl_spec_of(run: Run, store: Store) -> TrainingSpec:

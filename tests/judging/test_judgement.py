@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -893,6 +894,55 @@ def test_a_cancelled_plan_goes_on_where_it_was(
     assert not set(began) & set(first) and len(began) == len(set(began)) == 3
     resumed = json.loads(capsys.readouterr().out)["schemes"]
     assert resumed["specialists"]["trainings"] == 2
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("speed", [1800.5, None])
+def test_a_plan_of_hours_or_of_unknown_length_asks_on_a_terminal(
+    speed: float | None,
+    digits_run: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("stg_core.judging.plan.recorded_speed", lambda _: lambda spec: speed)
+    plan = ("--schemes", "plain")  # one of its two models is trained; the other has two epochs
+    monkeypatch.setattr("sys.stdin", Terminal("n\n"))
+    assert specialists_command(digits_run, *plan) == 0
+    captured = capsys.readouterr()
+    assert ("1.0 h" if speed else "nobody knows yet how long") in captured.err
+    assert captured.out == "Nothing was started.\n"
+    assert specialists_command(digits_run, *plan, "--dry-run") == 0, "which asks nothing"
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    assert specialists_command(digits_run, *plan) == 0
+    assert "start?" not in capsys.readouterr().err, "a script is not asked"
+    monkeypatch.setattr("sys.stdin", Terminal("n\n"))
+    assert specialists_command(digits_run, *plan) == 0
+    assert "start?" not in capsys.readouterr().err, "nothing is left to train"
+
+
+@pytest.mark.parametrize(
+    ("words", "answer", "asks"), [((), "y", True), (("--yes",), "n", False), ((), "n", False)]
+)
+def test_yes_starts_a_long_plan_and_a_short_one_is_not_asked_for(
+    words: tuple[str, ...],
+    answer: str,
+    asks: bool,
+    digits_run: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    long = asks or bool(words)
+    speed = 1801.0 if long else 1799.0
+    monkeypatch.setattr("stg_core.judging.plan.recorded_speed", lambda _: lambda spec: speed)
+    monkeypatch.setattr("sys.stdin", Terminal(f"{answer}\n"))
+    assert specialists_command(digits_run, "--schemes", "plain", "--json", *words) == 0
+    captured = capsys.readouterr()
+    assert ("start?" in captured.err) == asks
+    assert json.loads(captured.out)["schemes"]["plain"]["trainings"] == 2
 
 
 @pytest.mark.parametrize(

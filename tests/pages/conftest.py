@@ -33,15 +33,17 @@ class StandInEngine:
     known: list[Job]
     submitted: list[TrainingSpec]
     cancelled: list[str]
+    busy: ClassVar[bool] = False
+    epoch: ClassVar[float | None] = 12.0  # seconds
 
     def __init__(self, store: Store) -> None:
-        self.problem = ""
+        self.problem = self.lack = ""
 
     def jobs(self) -> list[Job]:
         return self.known
 
-    def seconds_per_epoch(self, spec: TrainingSpec) -> float:
-        return 12.0
+    def seconds_per_epoch(self, spec: TrainingSpec) -> float | None:
+        return self.epoch
 
     def submit(self, spec: TrainingSpec, owner: str = "") -> str:
         self.submitted.append(spec)
@@ -57,6 +59,7 @@ class StandInEngine:
 @pytest.fixture
 def engine(monkeypatch: pytest.MonkeyPatch) -> type[StandInEngine]:
     StandInEngine.known, StandInEngine.submitted, StandInEngine.cancelled = [], [], []
+    StandInEngine.busy, StandInEngine.epoch = False, 12.0
     monkeypatch.setattr(jobs, "Engine", StandInEngine)
     monkeypatch.setattr("app.state.Engine", StandInEngine)
     return StandInEngine

@@ -94,6 +94,43 @@ def test_a_start_asks_for_what_is_missing_and_nothing_else(
     assert engine.submitted == list(plan.trainings[1:])
 
 
+@pytest.mark.parametrize(
+    ("epoch", "told"), [(3600.0, "6 models"), (None, "not known yet"), (50.0, None)]
+)
+def test_a_plan_of_hours_or_of_unknown_length_asks_before_it_starts(
+    open_app: OpenApp, engine: type[StandInEngine], epoch: float | None, told: str | None
+) -> None:
+    engine.epoch = epoch  # 6 models of 10 epochs are missing
+    address = {"run": "bundled:g1", "k": "2", "result": "this plan"}
+    app = open_app("specialists", bundles=True, **address)
+    app.button(key="train").click().run()
+    if told is None:
+        assert len(engine.submitted) == 6
+        return
+    assert engine.submitted == [] and not app.exception
+    assert told in texts(app)
+    if epoch:
+        assert "about 60 h 0 min" in texts(app)
+    app.button(key="train").click()
+    app.button(key="decline plan").click().run()
+    assert engine.submitted == []
+    app.button(key="train").click().run()
+    app.button(key="train").click()
+    app.button(key="confirm plan").click().run()
+    assert len(engine.submitted) == 6 and not app.exception
+
+
+def test_while_a_training_is_going_on_every_duration_is_rough(
+    open_app: OpenApp, trained: Run, engine: type[StandInEngine]
+) -> None:
+    assert "roughly" not in texts(open_app("specialists", trained, k="2"))
+    engine.busy = True
+    app = open_app("specialists", trained, k="2")
+    assert re.search(r"about \d+ s, roughly: a training is going on", texts(app))
+    times = table(app, "What it is")["Time"]
+    assert all(time == "–" or time.endswith(", roughly") for time in times)
+
+
 def test_seeds_are_trained_once_each(
     open_app: OpenApp, trained: Run, engine: type[StandInEngine]
 ) -> None:
