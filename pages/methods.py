@@ -16,7 +16,7 @@ from app.live_slider import live_slider
 from stg_core.affinity.table import bundled_table, bundled_tables
 
 if TYPE_CHECKING:
-    from stg_core.affinity.methods import Judged
+    from stg_core.affinity.methods import Chance, Judged
     from stg_core.affinity.table import GroupTable
 
 USUAL_BUDGET = 3
@@ -38,6 +38,15 @@ ABOUT_COLUMNS = {
     "Within budget": "Whether there are at most as many models as allowed.",
     "Pearson": "Of what it says of groups that it did not train with their true gains.",
     "R²": "The same, where it says gains: 1 is perfect, 0 no better than their mean.",
+}
+ABOUT_CHANCE = "Shaded: what 90 % of random groupings within this budget come to."
+ABOUT_QUALITY = {
+    "gain": f"Gain is what every method tries to choose by. {ABOUT_CHANCE} These tables keep no"
+    " loss of each image, so a gain has no interval here: compare with F1 before you call a small"
+    " difference one. Each group was trained once.",
+    "f1": f"F1 is not what groups were chosen by. Lines: 95 % intervals over test images, of one"
+    f" training of every group. {ABOUT_CHANCE} Grey: a method of no more cost is better, beyond"
+    " the noise over images; blue ones cannot be ranked by this.",
 }
 FORMATS = {"Gain": "%+.3f", "Loss": "%.3f", "Cost": "%.1f", "Counted": "%.1f"}
 
@@ -66,6 +75,13 @@ def judged_by(name: str, budget: int) -> list[Judged]:
     return [judge(table, choose(table, m, budget), budget) for m in available(table)]
 
 
+@st.cache_data(show_spinner="Grouping at random")
+def chance_of(name: str, budget: int) -> Chance | None:
+    from stg_core.affinity.methods import chance
+
+    return chance(table_of(name), budget)
+
+
 def titles() -> dict[str, str]:
     from stg_core.affinity.methods import METHODS
 
@@ -86,21 +102,32 @@ def groups(name: str) -> None:
 
 
 def quality(name: str) -> None:
-    from stg_core.affinity.methods import pareto
+    from stg_core.affinity.methods import beaten
 
-    judged = judged_by(name, choose_budget(table_of(name)))
-    cost = widgets.one_of(
-        "Cost",
-        ["measured", "counted"],
-        key="cost",
-        help="Seconds of all trainings over those of one training of all tasks; or the number of"
-        " trainings, by count.",
-    )
-    charts.quality_and_cost(judged, pareto(judged), titles(), cost == "counted")
-    st.caption(
-        "Blue: the Pareto front, where no other method has a better F1 at no more cost. Lines: 95 %"
-        " intervals over test images, of one training of every group."
-    )
+    table, budget = table_of(name), choose_budget(table_of(name))
+    judged = judged_by(name, budget)
+    left, right = st.columns(2)
+    with left:
+        measure = widgets.one_of(
+            "Quality",
+            list(charts.MEASURES),
+            key="quality",
+            format_func={"gain": "Gain", "f1": "F1"}.__getitem__,
+            help="Groups are chosen by gain, what a task's loss falls by: by it the exhaustive"
+            " search is the best there is within a budget. F1 is another measure.",
+        )
+    with right:
+        cost = widgets.one_of(
+            "Cost",
+            ["measured", "counted"],
+            key="cost",
+            help="Seconds of all trainings over those of one training of all tasks; or the number"
+            " of trainings, by count.",
+        )
+    counted = cost == "counted"
+    worse = beaten(table, judged, counted)
+    charts.quality_and_cost(judged, worse, chance_of(name, budget), titles(), measure, counted)
+    st.caption(ABOUT_QUALITY[measure])
     st.dataframe(
         pd.DataFrame([row(one) for one in judged]),
         hide_index=True,
@@ -161,6 +188,16 @@ def affinities(name: str) -> None:
     )
     correlations = rank_correlations(found, correlated == "sources of each target")
     charts.correlations(correlations, [names[kind] for kind in found])
+    if {"tag", "etap"} <= {*found}:
+        kinds = list(found)
+        alike = correlations[kinds.index("tag"), kinds.index("etap")]
+        st.caption(
+            f"TAG and ETAP's score (rank correlation {number(alike)}) are no two witnesses: ETAP's"
+            " score is TAG to first order. TAG takes a trial step for one task and measures how the"
+            " losses of the others change; ETAP's score computes that change from the product of"
+            " two gradients, without the step. For a small step the two agree. What sets ETAP apart"
+            " comes after it: it learns from trained groups what its score says of gains."
+        )
 
 
 def predictions(name: str) -> None:

@@ -15,7 +15,7 @@ from app.charts.base import Spec, cluster_colour, draw, finished, ink_on, number
 from app.state import dark
 
 if TYPE_CHECKING:
-    from stg_core.affinity.methods import Judged
+    from stg_core.affinity.methods import Chance, Judged
     from stg_core.affinity.table import GroupTable
 
 Floats = NDArray[np.float64]
@@ -100,47 +100,64 @@ def _groups(methods: int) -> Spec:
 # ------------------------------------------------------------------------------ quality and cost
 
 
+MEASURES: Mapping[str, str] = {
+    "gain": "Mean gain on test images",
+    "f1": "Mean F1 on test images",
+}
+
+
 def quality_and_cost(
-    judged: Sequence[Judged], front: Sequence[bool], titles: Mapping[str, str], counted: bool
+    judged: Sequence[Judged],
+    beaten: Sequence[bool],
+    chance: Chance | None,
+    titles: Mapping[str, str],
+    measure: str,
+    counted: bool,
 ) -> None:
-    """Mean F1 with its interval over the cost of each method; the Pareto front as a line."""
+    """What each method comes to over its cost, beside what random groupings come to.
+
+    measure: "gain", which groups are chosen by, or "f1", with its 95 % interval over images, where
+    methods that a cheaper one beats beyond the noise are grey.
+    """
     rows = pd.DataFrame(
         [
             {
                 "method": titles[one.method],
                 "cost": one.counted if counted else one.cost,
-                "f1": one.mean_f1,
-                "low": one.f1_interval[0],
-                "high": one.f1_interval[1],
+                "value": one.score if measure == "gain" else one.mean_f1,
+                "low": one.f1_interval[0] if measure == "f1" else one.score,
+                "high": one.f1_interval[1] if measure == "f1" else one.score,
                 "gain": one.score,
-                "front": best,
+                "f1": one.mean_f1,
+                "beaten": measure == "f1" and worse,
                 "groups": " | ".join(", ".join(group) for group in one.groups),
             }
-            for one, best in zip(judged, front, strict=True)
+            for one, worse in zip(judged, beaten, strict=True)
         ]
     )
     rows["side"] = sides_of_names(rows)
-    best = rows[rows.front].sort_values("cost")["method"]
+    ends = [] if chance is None else [chance.gain if measure == "gain" else chance.f1]
+    best = rows.sort_values("value", ascending=False)
+    told = ", ".join(f"{one.method} {one.value:.3f}" for one in best.itertuples())
     draw(
-        _quality_and_cost(dark()),
-        f"Scatter plot: mean F1 by cost of {len(rows)} methods. On the Pareto front, from the"
-        f" cheapest: {', '.join(best)}.",
+        _quality_and_cost(measure, dark()),
+        f"Scatter plot: {MEASURES[measure]} by cost of {len(rows)} methods. From the best: {told}.",
         key="quality and cost",
         rows=rows,
-        front=rows[rows.front].sort_values("cost"),
+        chance=pd.DataFrame(ends, columns=["low", "high"]),
     )
 
 
 def sides_of_names(rows: pd.DataFrame) -> list[str]:
     """The side in SIDES of each point where its name covers neither a point nor a name before it.
 
-    rows: columns method, cost, f1, low, high. Where no side is free: the first. Pixels are those of
-    a page of usual width; on a wider one there is only more room.
+    rows: columns method, cost, value, low, high. Where no side is free: the first. Pixels are those
+    of a page of usual width; on a wider one there is only more room.
     """
     log_cost = np.log(rows["cost"].to_numpy(float))
     x = (log_cost - log_cost.min()) / max(np.ptp(log_cost), 1e-9) * WIDE
     low, high = rows["low"].min(), rows["high"].max()
-    y = (high - rows["f1"].to_numpy(float)) / max(high - low, 1e-9) * TALL
+    y = (high - rows["value"].to_numpy(float)) / max(high - low, 1e-9) * TALL
     taken = [(px - DOT, py - DOT, px + DOT, py + DOT) for px, py in zip(x, y, strict=True)]
     sides = []
     for px, py, name in zip(x, y, rows["method"], strict=True):
@@ -163,30 +180,33 @@ def _overlap(one: Box, other: Box) -> bool:
 
 
 @cache
-def _quality_and_cost(dark: bool) -> Spec:
+def _quality_and_cost(measure: str, dark: bool) -> Spec:
     accent, ink = cluster_colour(0, dark), text_colour(dark)
     x = alt.X(
         "cost:Q",
         title="Cost, in trainings of all tasks together",
         scale=alt.Scale(type="log", nice=False, padding=30),
     )
+    y = alt.Y("value:Q", title=MEASURES[measure], scale=alt.Scale(zero=False))
+    ends = {"y": alt.Y("low:Q", title=MEASURES[measure]), "y2": "high:Q"}
     tooltip = [
         alt.Tooltip("method:N", title="Method"),
-        alt.Tooltip("f1:Q", title="Mean F1", format=".4f"),
-        alt.Tooltip("low:Q", title="95 %, from", format=".4f"),
-        alt.Tooltip("high:Q", title="to", format=".4f"),
         alt.Tooltip("gain:Q", title="Mean gain", format="+.4f"),
+        alt.Tooltip("f1:Q", title="Mean F1", format=".4f"),
         alt.Tooltip("cost:Q", title="Cost", format=".1f"),
         alt.Tooltip("groups:N", title="Groups"),
     ]
+    if measure == "f1":
+        tooltip[2:2] = [
+            alt.Tooltip("low:Q", title="F1, 95 %, from", format=".4f"),
+            alt.Tooltip("high:Q", title="to", format=".4f"),
+        ]
     base = alt.Chart(alt.NamedData("rows")).encode(x=x)
-    y = alt.Y("f1:Q", title="Mean F1 on test images", scale=alt.Scale(zero=False))
-    reach = base.mark_rule(color=ink, opacity=0.5).encode(
-        y=alt.Y("low:Q", title="Mean F1 on test images"), y2="high:Q"
-    )
+    band = alt.Chart(alt.NamedData("chance")).mark_rect(color=ink, opacity=0.1).encode(**ends)
+    reach = base.mark_rule(color=ink, opacity=0.5).encode(**ends)
     points = base.mark_point(filled=True, size=120, opacity=1).encode(
         y=y,
-        color=alt.condition("datum.front", alt.value(accent), alt.value("#8A94A0")),
+        color=alt.condition("datum.beaten", alt.value("#8A94A0"), alt.value(accent)),
         tooltip=tooltip,
     )
     names = [
@@ -195,12 +215,7 @@ def _quality_and_cost(dark: bool) -> Spec:
         .encode(y=y, text="method:N")
         for side, (align, dx, dy) in SIDES.items()
     ]
-    front = (
-        alt.Chart(alt.NamedData("front"))
-        .mark_line(color=accent, strokeDash=[5, 4], interpolate="step-after")
-        .encode(x=x, y=y)
-    )
-    chart = alt.layer(front, reach, points, *names, title="Quality and cost")
+    chart = alt.layer(band, reach, points, *names, title="Quality and cost")
     return finished(chart.properties(height=TALL))
 
 

@@ -438,14 +438,49 @@ def rank_correlations(affinities: Mapping[str, Floats], by_target: bool = False)
     return answer
 
 
-def pareto(judged: Sequence[Judged]) -> list[bool]:
-    """Which methods are on the front: no other has at least their F1 at no more cost."""
+# ------------------------------------------------------------------------- what is only noise
+
+
+def beaten(table: GroupTable, judged: Sequence[Judged], counted: bool = False) -> list[bool]:
+    """Whether some method of no more cost has a better F1 than each, beyond the noise.
+
+    That is: the 95 % interval of the difference, over the same resampled test images, is above 0.
+    Methods whose F1 cannot be told apart do not beat each other.
+    """
+    drawn = [table.drawn_f1(_routing_of(table, one)) for one in judged]
+    costs = [one.counted if counted else one.cost for one in judged]
     return [
-        not any(
-            other.cost <= one.cost
-            and other.mean_f1 >= one.mean_f1
-            and (other.cost < one.cost or other.mean_f1 > one.mean_f1)
-            for other in judged
+        any(
+            other_cost <= cost and np.percentile(other - own, 2.5) > 0
+            for other, other_cost in zip(drawn, costs, strict=True)
         )
-        for one in judged
+        for own, cost in zip(drawn, costs, strict=True)
     ]
+
+
+def _routing_of(table: GroupTable, one: Judged) -> Integers:
+    rows = [table.row([table.tasks.index(task) for task in group]) for group in one.groups]
+    return np.array([rows[j] for j in one.served_by], dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class Chance:
+    """What 90 % of random groupings come to: from and to, of the mean gain and of the mean F1."""
+
+    gain: tuple[float, float]
+    f1: tuple[float, float]
+
+
+def chance(table: GroupTable, budget: int, draws: int = 500) -> Chance | None:
+    """Of tasks that are dealt out at random, always the same way; None where groups are missing."""
+    if not table.known.all():
+        return None
+    tasks = np.arange(len(table.tasks))
+    routings = [choose(table, "random", budget, seed).routing for seed in range(draws)]
+    gains, f1 = table.gains, table.f1
+    ends = [
+        np.percentile([values[routing, tasks].mean() for routing in routings], (5, 95))
+        for values in (gains, f1)
+    ]
+    (a, b), (c, d) = (end.tolist() for end in ends)
+    return Chance((a, b), (c, d))

@@ -153,6 +153,12 @@ class GroupTable:
 
         The interval is over test images, by bootstrap; of all choices with the same resamples.
         """
+        low, high = np.percentile(self.drawn_f1(routing), (2.5, 97.5))
+        tasks = np.arange(len(self.tasks))
+        return float(self.f1[routing, tasks].mean()), (float(low), float(high))
+
+    def drawn_f1(self, routing: Integers) -> Floats:
+        """The same mean on resampled test images, (B,): of every routing on the same ones."""
         bits = np.stack([self.positive[row, t] for t, row in enumerate(routing)], axis=1)
         said = np.unpackbits(bits, axis=0, count=len(self.labels)).astype(np.float32)
         predicted, right = self._truth.predicted(said - 0.5)
@@ -161,10 +167,8 @@ class GroupTable:
             self._resampling.count(predicted),
             self._resampling.positives,
             self._resampling.negatives,
-        )["f1"].mean(axis=1)
-        low, high = np.percentile(drawn, (2.5, 97.5))
-        tasks = np.arange(len(self.tasks))
-        return float(self.f1[routing, tasks].mean()), (float(low), float(high))
+        )
+        return np.asarray(drawn["f1"].mean(axis=1))
 
 
 # ------------------------------------------------------------------------------------- filling it

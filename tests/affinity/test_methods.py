@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterator
 from itertools import combinations
@@ -15,11 +16,12 @@ from stg_core.affinity.methods import (
     METHODS,
     Judged,
     available,
+    beaten,
+    chance,
     choose,
     counted_trainings,
     judge,
     matrices,
-    pareto,
     prepare,
     rank_correlations,
 )
@@ -28,6 +30,7 @@ from stg_core.affinity.table import (
     GroupTable,
     begin_table,
     bundled_table,
+    bundled_tables,
     load_table,
     save_table,
     table_path,
@@ -217,16 +220,42 @@ def test_predictions_are_judged_on_groups_that_were_not_trained(table: GroupTabl
     assert found["together"].pearson is None
 
 
-def test_the_front_holds_whom_no_other_beats(table: GroupTable) -> None:
-    found = list(judged(table, 2).values())
-    front = pareto(found)
-    for one, best in zip(found, front, strict=True):
-        beaten = any(
-            (other.mean_f1 > one.mean_f1 and other.cost <= one.cost)
-            or (other.mean_f1 >= one.mean_f1 and other.cost < one.cost)
-            for other in found
-        )
-        assert best != beaten
+def test_only_what_is_beyond_the_noise_beats_a_method() -> None:
+    table = bundled_table("g1-6")
+    found = judged(table, 3)
+    methods = list(found)
+    worse = dict(zip(methods, beaten(table, list(found.values())), strict=True))
+    for method, one in found.items():
+        rivals = [other for other in found.values() if other.cost <= one.cost]
+        apart = [r for r in rivals if r.f1_interval[0] > one.f1_interval[1]]
+        if apart:
+            assert worse[method], "intervals that do not even meet"
+        if all(r.mean_f1 <= one.mean_f1 for r in rivals):
+            assert not worse[method]
+    assert worse["mtgnet"] and not worse["stg"]
+    alone, exhaustive = found["alone"], found["exhaustive"]
+    assert exhaustive.cost > alone.cost and exhaustive.mean_f1 < alone.mean_f1
+    assert not worse["exhaustive"], "its F1 cannot be told from that of single-task models"
+
+
+def test_no_method_within_the_budget_gains_more_than_the_exhaustive_one() -> None:
+    for name in bundled_tables():
+        for budget in (2, 3, 4):
+            found = judged(bundled_table(name), budget)
+            within = [one.score for one in found.values() if one.within_budget]
+            assert found["exhaustive"].score == max(within)
+
+
+def test_chance_is_what_random_groupings_come_to(table: GroupTable) -> None:
+    tasks = np.arange(len(TASKS))
+    expected = chance(table, 2, draws=40)
+    routings = [choose(table, "random", 2, seed).routing for seed in range(40)]
+    gains = [table.gains[routing, tasks].mean() for routing in routings]
+    assert expected is not None
+    assert expected.gain == pytest.approx(np.percentile(gains, (5, 95)))
+    assert expected.f1[0] <= expected.f1[1] <= 1
+    unknown = dataclasses.replace(table, seconds=np.full_like(table.seconds, np.nan))
+    assert chance(unknown, 2) is None
 
 
 def test_a_table_is_the_same_after_it_was_written_and_read(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,15 @@ import pandas as pd
 import pytest
 
 from app.charts import methods as charts
-from stg_core.affinity.methods import METHODS, available, choose, judge
+from app.charts.base import number
+from stg_core.affinity.methods import (
+    METHODS,
+    available,
+    choose,
+    judge,
+    matrices,
+    rank_correlations,
+)
 from stg_core.affinity.table import bundled_table, bundled_tables, table_path
 from stg_core.results import store as store_module
 from tests.pages.conftest import OpenApp, StandInEngine, move, slider, texts, titles
@@ -53,10 +62,33 @@ def test_the_budget_chooses_other_groups(open_app: OpenApp, budget: int) -> None
         assert row["Counted"] == found.counted
 
 
-def test_cost_is_measured_or_counted(open_app: OpenApp) -> None:
-    for cost in ("measured", "counted"):
-        app = open_app("methods", bundles=True, methods_show="Quality and cost", cost=cost)
-        assert not app.exception and "Pareto front" in texts(app)
+def drawn(app: Any) -> dict[str, Any]:
+    """Specification of the chart of quality and cost."""
+    specs = [json.loads(chart.proto.spec) for chart in app.get("vega_lite_chart")]
+    return next(spec for spec in specs if "Quality and cost" in str(spec["title"]))
+
+
+@pytest.mark.parametrize("cost", ["measured", "counted"])
+def test_what_groups_were_chosen_by_is_drawn_and_no_front(open_app: OpenApp, cost: str) -> None:
+    app = open_app("methods", bundles=True, methods_show="Quality and cost", cost=cost)
+    assert not app.exception
+    spec = str(drawn(app))
+    assert "Mean gain on test images" in spec and "Mean F1 on test images" not in spec
+    assert "'line'" not in spec and "Pareto" not in texts(app)
+    assert "90 % of random groupings" in texts(app) and "no interval here" in texts(app)
+    app.button_group(key="quality").set_value("f1").run()
+    assert "Mean F1 on test images" in str(drawn(app)) and "'line'" not in str(drawn(app))
+    assert "95 % intervals" in texts(app) and "F1 is not what groups were chosen by" in texts(app)
+
+
+@pytest.mark.parametrize("table", sorted(bundled_tables()))
+def test_why_tag_and_etap_look_alike_is_said(open_app: OpenApp, table: str) -> None:
+    app = open_app("methods", bundles=True, methods_show="Affinities", table=table)
+    found = matrices(bundled_table(table))
+    kinds = list(found)
+    alike = rank_correlations(found)[kinds.index("tag"), kinds.index("etap")]
+    assert f"TAG and ETAP's score (rank correlation {number(alike)})" in texts(app)
+    assert "TAG to first order" in texts(app)
 
 
 def test_predictions_name_how_well_they_hold(open_app: OpenApp) -> None:
@@ -93,7 +125,7 @@ def test_a_damaged_table_says_what_to_do(
 def test_names_of_methods_that_cost_and_score_alike_do_not_cover_each_other() -> None:
     rows = pd.DataFrame(
         [
-            {"method": name, "cost": cost, "f1": f1, "low": f1 - 0.01, "high": f1 + 0.01}
+            {"method": name, "cost": cost, "value": f1, "low": f1 - 0.01, "high": f1 + 0.01}
             for name, cost, f1 in (
                 ("All together", 1.0, 0.52),
                 ("STG-MTL", 5.0, 0.53),
