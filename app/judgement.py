@@ -12,9 +12,10 @@ import pandas as pd
 import streamlit as st
 
 from app.charts import specialists as charts
+from app.charts.base import number
 from app.charts.specialists import ABOUT_SCHEMES, SCHEMES, Picture, interval
 from stg_core.tasks.groups import GROUPS
-from stg_core.judging.report import bundled_reports, verdict_in
+from stg_core.judging.report import bundled_reports, training_cost, verdict_in
 
 ABOUT_BANDS = (
     "Bands and intervals are 95 % intervals over images: how much the scores would change with"
@@ -23,11 +24,14 @@ ABOUT_BANDS = (
 COLUMNS = {
     "F1": "On the test images after the last epoch: mean over tasks and seeds, with its interval.",
     "Each seed": "Mean F1 of every seed.",
-    "Balanced accuracy": "Mean of the recalls of yes and no: mean over tasks and seeds.",
-    "Accuracy": "Share of right answers: mean over tasks and seeds.",
+    "Balanced accuracy": "Mean of the recalls of yes and no, 0.5 without a model: mean over tasks"
+    " and seeds.",
+    "Accuracy": "Share of right answers: mean over tasks and seeds. Compare with the next column.",
+    "Without a model": "Accuracy of always giving each task's more frequent answer.",
     "Models": "That answer together.",
     "Trainings": "Of all seeds; schemes share some.",
-    "Compute": "Measured seconds of its trainings, where they were made.",
+    "Cost": "Of one seed, counted in trainings of one model of all tasks. That of the specialists"
+    " includes the training whose data maps were grouped.",
 }
 
 Report = Mapping[str, Any]
@@ -66,9 +70,10 @@ def final_scores(report: Report, variant: str) -> pd.DataFrame:
                     scores["balanced_accuracy"], scores["balanced_accuracy_ci"]
                 ),
                 "Accuracy": interval(scores["accuracy"], scores["accuracy_ci"]),
+                "Without a model": number(report.get("accuracy_baseline"), ".3f"),
                 "Models": cost["models"],
                 "Trainings": cost["trainings"],
-                "Compute": f"{cost['seconds']:,.0f} s",
+                "Cost": training_cost(report, name),
             }
         )
     return pd.DataFrame(rows)
@@ -158,6 +163,8 @@ def as_html(report: Report, variant: str, colours: list[int]) -> bytes:
             f"{escape(key)}: {escape(json.dumps(value))}"
             for key, value in report["provenance"].items()
         ),
+        f"<p>All {report['distinct_trainings']} trainings took {report['seconds']:,.0f} s there,"
+        " with whatever else ran beside them: no measure of what a scheme costs.</p>",
         f"<p><code>{escape(command(report))}</code></p>",
     ]
     head = f'<meta charset="utf-8"><title>Specialists: {name}</title><style>{STYLE}</style>'

@@ -145,13 +145,14 @@ def plan_text(models: Sequence[Mapping[str, Any]], cost: Cost) -> str:
 
 def judgement_text(schemes: Mapping[str, Mapping[str, Any]], verdict: Verdict) -> str:
     """What the verdict begins with, a row per scheme, and the rest of the verdict."""
-    header = f"{'':<12}{'mean F1':>9}{'95 % interval':>20}{'balanced acc.':>15}{'trainings':>11}"
+    header = f"{'':<12}{'mean F1':>9}{'95 % interval':>20}{'balanced acc.':>15}{'cost':>6}"
     lines = [
         f"{name:<12}{s['mean_f1']:9.4f}{s['ci'][0]:11.4f} –{s['ci'][1]:7.4f}"
-        f"{s['balanced_accuracy']:15.4f}{s['trainings']:11}"
+        f"{s['balanced_accuracy']:15.4f}{s['cost']:6}"
         for name, s in schemes.items()
     ]
-    return "\n".join([verdict.headline, "", header, *lines, "", verdict.details])
+    unit = "Cost of one seed, in trainings of one model of all tasks, the grouping included."
+    return "\n".join([verdict.headline, "", header, *lines, unit, "", verdict.details])
 
 
 def asked(question: str) -> bool:

@@ -98,12 +98,17 @@ def _planned(plan: Plan, cost: Cost, store: Store) -> Answer:
 
 def _judged(report: dict[str, Any], average: str, routing: str) -> Answer:
     """One variant of a report, with what each scheme cost beside its scores."""
-    from stg_core.judging.report import verdict_in
+    from stg_core.judging.report import training_cost, verdict_in
 
     name = f"{average}-{routing}"
     variant, told = report["variants"][name], verdict_in(report, name)
     schemes = {
-        name: {**scores, **report["trainings"][name]} for name, scores in variant["schemes"].items()
+        scheme: {
+            **scores,
+            **report["trainings"][scheme],
+            "cost": training_cost(report, scheme),
+        }
+        for scheme, scores in variant["schemes"].items()
     }
     rest = {name: v for name, v in report.items() if name not in ("variants", "trainings")}
     answer = {**rest, "average": average, "routing": routing, **variant, "schemes": schemes}

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 BUNDLED_ANSWERS = BUNDLES / "derived.json"
 FORMAT = 1  # of the kept values, and of the methods behind them
-REPORT_FORMAT = 4  # of reports and verdicts
+REPORT_FORMAT = 5  # of reports and verdicts
 QUALITY_FORMAT = 2  # of the quality of every k
 AT_ONCE, REMEMBERED = 2, 200
 SO_FAR, PROGRESS = " so far", " progress"  # added to the key of a question that is not answered
@@ -206,8 +206,10 @@ def kept_report(
     """`make_report`, from the cache where the same trainings were judged before."""
     from stg_core.judging.report import report_steps
 
+    grouping = len(run.spec.tasks) if run.spec.single_task_models else 1
+
     def steps(_: Any) -> Iterator[Step]:
-        for done, total, report in report_steps(plan, store):
+        for done, total, report in report_steps(plan, store, grouping_trainings=grouping):
             yield Progress(done, total, "ensembles"), report
 
     report: dict[str, Any] = _kept(store, report_question(store, run, space, plan), steps, tell)

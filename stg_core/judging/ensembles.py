@@ -85,6 +85,13 @@ class Truth:
         self.positives = self.positive.sum(axis=0).astype(np.float64)
         self.negatives = self.negative.sum(axis=0).astype(np.float64)
 
+    @property
+    def usual_answer(self) -> float:
+        """Mean accuracy of always giving each task's more frequent answer; needs no model."""
+        labelled = self.positives + self.negatives
+        most = np.maximum(self.positives, self.negatives)
+        return float((most[labelled > 0] / labelled[labelled > 0]).mean())
+
     def predicted(self, outputs: Singles) -> tuple[Singles, Singles]:
         """Who is predicted positive, and rightly so, (N, T) each, 0 or 1; only known labels."""
         predicted = ((outputs > 0) & self.known).astype(np.float32)

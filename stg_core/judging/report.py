@@ -40,23 +40,27 @@ INTERVAL = (2.5, 97.5)  # percentiles
 MAX_BUNDLE_BYTES = 10_000_000
 
 
-def make_report(plan: Plan, store: Store, resamples: int = RESAMPLES) -> dict[str, Any]:
+def make_report(
+    plan: Plan, store: Store, resamples: int = RESAMPLES, grouping_trainings: int = 1
+) -> dict[str, Any]:
     """The last of `report_steps`."""
-    *_, (_, _, report) = report_steps(plan, store, resamples)
+    *_, (_, _, report) = report_steps(plan, store, resamples, grouping_trainings)
     assert report is not None
     return report
 
 
 def report_steps(
-    plan: Plan, store: Store, resamples: int = RESAMPLES
+    plan: Plan, store: Store, resamples: int = RESAMPLES, grouping_trainings: int = 1
 ) -> Iterator[tuple[int, int, dict[str, Any] | None]]:
     """All that is known about a plan whose trainings are done, as plain JSON; always the same.
 
     Yields how many ensembles are evaluated, of how many; with the last one the report, else None.
 
     "variants" has, for each of the four ways to average and to route ("logits-soft", …), what
-    `_variant` says; "specialists", each specialist's own F1 (T,) beside its weights. Raises
-    UserError where a training is missing or was made from other images.
+    `_variant` says; "specialists", each specialist's own F1 (T,) beside its weights;
+    "accuracy_baseline", what always giving each task's usual answer scores on the test images.
+    grouping_trainings: what the data maps of the grouping cost, in MTL trainings. Raises UserError
+    where a training is missing or was made from other images.
     """
     runs = _trained(plan, store)
     kept = [_Kept(ensemble, plan.spec.tasks, runs) for ensemble in plan.ensembles]
@@ -105,12 +109,21 @@ def report_steps(
         "resamples": resamples,
         "trainings": {scheme: _trainings(plan, scheme, runs) for scheme in plan.schemes},
         "distinct_trainings": len(runs),
+        "grouping_trainings": grouping_trainings,
+        "accuracy_baseline": truth["test"].usual_answer,
         "seconds": sum(run.provenance["seconds"] for run in runs.values()),
         "specialists": _specialists_alone(plan, runs),
         "variants": variants,
         "provenance": _provenance(runs),
     }
     yield total, total, _rounded(without_nan(report))
+
+
+def training_cost(report: Mapping[str, Any], scheme: str) -> int:
+    """Of one seed of a scheme, in MTL trainings by count, the grouping of specialists included."""
+    grouping: int = report.get("grouping_trainings", 1) if scheme == "specialists" else 0
+    models: int = report["trainings"][scheme]["models"]
+    return models + grouping
 
 
 class _Kept:

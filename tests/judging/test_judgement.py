@@ -44,12 +44,14 @@ from stg_core.judging.report import (
     bundled_reports,
     make_report,
     report_steps,
+    training_cost,
     verdict_in,
 )
 from stg_core.judging.verdict import verdict, verdict_of
 from stg_core.results.store import BUNDLES, Store
 from stg_core.system.errors import UserError
-from stg_core.tasks.groups import GROUPS, TaskData, superclass_of_tasks
+from stg_core.tasks.groups import GROUPS, TaskData, label_matrix, superclass_of_tasks
+from stg_core.tasks.images import CLASS_NAMES
 from stg_core.training.callbacks import Callback, Training
 from stg_core.training.loop import _derived_seed, train
 from stg_core.training.models import build
@@ -841,6 +843,7 @@ def test_the_command_trains_and_answers_as_json(
         assert scores["ci"][0] <= scores["mean_f1"] <= scores["ci"][1]
         assert scores["mean_f1"] == pytest.approx(np.mean(scores["per_task_f1"]), abs=1e-5)
         assert scores["seconds"] > 0
+    assert [s["cost"] for s in answer["schemes"].values()] == [1, 3, 2, 2], "the grouping included"
     assert [s["trainings"] for s in answer["schemes"].values()] == [2, 4, 4, 4]
     assert "plain ensemble" in answer["verdict"]
     assert "specialists, cluster 2, seed 1" in captured.err
@@ -990,6 +993,35 @@ def test_bundles_that_are_too_large_misnamed_or_damaged_are_refused(
     bundle_report(report, "g1").write_text("{")
     with pytest.raises(UserError, match=r"g1\.json is damaged"):
         bundled_reports()
+
+
+def test_cost_is_counted_and_does_not_follow_the_seconds(
+    report: dict[str, Any], plan: Plan, trained: Store
+) -> None:
+    cost = {scheme: training_cost(report, scheme) for scheme in report["schemes"]}
+    assert cost == {"mtl": 1, "stl": len(TASKS), "specialists": 3, "plain": 2, "random": 2}
+    of_single = make_report(plan, trained, resamples=20, grouping_trainings=len(TASKS))
+    assert training_cost(of_single, "specialists") == 2 + len(TASKS)
+
+
+def test_accuracy_has_its_baseline_beside_it(
+    report: dict[str, Any], plan: Plan, trained: Store
+) -> None:
+    labels = np.array(trained.run(plan.spec.key).labels("test")).astype(float)
+    labels[labels < 0] = np.nan
+    yes = np.nanmean(labels, axis=0)
+    expected = np.maximum(yes, 1 - yes).mean()
+    assert report["accuracy_baseline"] == pytest.approx(expected, abs=1e-5)
+
+
+def test_baselines_of_bundled_reports_are_those_of_their_labels() -> None:
+    for name, bundled in bundled_reports().items():
+        group = GROUPS[bundled["group"]]
+        n_classes = len(CLASS_NAMES[group.dataset])
+        classes = np.repeat(np.arange(n_classes), 10_000 // n_classes).astype(np.uint8)
+        yes = label_matrix(group, classes, "test").mean(axis=0, dtype=np.float64)
+        expected = np.maximum(yes, 1 - yes).mean()
+        assert bundled["accuracy_baseline"] == pytest.approx(expected, abs=1e-5), name
 
 
 def test_bundled_reports_stay_small() -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from app import judgement
 from stg_core.engine.derived import Answer, Progress
+from app.charts.base import number
 from stg_core.engine.job import Job
 from stg_core.engine.worker import run_spec
 from stg_core.grouping.memberships import TaskSpace, group_tasks
@@ -221,6 +222,14 @@ def test_a_finished_plan_is_judged(open_app: OpenApp, trained: Run, judged: dict
     scores = table(app, "Balanced accuracy").set_index("Scheme")
     mean = judged["variants"]["logits-soft"]["schemes"]["plain"]["mean_f1"]
     assert scores.loc["Plain ensemble", "F1"].startswith(f"{mean:.3f} (")
+    assert scores["Cost"].to_dict() == {
+        "MTL": 1,
+        "Specialists": 3,
+        "Plain ensemble": 2,
+        "Random grouping": 2,
+    }
+    assert "Compute" not in scores
+    assert set(scores["Without a model"]) == {number(judged["accuracy_baseline"], ".3f")}
     assert not [button for button in app.button if button.key == "train"]
 
 
