@@ -201,7 +201,12 @@ def specialists() -> None:
     weights = grouping.memberships[:, cluster - 1]
     charts.loss_weights(grouping.tasks, weights, cluster, colours[cluster - 1])
     if not state.presenting():
-        st.page_link(state.SPECIALISTS, label="Did it pay? What we found", icon=":material/groups:")
+        st.page_link(
+            state.SPECIALISTS,
+            label="Did it pay? What we found",
+            icon=":material/groups:",
+            query_params={"result": "g2-k3"},
+        )
 
 
 STEPS: tuple[Callable[[], None], ...] = (

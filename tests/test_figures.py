@@ -1,0 +1,88 @@
+"""Figures that the README and the lesson tell, against the judgements that they are of."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stg_core.judging.report import bundled_reports
+
+ROOT = Path(__file__).resolve().parents[1]
+README_LINES = (ROOT / "README.md").read_text().splitlines()
+README = " ".join(" ".join(README_LINES).split())
+ANSWER = " ".join(
+    tomllib.loads((ROOT / "assets" / "lesson.toml").read_text())["step"][-1]["answer"].split()
+)
+REPORTS = bundled_reports()
+
+
+def schemes(name: str, variant: str = "logits-soft") -> dict[str, Any]:
+    found: dict[str, Any] = REPORTS[name]["variants"][variant]["schemes"]
+    return found
+
+
+def told(mean: float, ends: tuple[float, float]) -> str:
+    return f"{mean:.3f} ({ends[0]:.3f}–{ends[1]:.3f})"
+
+
+@pytest.mark.parametrize("name", REPORTS)
+def test_the_readme_tells_both_numbers_of_every_scheme(name: str) -> None:
+    report, found = REPORTS[name], schemes(name)
+    beginning = f"| {report['group'].upper()}, k = {report['k']}, "
+    (row,) = (line for line in README_LINES if line.startswith(beginning))
+    cells = [cell.strip() for cell in row.strip("|").split("|")][1:]
+    order = ("mtl", "stl", "specialists", "plain", "random", "superclass")
+    for scheme, cell in zip(order, cells, strict=True):
+        s = found.get(scheme)
+        expected = "" if s is None else f"{told(s['mean_f1'], s['ci'])}<br>"
+        if s is not None:
+            expected += told(s["balanced_accuracy"], s["balanced_accuracy_ci"])
+        assert cell == expected, scheme
+
+
+def test_both_tell_that_the_two_numbers_disagree_on_g3() -> None:
+    one, other = schemes("g3-k5")["specialists"], schemes("g3-k5")["plain"]
+    assert one["mean_f1"] > other["mean_f1"]
+    assert one["balanced_accuracy"] < other["balanced_accuracy"]
+    assert f"({one['mean_f1']:.3f} to {other['mean_f1']:.3f})" in README
+    assert f"({one['balanced_accuracy']:.3f} to {other['balanced_accuracy']:.3f})" in README
+    assert "disagree" in README and "disagree" in ANSWER
+    hard = schemes("g3-k5", "logits-hard")
+    best = max(scores["mean_f1"] for scores in hard.values())
+    assert hard["specialists"]["mean_f1"] == best and f"({best:.3f})" in README
+    below = hard["specialists"]["balanced_accuracy"], hard["mtl"]["balanced_accuracy"]
+    assert below[0] < below[1] and f"({below[0]:.3f} to {below[1]:.3f})" in README
+
+
+@pytest.mark.parametrize("name", ["g1-k2", "g3-k5"])
+def test_the_lesson_tells_both_numbers(name: str) -> None:
+    found = schemes(name)
+    cells = [
+        f"{found[scheme]['mean_f1']:.3f} / {found[scheme]['balanced_accuracy']:.3f}"
+        for scheme in ("mtl", "plain", "specialists", "random")
+    ]
+    assert f"k = {REPORTS[name]['k']} | {' | '.join(cells)} |" in ANSWER
+
+
+def test_both_tell_what_g2_comes_to_without_its_coin() -> None:
+    found, coin = schemes("g2-k3"), REPORTS["g2-k3"]["tasks"].index("Random")
+    without = {}
+    for scheme, scores in found.items():
+        learned = [f1 for t, f1 in enumerate(scores["per_task_f1"]) if t != coin]
+        without[scheme] = sum(learned) / len(learned)
+        assert f"| {without[scheme]:.3f} |" in README
+    whole = found["specialists"]["mean_f1"] - found["mtl"]["mean_f1"]
+    gain = without["specialists"] - without["mtl"]
+    flips = found["specialists"]["per_task_f1"][coin] - found["mtl"]["per_task_f1"][coin]
+    for text in (README, ANSWER):
+        assert f"{whole:.4f}" in text and f"{gain:.4f}" in text
+    assert f"rises by {flips:.2f} from MTL to specialists" in README
+
+
+def test_what_the_readme_says_of_accuracy_holds() -> None:
+    baseline = REPORTS["g3-k5"]["accuracy_baseline"]
+    assert f"right for {baseline:.3f}" in README
+    assert all(scores["accuracy"] < baseline for scores in schemes("g3-k5").values())
