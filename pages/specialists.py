@@ -231,6 +231,7 @@ def progress(plan: Plan, seen: list[str]) -> None:
         pd.DataFrame(rows).drop(columns="Scheme"),
         hide_index=True,
         height=ROW * (min(len(rows), MOST_ROWS) + 1) + 2,
+        placeholder="–",
         alt=f"Table of {len(rows)} trainings and how far each is",
         column_config={
             "Progress": st.column_config.ProgressColumn(format="percent", max_value=1.0),
@@ -271,7 +272,7 @@ def described(plan: Plan, spec: TrainingSpec, job: Job | None) -> dict[str, Any]
         "State": state_now,
         "Progress": min(max(share, 0.0), 1.0),
         "Mean F1": f1,
-        "Left": widgets.duration(left) if running and left else "",
+        "Left": widgets.duration(left) if running and left else None,
     }
 
 

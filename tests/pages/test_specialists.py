@@ -184,6 +184,9 @@ def test_every_training_shows_how_far_it_is(
     }
     assert shown.loc["Specialists, cluster 1", "Mean F1"] == 0.5
     assert shown.loc["Specialists, cluster 2", "Left"] == "30 s"
+    (frame,) = (f for f in app.dataframe if "Progress" in f.value)
+    assert frame.value["Mean F1"].isna().any() and frame.value["Left"].isna().any()
+    assert frame.proto.placeholder == "–", "which else is None"
     assert "Each model alone, while it trains" in titles(app)
     assert "judgement appears here" in app.info[0].value
 
