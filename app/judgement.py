@@ -14,8 +14,8 @@ import streamlit as st
 from app.charts import specialists as charts
 from app.charts.base import number
 from app.charts.specialists import ABOUT_SCHEMES, SCHEMES, Picture, interval
-from stg_core.tasks.groups import GROUPS
 from stg_core.judging.report import bundled_reports, training_cost, verdict_in
+from stg_core.tasks.groups import GROUPS
 
 ABOUT_BANDS = (
     "Bands and intervals are 95 % intervals over images: how much the scores would change with"

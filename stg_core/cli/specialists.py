@@ -15,7 +15,14 @@ from stg_core.cli.options import (
     whole_numbers,
     words,
 )
-from stg_core.cli.printing import asked, cost_line, judgement_text, plan_text, tell_of_all, tell_of_steps
+from stg_core.cli.printing import (
+    asked,
+    cost_line,
+    judgement_text,
+    plan_text,
+    tell_of_all,
+    tell_of_steps,
+)
 from stg_core.engine.foreground import train_all
 from stg_core.results.store import Store
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from app import judgement
-from stg_core.engine.derived import Answer, Progress
 from app.charts.base import number
+from stg_core.engine.derived import Answer, Progress
 from stg_core.engine.job import Job
 from stg_core.engine.worker import run_spec
 from stg_core.grouping.memberships import TaskSpace, group_tasks
