@@ -67,10 +67,10 @@ def _headline(variant: Mapping[str, Any], schemes: Sequence[str], by_f1: str) ->
 
 
 def _reversed(variant: Mapping[str, Any], a: str, b: str) -> bool:
-    """Whether the means of F1 and of balanced accuracy put two schemes in opposite orders."""
-    one, other = variant["schemes"][a], variant["schemes"][b]
-    by_f1, by_accuracy = (one[m] - other[m] for m in ("mean_f1", "balanced_accuracy"))
-    return bool(by_f1 * by_accuracy < 0)
+    """Whether balanced accuracy puts two schemes in the opposite order of what F1 can tell."""
+    by_f1 = _told(variant["differences"])[a, b].sign
+    one, other = (variant["schemes"][scheme]["balanced_accuracy"] for scheme in (a, b))
+    return bool(by_f1 * (one - other) < 0)
 
 
 def _by_balanced_accuracy(variant: Mapping[str, Any], schemes: Sequence[str]) -> str:
@@ -143,10 +143,7 @@ def verdict(
     specialists are better than as many models without any grouping, and than the same weights on
     the wrong tasks, if those were tried.
     """
-    told = {}
-    for d in differences:
-        told[d["scheme"], d["other"]] = _Difference(d["mean"], d["ci"][0], d["ci"][1], d["seeds"])
-        told[d["other"], d["scheme"]] = told[d["scheme"], d["other"]].reversed()
+    told = _told(differences)
     sentences = [_deciding_sentence(told, schemes)]
     sentences += _against_the_rest(told, schemes)
     if ("plain", "mtl") in told:
@@ -181,6 +178,15 @@ class _Difference:
 
     def __str__(self) -> str:
         return f"{self.mean:+.4f}, 95 % interval {self.low:+.4f} to {self.high:+.4f}"
+
+
+def _told(differences: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], _Difference]:
+    """The difference of each two schemes, either way round."""
+    told = {}
+    for d in differences:
+        told[d["scheme"], d["other"]] = _Difference(d["mean"], d["ci"][0], d["ci"][1], d["seeds"])
+        told[d["other"], d["scheme"]] = told[d["scheme"], d["other"]].reversed()
+    return told
 
 
 def _deciding_sentence(told: Mapping[tuple[str, str], _Difference], schemes: Sequence[str]) -> str:
