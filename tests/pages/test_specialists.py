@@ -289,7 +289,7 @@ def test_a_finished_judgement_and_a_plan_are_two_places(open_app: OpenApp) -> No
     app.button_group(key="place_choice").set_value("Your plan").run()
     assert not app.exception and "Not judged yet" in app.info[0].value
     (plan,) = (e.label for e in app.expander if "The plan" in e.label)
-    assert "g1, resnet18" in plan.replace("\\", "") and "k = 2" in plan
+    assert "CIFAR-10 (G1), resnet18" in plan.replace("\\", "") and "k = 2" in plan
     assert slider(app, "Clusters (k)").value == "2"
     assert not titles(app) and "Does the grouping pay?**" not in texts(app)
     assert app.query_params["result"] == "this plan"
