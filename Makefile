@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help app test bench clean
+.PHONY: help app test soak bench clean
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
@@ -15,7 +15,10 @@ test: $(VENV)/.installed-test ## Run all checks and tests
 	$(PYTHON) -m ruff check
 	$(PYTHON) -m ruff format --check
 	$(PYTHON) -m mypy
-	$(PYTHON) -m pytest -n auto --dist loadfile
+	$(PYTHON) -m pytest -n auto --dist loadfile -m "not soak"
+
+soak: $(VENV)/.installed-test ## Open every page with 2,000 random addresses; takes some minutes
+	$(PYTHON) -m pytest -n auto --dist load -m soak
 
 bench: $(VENV)/.installed-test ## Measure what the design promises; takes about twenty minutes
 	sh tests/install_browser.sh $(PYTHON)

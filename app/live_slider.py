@@ -8,6 +8,7 @@ from typing import TypeVar
 import streamlit as st
 
 from app import state
+from app.parameters import Step
 
 Value = TypeVar("Value", int, float)
 
@@ -121,11 +122,14 @@ def live_slider(
     *,
     key: str,
     help: str,
+    of: str = "",
     play: bool = False,
     disabled: bool = False,
     show: Callable[[Value], str] = str,
 ) -> Value:
     """One of the ascending `options`, kept in the URL as `key`; `play` adds a button that walks on.
+
+    of: what the largest option counts, such as "tasks".
 
     Inside a fragment, only that fragment runs again while the slider is dragged.
     """
@@ -140,7 +144,8 @@ def live_slider(
         if 0 <= int(index) < len(options):
             state.keep_moving(key, said(options[int(index)]))
 
-    value = _nearest(state.kept(key), options, default)
+    linked = state.kept(key, Step(options, of))
+    value = next((option for option in options if str(option) == linked), default)
     state.keep(key, said(value))
     _slider(
         key=mounted,
@@ -156,12 +161,3 @@ def live_slider(
         on_moved_change=moved,
     )
     return value
-
-
-def _nearest(text: str | None, options: Sequence[Value], default: Value) -> Value:
-    """The option that a link means; the default where it means none."""
-    try:
-        wanted = float(text) if text is not None else float(default)
-        return min(options, key=lambda option: abs(option - wanted))
-    except ValueError:
-        return default

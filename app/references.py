@@ -11,14 +11,17 @@ import io
 import string
 import zlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
 import streamlit as st
 
 from app import state, widgets
+from app.parameters import Flag, Reading, in_url
 from stg_core.results.store import Run
 from stg_core.system.errors import UserError
+from stg_core.system.words import named
 
 if TYPE_CHECKING:
     from stg_core.grouping.agreement import Reference
@@ -40,18 +43,29 @@ def choose_reference(run: Run) -> Reference | None:
     built_in = built_in_reference(run.spec.group, tasks)
     if built_in is None or st.toggle(
         "Labels of my own",
-        key="own_labels",
-        bind="query-params",
+        **in_url("own_labels", Flag()),
         help=f"Type or upload labels of the tasks, instead of {built_in.name}.",
     ):
         return _own_reference(run, tasks)
     return built_in
 
 
+@dataclass(frozen=True)
+class Labels:
+    """Kind of parameter: labels of these tasks, as `packed` writes them."""
+
+    tasks: tuple[str, ...]
+
+    def read(self, values: Sequence[str]) -> Reading:
+        if unpacked(values[-1], self.tasks):
+            return Reading([values[-1]])
+        return Reading(None, f"{named(values[-1])} are no labels of these tasks: none are shown")
+
+
 def _own_reference(run: Run, tasks: tuple[str, ...]) -> Reference | None:
     from stg_core.grouping.agreement import read_reference
 
-    linked = unpacked(state.kept("labels") or "", tasks)
+    linked = unpacked(state.kept("labels", Labels(tasks)) or "", tasks)
     template = as_csv(tasks, [None] * len(tasks))
     text = _editor(run, tasks, as_csv(tasks, linked) if linked else template)
     if text.strip() == template.strip():

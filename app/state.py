@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
+from app.parameters import Flag, Kind, read
 from stg_core.engine.derived import Derived, stability_question
 from stg_core.engine.jobs import Engine
 from stg_core.results.store import Run, Store
@@ -84,17 +86,30 @@ def dark() -> bool:
 # link or a move to another page may have changed it, and written when a choice is made.
 
 
+def went_back() -> bool:
+    """Whether the visitor came to this address by Back or Forward: it says all that was chosen."""
+    context = get_script_run_ctx()
+    return context is not None and context.is_history_navigation
+
+
 def read_url() -> None:
     """At the start of a whole run: what a link says counts more than what was chosen last."""
     say_url()
+    if went_back():
+        for name in [name for name in st.session_state if str(name).startswith("kept ")]:
+            del st.session_state[name]
     for name in st.query_params:
         st.session_state[f"kept {name}"] = st.query_params[name]
 
 
-def kept(name: str) -> str | None:
-    """What this visitor last chose, or followed a link to."""
+def kept(name: str, kind: Kind | None = None) -> str | None:
+    """What this visitor last chose, or followed a link to; read as its kind where one is given."""
     chosen: str | None = st.session_state.get(f"kept {name}")
-    return chosen
+    if kind is None or chosen is None:
+        return chosen
+    linked = st.query_params.get_all(name)
+    values = read(name, linked if linked[-1:] == [chosen] else [chosen], kind)
+    return values[-1] if values else None
 
 
 def keep(name: str, value: str | None, default: str | None = None) -> None:
@@ -128,7 +143,7 @@ def _say(name: str, value: str | None) -> None:
 
 def presenting() -> bool:
     """Whether the lesson is shown to a class: larger, and without the sidebar."""
-    return kept("present") == "1"
+    return kept("present", Flag(yes="1", no="0")) == "1"
 
 
 def first_run(runs: list[Run]) -> Run:

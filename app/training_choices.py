@@ -7,6 +7,7 @@ from typing import Any
 import streamlit as st
 
 from app import state, widgets
+from app.parameters import Flag, Number, OneOf, SeveralOf, Text, in_url
 from stg_core.system.errors import UserError
 from stg_core.tasks.groups import GROUPS, TaskGroup, custom_group
 from stg_core.tasks.images import CLASS_NAMES, DATASET_TITLES
@@ -21,12 +22,12 @@ from stg_core.training.spec import (
 CUSTOM = "custom"
 TITLES = {name: group.title for name, group in GROUPS.items()} | {CUSTOM: "Questions of my own"}
 FIRST_GROUP = next(iter(TITLES))
+LONGEST_MODEL, LONGEST_LIST, LONGEST_UNIONS = 200, 1_000, 10_000  # characters in the URL
 
 
 def chosen_group() -> str:
     """The name of the task group that is chosen below."""
-    wanted = state.kept("group")
-    return wanted if wanted in TITLES else FIRST_GROUP
+    return state.kept("group", OneOf([*TITLES])) or FIRST_GROUP
 
 
 def choose_group(name: str) -> None:
@@ -49,8 +50,7 @@ def choose_spec() -> TrainingSpec:
         BUILT_IN_MODELS,
         index=BUILT_IN_MODELS.index(suited),
         accept_new_options=True,
-        key=f"model_{group.dataset}",
-        bind="query-params",
+        **in_url(f"model_{group.dataset}", Text(LONGEST_MODEL)),
         help="The backbone. For one of your own, write module:name, such as my_models:tiny_vit.",
     )
     epochs = columns[2].number_input(
@@ -58,8 +58,7 @@ def choose_spec() -> TrainingSpec:
         min_value=2,
         max_value=1000,
         value=10,
-        key="epochs",
-        bind="query-params",
+        **in_url("epochs", Number(2, 1000)),
         help="Passes over all training images; data maps need at least 2.",
     )
     seed = columns[3].number_input(
@@ -67,8 +66,7 @@ def choose_spec() -> TrainingSpec:
         min_value=0,
         max_value=2**31 - 1,
         value=0,
-        key="seed",
-        bind="query-params",
+        **in_url("seed", Number(0, 2**31 - 1)),
         help="The same choices with the same seed give the same result.",
     )
     with st.expander("More settings", icon=":material/tune:"):
@@ -80,8 +78,7 @@ def choose_more(epochs: int) -> dict[str, Any]:
     columns = st.columns(4)
     recorded = columns[0].text_input(
         "Recorded epochs",
-        key="recorded_epochs",
-        bind="query-params",
+        **in_url("recorded_epochs", Text(LONGEST_LIST)),
         placeholder=", ".join(map(str, default_recorded_epochs(epochs))),
         help="After these epochs the data maps are kept as they are then: numbers from 2 to the"
         " last, with commas. Empty: five spread evenly.",
@@ -89,8 +86,7 @@ def choose_more(epochs: int) -> dict[str, Any]:
     augmentation = columns[1].selectbox(
         "Augmentation",
         AUGMENTATIONS,
-        key="augmentation",
-        bind="query-params",
+        **in_url("augmentation", OneOf(AUGMENTATIONS)),
         help="Random changes to the images in every epoch: moved by up to 4 pixels, mirrored.",
     )
     batch_size = columns[2].number_input(
@@ -98,8 +94,7 @@ def choose_more(epochs: int) -> dict[str, Any]:
         min_value=2,
         max_value=4096,
         value=256,
-        key="batch_size",
-        bind="query-params",
+        **in_url("batch_size", Number(2, 4096)),
         help="Images between two steps of the optimiser.",
     )
     learning_rate = columns[3].number_input(
@@ -109,14 +104,12 @@ def choose_more(epochs: int) -> dict[str, Any]:
         value=1e-3,
         step=1e-4,
         format="%g",
-        key="learning_rate",
-        bind="query-params",
+        **in_url("learning_rate", Number(1e-6, 1.0, fraction=True)),
         help="Length of a step of the optimiser (Adam).",
     )
     single_task_models = st.toggle(
         "One model per task",
-        key="single_task_models",
-        bind="query-params",
+        **in_url("single_task_models", Flag()),
         help="Trains a model for each task alone instead of one for all; it takes as many times"
         " longer as there are tasks.",
     )
@@ -149,14 +142,12 @@ def choose_custom_group() -> TaskGroup:
         "Classes",
         CLASS_NAMES[dataset],
         default=CLASS_NAMES[dataset][:4],
-        key=f"classes_{dataset}",
-        bind="query-params",
+        **in_url(f"classes_{dataset}", SeveralOf(CLASS_NAMES[dataset])),
         help="Each becomes a task: this class, or another one.",
     )
     unions = columns[2].text_area(
         "Unions",
-        key=f"unions_{dataset}",
-        bind="query-params",
+        **in_url(f"unions_{dataset}", Text(LONGEST_UNIONS, lines=True)),
         placeholder=f"Mine = {CLASS_NAMES[dataset][0]}, {CLASS_NAMES[dataset][1]}",
         help="One task a line: its name, an equals sign, and the classes that are positive.",
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +14,8 @@ import streamlit as st
 from app import state
 from app.charts.training import learning_curve
 from app.live_slider import live_slider
+from app.parameters import OneOf, SeveralOf, in_url
+from app.words import plain
 from stg_core.engine.derived import Answer, Derived
 from stg_core.engine.job import Job
 from stg_core.maps.summary import FEATURES
@@ -39,14 +40,6 @@ def user_errors() -> Iterator[None]:
         yield
     except UserError as error:
         st.error(plain(str(error)), icon=":material/error:")
-
-
-def plain(text: str) -> str:
-    """Markdown that shows a text of the user's, or of a file or link, as it was written.
-
-    Otherwise a title could hold a picture, which the browser would fetch from another host.
-    """
-    return re.sub(r"([\\`*_\[\]<>$~:#|])", r"\\\1", text)
 
 
 def duration(seconds: float) -> str:
@@ -170,6 +163,7 @@ def choose_clusters(run: Run, given: Input) -> Chosen:
             range(2, n_tasks + 1),
             min(USUAL_K.get(run.spec.group.name, 3), n_tasks),
             key="k",
+            of="tasks",
             help="How many clusters of tasks, and so how many specialists.",
         )
     with right:
@@ -209,8 +203,7 @@ def choose_input(run: Run) -> Input:
     method = st.selectbox(
         "Method",
         METHODS,
-        key="method",
-        bind="query-params",
+        **in_url("method", OneOf(METHODS)),
         help="soft: k-means, then shares by distance. hard: k-means alone. fcm: fuzzy c-means,"
         " iterated. points: each training point votes.",
     )
@@ -219,8 +212,7 @@ def choose_input(run: Run) -> Input:
         recorded,
         selection_mode="multi",
         default=recorded,
-        key="grouping_epochs",
-        bind="query-params",
+        **in_url("grouping_epochs", SeveralOf(recorded)),
         help="The data maps of these epochs are compared.",
     )
     features = st.pills(
@@ -228,8 +220,7 @@ def choose_input(run: Run) -> Input:
         FEATURES,
         selection_mode="multi",
         default=FEATURES,
-        key="features",
-        bind="query-params",
+        **in_url("features", SeveralOf(FEATURES)),
         help="What of the data maps is compared.",
     )
     return Input(method, tuple(sorted(epochs)), tuple(f for f in FEATURES if f in features))
@@ -250,8 +241,7 @@ def one_of(
         default=options[0],
         required=True,
         format_func=format_func,
-        key=key,
-        bind="query-params",
+        **in_url(key, OneOf([format_func(option) for option in options])),
         help=help,
     )
     return chosen
@@ -262,8 +252,8 @@ def titled_choice(label: str, titles: Mapping[str, str], *, key: str, help: str)
 
     A bound selectbox of Streamlit's would write the title there.
     """
-    usual, wanted = next(iter(titles)), state.kept(key)
-    chosen = wanted if wanted is not None and wanted in titles else usual
+    usual = next(iter(titles))
+    chosen = state.kept(key, OneOf([*titles])) or usual
     state.keep(key, chosen, default=usual)
     st.session_state[key] = chosen
     st.selectbox(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import streamlit as st
@@ -10,9 +10,11 @@ import streamlit as st
 from app import glances, images, state, widgets
 from app.charts.data_maps import Small, bounds_of, data_map, region_of, small_maps
 from app.live_slider import live_slider
+from app.parameters import Flag, Number, OneOf, Reading, in_url, number_of
 from stg_core.maps.summary import KINDS, REGIONS, Region
 from stg_core.results.store import Run
 from stg_core.system.errors import UserError
+from stg_core.system.words import named
 
 ABOUT = (
     "Each point is a training image. **Confidence** is the model's mean probability of the true"
@@ -57,8 +59,7 @@ def controls(run: Run) -> tuple[str, str | None, str, int]:
     task = first.selectbox(
         "Task",
         tasks,
-        key="task",
-        bind="query-params",
+        **in_url("task", OneOf(tasks)),
         help="One yes-or-no question, asked about every image.",
     )
     beside = second.selectbox(
@@ -66,8 +67,7 @@ def controls(run: Run) -> tuple[str, str | None, str, int]:
         tasks,
         index=None,
         placeholder="No other task",
-        key="beside",
-        bind="query-params",
+        **in_url("beside", OneOf(tasks, empty=True)),
         help="A second task on the same scales.",
     )
     with third:
@@ -128,6 +128,17 @@ def one_map(
 # ------------------------------------------------------------------------------ images of a region
 
 
+class Rectangle:
+    """Kind of parameter: variability from and to, confidence from and to."""
+
+    def read(self, values: Sequence[str]) -> Reading:
+        bounds = [number_of(bound) for bound in values[-1].split(",")]
+        sound = [bound for bound in bounds if bound is not None]
+        if len(sound) == len(bounds) and region_of(sound):
+            return Reading([values[-1]])
+        return Reading(None, f"{named(values[-1])} is no rectangle on a map: none is shown")
+
+
 def keep_region(region: Region | None) -> None:
     bounds = bounds_of(region) or ()
     state.keep("region", ",".join(f"{bound:g}" for bound in bounds) or None)
@@ -135,10 +146,8 @@ def keep_region(region: Region | None) -> None:
 
 def chosen_region() -> Region | None:
     """The region that the URL names; None where it names none."""
-    try:
-        return region_of([float(bound) for bound in (state.kept("region") or "").split(",")])
-    except ValueError:
-        return None
+    linked = state.kept("region", Rectangle())
+    return region_of([float(bound) for bound in linked.split(",")]) if linked else None
 
 
 def region_images(run: Run, task: str, epoch: int, kind: str, region: Region | None) -> None:
@@ -184,20 +193,19 @@ def all_tasks(run: Run) -> None:
     measure = by.selectbox(
         "Sorted by",
         MEASURES,
-        key="sort",
-        bind="query-params",
+        **in_url("sort", OneOf(MEASURES)),
         help="Means are over all points of a task. F1, on test images after the last epoch: 1 is"
         " perfect. The number stands beside the name.",
     )
     backwards = order.toggle(
-        "Backwards", key="backwards", bind="query-params", help="The last, or the highest, first."
+        "Backwards", **in_url("backwards", Flag()), help="The last, or the highest, first."
     )
     maps = sorted_maps(run, measure, backwards)
-    page = 1
-    if len(maps) > PER_PAGE:
+    page, pages = 1, -(-len(maps) // PER_PAGE)
+    if pages > 1:
         with turn:
             page = st.pagination(
-                -(-len(maps) // PER_PAGE), key="tasks_page", bind="query-params", width="stretch"
+                pages, **in_url("tasks_page", Number(1, pages, of="pages")), width="stretch"
             )
     st.caption(
         f"After epoch {run.summary.epochs[-1]}, all points, on the same scales. Click one to see it"

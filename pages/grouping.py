@@ -11,6 +11,7 @@ import streamlit as st
 
 from app import glances, state, widgets
 from app.charts import grouping as charts
+from app.parameters import OneOf, in_url
 from app.tables import as_csv
 from app.widgets import Chosen, Input
 from stg_core.engine.derived import Answer
@@ -21,8 +22,7 @@ if TYPE_CHECKING:
 
 
 def memberships(run: Run, chosen: Chosen) -> None:
-    wanted = state.kept("map")
-    wanted = wanted if wanted in charts.MAPS else "umap"
+    wanted = state.kept("map", OneOf([*charts.MAPS])) or "umap"
     state.keep("map", wanted, default="umap")
     derived = state.shared().derived
     answer = derived.layout(run, chosen.space, wanted)
@@ -187,7 +187,7 @@ def explore(run: Run, given: Input, view: str) -> None:
 
 @st.fragment
 def views(run: Run, given: Input) -> None:
-    tabs = st.tabs([*VIEWS], key="show", bind="query-params", on_change="rerun")
+    tabs = st.tabs([*VIEWS], **in_url("show", OneOf([*VIEWS])), on_change="rerun")
     for tab, view in zip(tabs, VIEWS, strict=True):
         if tab.open:
             with tab:

@@ -14,6 +14,7 @@ from app.charts import grouping as grouping_charts
 from app.charts import lesson as charts
 from app.charts import superclasses as superclass_charts
 from app.live_slider import live_slider
+from app.parameters import Flag, Number, OneOf, in_url
 from app.presenter import presenter
 from stg_core.maps.summary import FEATURES
 from stg_core.results.store import Run
@@ -53,8 +54,7 @@ def task_group() -> None:
         "An image of a …",
         classes,
         index=classes.index("frog"),
-        key="lesson_class",
-        bind="query-params",
+        **in_url("lesson_class", OneOf(classes)),
         help="The class of an image in CIFAR-10.",
     )
     group = bundled("g2").spec.group
@@ -94,8 +94,7 @@ def complementary() -> None:
         f"Compare {first} with",
         others,
         index=others.index("Not living being"),
-        key="lesson_task",
-        bind="query-params",
+        **in_url("lesson_task", OneOf(others)),
         help="Another task of G2.",
     )
     space = space_of(run)
@@ -170,8 +169,7 @@ def superclasses() -> None:
     chosen = st.selectbox(
         "Superclass",
         list(CIFAR100_SUPERCLASSES),
-        key="lesson_superclass",
-        bind="query-params",
+        **in_url("lesson_superclass", OneOf([*CIFAR100_SUPERCLASSES])),
         help="Five classes of CIFAR-100 that people put together by their meaning.",
     )
     panel = next(p for p in agreement_with(reference, grouping).panels if p.label == chosen)
@@ -226,8 +224,7 @@ STEPS: tuple[Callable[[], None], ...] = (
 
 def current() -> int:
     """The step that the URL names, from 1."""
-    wanted = state.kept("step") or "1"
-    return min(max(int(wanted), 1), len(STEPS)) if wanted.isdecimal() else 1
+    return int(state.kept("step", Number(1, len(STEPS), of="steps")) or 1)
 
 
 def turn(by: int) -> None:
@@ -250,7 +247,7 @@ def show() -> None:
         st.header(written["title"])
         st.markdown(written["text"])
         st.markdown(f"**{written['question'].strip()}**")
-        if st.toggle("Show the answer", key=f"answer_{step}", bind="query-params"):
+        if st.toggle("Show the answer", **in_url(f"answer_{step}", Flag())):
             st.info(written["answer"])
     with right:
         picture(step)

@@ -13,6 +13,7 @@ from app.charts import methods as charts
 from app.charts.base import number
 from app.charts.specialists import interval
 from app.live_slider import live_slider
+from app.parameters import OneOf, in_url
 from stg_core.affinity.table import bundled_table, bundled_tables
 
 if TYPE_CHECKING:
@@ -302,7 +303,7 @@ def compare(name: str, view: str) -> None:
 
 @st.fragment
 def views(name: str) -> None:
-    tabs = st.tabs([*VIEWS], key="methods_show", bind="query-params", on_change="rerun")
+    tabs = st.tabs([*VIEWS], **in_url("methods_show", OneOf([*VIEWS])), on_change="rerun")
     for tab, view in zip(tabs, VIEWS, strict=True):
         if tab.open:
             with tab:

@@ -13,6 +13,7 @@ from app import judgement, state, widgets
 from app.charts import specialists as charts
 from app.charts.base import number
 from app.charts.specialists import ABOUT_SCHEMES, SCHEMES
+from app.parameters import OneOf, SeveralOf, Text, in_url
 from app.tables import as_csv
 from app.widgets import Chosen, Input
 from stg_core.engine.job import Job
@@ -32,6 +33,7 @@ THIS_PLAN = "this plan"  # in the address
 PLACES = FINISHED, PLAN = "Finished judgements", "Your plan"
 LOOK = 1.0  # seconds between two looks at a plan: drawing it takes from the trainings
 ROW, MOST_ROWS = 35, 10  # of the table of trainings: a row's height in pixels
+LONGEST_LIST = 200  # characters of the seeds
 LONG_LIST = 25  # tasks
 
 # -------------------------------------------------------------------------------------- the plan
@@ -52,14 +54,12 @@ def choose_plan(run: Run, chosen: Chosen) -> Plan:
         selection_mode="multi",
         default=[scheme for scheme in possible if scheme != "stl"],
         format_func=SCHEMES.__getitem__,
-        key="schemes",
-        bind="query-params",
+        **in_url("schemes", SeveralOf([SCHEMES[name] for name in possible])),
         help="\n".join(f"- **{SCHEMES[name]}**: {ABOUT_SCHEMES[name]}." for name in possible),
     )
     seeds = right.text_input(
         "Seeds",
-        key="plan_seeds",
-        bind="query-params",
+        **in_url("plan_seeds", Text(LONGEST_LIST)),
         placeholder=str(run.spec.seed),
         help="Whole numbers with commas, such as 0, 1. All is trained once for each. Empty: the"
         " run's own.",
@@ -302,8 +302,7 @@ def chosen_result() -> str:
 
     At first the plan, where a run of one's own is chosen, a plan is trained, or nothing is bundled.
     """
-    wanted, bundled = state.kept("result"), judgement.bundled()
-    if wanted and wanted in (THIS_PLAN, *bundled):
+    if wanted := state.kept("result", OneOf([THIS_PLAN, *judgement.bundled()])):
         return wanted
     own = not (state.kept("run") or state.FIRST_CHOICE).startswith("bundled:")
     begun = any(job.active and not job.spec.recorded for job in state.shared().engine.jobs())

@@ -8,6 +8,7 @@ import streamlit as st
 
 from app import state, widgets
 from app.examples import contact_sheet
+from app.parameters import Flag, in_url
 from app.run_list import ask_for_file, list_runs, show_run
 from app.scrolling import scroll_to
 from app.training_choices import choose_group, choose_spec, chosen_group, expected_duration
@@ -172,8 +173,7 @@ def show_runs() -> None:
         hidden = len(everything) - len(runs)
         if hidden and st.toggle(
             f"Also {hidden} without data maps",
-            key="all_runs",
-            bind="query-params",
+            **in_url("all_runs", Flag()),
             help="Specialists and their rivals: the Specialists page has what they found.",
         ):
             runs = everything

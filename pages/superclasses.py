@@ -8,6 +8,7 @@ import streamlit as st
 
 from app import state, widgets
 from app.charts import superclasses as charts
+from app.parameters import OneOf, in_url
 from app.references import choose_reference
 from app.score_curve import score_curve
 from stg_core.results.store import Run
@@ -96,8 +97,7 @@ def scores_for_every_k(run: Run, chosen: widgets.Chosen, found: Agreement) -> No
         "Score",
         list(charts.SCORES),
         format_func=lambda name: charts.SCORES[name][0],
-        key="score",
-        bind="query-params",
+        **in_url("score", OneOf([title for title, _ in charts.SCORES.values()])),
         help=SCORES_HELP,
     )
     curve = score_curve(run, found.reference, chosen.space, chosen.grouping)

@@ -23,6 +23,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from app import state
+from app.parameters import OneOf
 
 FOLDER = Path(__file__).parent
 SHARED = ("pen", "theme", "glance", "view")
@@ -149,8 +150,7 @@ def small_maps(
 
 def marked(tasks: tuple[str, ...]) -> str | None:
     """The task that the visitor has clicked, or that a link names."""
-    task = state.kept("marked")
-    return task if task in tasks else None
+    return state.kept("marked", OneOf(tasks, empty=True))
 
 
 def message(header: dict[str, Any], values: NDArray[np.float64]) -> bytes:

@@ -41,6 +41,7 @@ from stg_core.results.cache import Cache
 from stg_core.system.errors import UserError
 from stg_core.system.files import DISK_FULL, FORBIDDEN, atomic
 from stg_core.system.home import home
+from stg_core.system.words import named
 from stg_core.training.spec import TrainingSpec
 
 if TYPE_CHECKING:
@@ -48,7 +49,9 @@ if TYPE_CHECKING:
 
 BUNDLES = Path(__file__).resolve().parents[2] / "assets" / "bundles"
 BUNDLED = "bundled:"
-REPORTS, TABLES = "specialists", "tables"  # the folders of BUNDLES that hold no run
+REPORTS, TABLES = "specialists", "tables"
+NO_RUNS = (REPORTS, TABLES)  # the folders of BUNDLES that hold no run
+TITLES_NAMED = 5
 VERSIONED = ("torch", "torchvision", "numpy", "scikit-learn")
 LONGEST_TITLE = 80  # characters
 HASHED_UP_TO = 32 * 2**20  # larger arrays are checked by their size, small files by their digest
@@ -160,10 +163,9 @@ class Store:
     def runs(self) -> list[Run]:
         """All runs: bundled ones by name, then own ones, newest first."""
         bundled = []
-        folders = (p for p in BUNDLES.glob("*") if p.is_dir() and p.name not in (REPORTS, TABLES))
-        for folder in sorted(folders):
+        for name in _bundled_names():
             try:
-                bundled.append(self._bundled(folder.name))
+                bundled.append(self._bundled(name))
             except UserError as error:
                 if str(error) not in self.damaged:
                     self.damaged.append(str(error))
@@ -174,7 +176,7 @@ class Store:
     def run(self, name: str) -> Run:
         """A run by its id, its key, or the beginning of its key; UserError where there is none."""
         if name.startswith(BUNDLED):
-            if (BUNDLES / Path(name.removeprefix(BUNDLED)).name).is_dir():
+            if name.removeprefix(BUNDLED) in _bundled_names():
                 return self._bundled(name.removeprefix(BUNDLED))
         elif name and name.isalnum():
             folders = [key for key in self._keys() if key.startswith(name)]
@@ -184,11 +186,16 @@ class Store:
                 return run
             if folders and self.damaged:
                 raise UserError(self.damaged[-1])
-        known = ", ".join(run.id for run in self.runs()) or "none yet"
         raise UserError(
-            f"There is no run {name!r} on this machine (there are: {known}). Choose one that is"
-            " there, or import it from a .zip file."
+            f"There is no run {named(name)} on this machine. Choose one of those that are"
+            f" ({self._titles()}), or import it from a .zip file."
         )
+
+    def _titles(self) -> str:
+        titles = list(dict.fromkeys(run.title for run in self.runs() if run.has_data_maps))
+        more = len(titles) - TITLES_NAMED
+        shown = ", ".join(titles[:TITLES_NAMED]) or "none yet"
+        return f"{shown} and {more} more" if more > 0 else shown
 
     def get(self, spec: TrainingSpec) -> Run | None:
         """The result of a spec, where there is one."""
@@ -375,6 +382,12 @@ class Store:
             ) from error
         except OSError as error:
             raise UserError(f"The run {run.title} cannot be changed ({error}).") from error
+
+
+def _bundled_names() -> list[str]:
+    """Names of the bundled runs, without their prefix."""
+    folders = (p.name for p in BUNDLES.glob("*") if p.is_dir())
+    return sorted(name for name in folders if name not in NO_RUNS)
 
 
 def checked_title(title: str) -> str:

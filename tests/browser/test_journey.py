@@ -116,4 +116,4 @@ def test_a_link_to_a_run_of_another_machine_says_so(
     address: str, open_page: Callable[..., Page]
 ) -> None:
     page = open_page(f"{address}/data_maps?run=0123456789abcdef")
-    expect(page.get_by_role("alert")).to_contain_text("There is no run '0123456789abcdef'")
+    expect(page.get_by_role("alert")).to_contain_text("There is no run “0123456789abcdef”")

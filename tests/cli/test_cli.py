@@ -74,7 +74,7 @@ def test_a_custom_group_of_classes_and_unions(capsys: pytest.CaptureFixture[str]
         ("import no_such_file.zip", "no_such_file.zip cannot be read"),
         ("import /dev/null", "no .zip file"),
         ("import /", "cannot be read"),
-        ("export 0123", "There is no run '0123'"),
+        ("export 0123", "There is no run “0123”"),
         ("rename bundled:g1 Mine", "the copy is yours"),
         ("delete bundled:g1", "cannot be deleted"),
     ],

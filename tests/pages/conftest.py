@@ -118,7 +118,7 @@ def open_app(
     """Opens a page, by its name, on the results of a run; without any run where there is none."""
 
     def at(
-        page: str = "start", run: Run | None = None, /, *, bundles: bool = False, **url: str
+        page: str = "start", run: Run | None = None, /, *, bundles: bool = False, **url: Any
     ) -> AppTest:
         if not bundles:
             monkeypatch.setattr(store, "BUNDLES", tmp_path / "no-bundles")

@@ -27,7 +27,7 @@ def test_a_link_to_a_missing_run_says_so(
 ) -> None:
     app = open_app(page, trained, run="0123456789abcdef")
     assert not app.exception
-    assert "There is no run '0123456789abcdef'" in app.error[0].value
+    assert "There is no run “0123456789abcdef”" in app.error[0].value
     app.selectbox(key="run_choice").set_value(trained.id).run()
     assert not app.exception and not app.error
     assert picture(app, drawn)

@@ -181,7 +181,7 @@ def test_bundled_runs_can_be_opened_and_exported_but_not_changed(
 def test_a_link_to_a_run_that_is_not_here_says_so(open_app: OpenApp, trained: Run) -> None:
     app = open_app("start", trained, run="0123456789abcdef")
     assert not app.exception
-    assert "There is no run '0123456789abcdef'" in app.error[0].value
+    assert "There is no run “0123456789abcdef”" in app.error[0].value
     assert "import it" in app.error[0].value and shown_runs(app)
 
 

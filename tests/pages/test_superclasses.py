@@ -389,7 +389,7 @@ def test_two_tasks_are_enough(open_app: OpenApp, run_of: Callable[[list[str]], R
 def test_a_link_to_a_missing_run_says_so(open_app: OpenApp, trained: Run) -> None:
     app = open_app("superclasses", trained, run="0123456789abcdef")
     assert not app.exception
-    assert "There is no run '0123456789abcdef'" in app.error[0].value
+    assert "There is no run “0123456789abcdef”" in app.error[0].value
 
 
 def test_a_damaged_run_is_an_error_in_one_sentence(
