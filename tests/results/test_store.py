@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -47,7 +48,7 @@ def test_a_run_that_is_not_there_is_named(
     name: str, store: Store, digits_result: TrainingResult
 ) -> None:
     saved = store.save(digits_result)
-    with pytest.raises(UserError, match=saved.id):
+    with pytest.raises(UserError, match=re.escape(saved.title)):
         store.run(name)
 
 
