@@ -1,0 +1,67 @@
+"""The Back button: one press per page and per choice, and none for a slider."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, expect
+
+pytestmark = pytest.mark.browser
+
+
+def length(page: Page) -> int:
+    return int(page.evaluate("history.length"))
+
+
+def at_rest(page: Page) -> None:
+    """Until a page has written all that it writes into its address."""
+    expect(page.get_by_test_id("stStatusWidget")).to_have_count(0)
+    page.wait_for_timeout(1500)
+
+
+def test_back_walks_through_pages_and_choices_in_reverse(
+    open_page: Callable[..., Page], address: str
+) -> None:
+    page = open_page(address)
+    page.wait_for_timeout(1000)
+    expect(page.get_by_role("heading", name="Task groups")).to_be_visible()
+    at_rest(page)
+    begun = length(page)
+
+    page.get_by_role("link", name="Grouping", exact=True).first.click()
+    expect(page.get_by_role("heading", name="Grouping")).to_be_visible()
+    slider = page.get_by_role("slider", name="Clusters (k)")
+    expect(slider).to_be_visible()
+    at_rest(page)
+    assert length(page) == begun + 1
+
+    slider.focus()
+    for _ in range(4):
+        page.keyboard.press("ArrowRight")
+    expect(page).to_have_url(re.compile(r"k=7"))
+    at_rest(page)
+    assert length(page) == begun + 1
+
+    page.get_by_role("link", name="Lesson", exact=True).click()
+    expect(page.get_by_text("Step 1 of 8")).to_be_visible()
+    at_rest(page)
+    assert length(page) == begun + 2
+    page.get_by_role("button", name="Next").click()
+    expect(page.get_by_text("Step 2 of 8")).to_be_visible()
+    at_rest(page)
+    assert length(page) == begun + 3
+
+    page.go_back()
+    expect(page.get_by_text("Step 1 of 8")).to_be_visible()
+    at_rest(page)
+    page.go_back()
+    expect(page.get_by_role("heading", name="Grouping")).to_be_visible()
+    expect(page.locator("output").first).to_have_text("7")
+    expect(page).to_have_url(re.compile(r"k=7"))
+    at_rest(page)
+    page.go_back()
+    expect(page.get_by_role("heading", name="Task groups")).to_be_visible()
+    at_rest(page)
+    assert length(page) == begun + 3
