@@ -9,6 +9,7 @@ import streamlit as st
 from app import state, widgets
 from app.parameters import Flag, Number, OneOf, SeveralOf, Text, in_url
 from stg_core.system.errors import UserError
+from stg_core.system.words import counted
 from stg_core.tasks.groups import GROUPS, TaskGroup, custom_group
 from stg_core.tasks.images import CLASS_NAMES, DATASET_TITLES
 from stg_core.training.spec import (
@@ -167,7 +168,8 @@ def read_unions(text: str) -> dict[str, list[str]]:
 def expected_duration(spec: TrainingSpec) -> None:
     """In a fragment that looks again only until the measurement is there."""
     if state.shared().store.holds(spec.key):
-        st.caption(f"{len(spec.tasks)} tasks. This run is here already: it is not trained again.")
+        tasks = counted(len(spec.tasks), "task")
+        st.caption(f"{tasks}. This run is here already: it is not trained again.")
         return
     known = state.shared().engine.seconds_per_epoch(spec) is not None
     st.fragment(show_duration, run_every=None if known else 1.0)(spec)
@@ -175,7 +177,9 @@ def expected_duration(spec: TrainingSpec) -> None:
 
 def show_duration(spec: TrainingSpec) -> None:
     with widgets.user_errors():
-        seconds = state.shared().engine.seconds_per_epoch(spec)
+        engine, tasks = state.shared().engine, counted(len(spec.tasks), "task")
+        seconds = engine.seconds_per_epoch(spec)
+        rough = ", roughly: a training is going on" if engine.busy else ""
         whole = None if seconds is None else widgets.duration(seconds * spec.epochs)
-        shown = f"about {whole}" if whole else "measuring…"
-        st.caption(f"{len(spec.tasks)} tasks. Expected duration on this machine: {shown}")
+        shown = f"about {whole}{rough}" if whole else "measuring…"
+        st.caption(f"{tasks}. Expected duration on this machine: {shown}")

@@ -21,6 +21,7 @@ from stg_core.engine.job import Job
 from stg_core.maps.summary import FEATURES
 from stg_core.results.store import Run
 from stg_core.system.errors import UserError
+from stg_core.system.words import counted
 
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
@@ -324,7 +325,7 @@ def _progress() -> None:
     if of_plans := sum(job.active for job in everything if not job.spec.recorded):
         st.page_link(
             state.SPECIALISTS,
-            label=f"{of_plans} trainings of specialists are going on",
+            label=f"{counted(of_plans, 'training')} of specialists going on",
             icon=":material/groups:",
         )
     elif not jobs:

@@ -14,7 +14,7 @@ from app.parameters import Flag, Number, OneOf, Reading, in_url, number_of
 from stg_core.maps.summary import KINDS, REGIONS, Region
 from stg_core.results.store import Run
 from stg_core.system.errors import UserError
-from stg_core.system.words import named
+from stg_core.system.words import counted, named
 
 ABOUT = (
     "Each point is a training image. **Confidence** is the model's mean probability of the true"
@@ -106,7 +106,7 @@ def one_map(
     confidence, variability = summary.task_means[e, :, t]
     f1 = run.metrics["test"]["f1"][-1][t]
     found = summary.task_map(task, epoch, kind)
-    points = f"{found.histogram.sum():,} points"
+    points = counted(int(found.histogram.sum()), "point")
     means = f"mean confidence {confidence:.2f}, variability {variability:.2f}"
     st.caption(
         f"{points}, {means}, test F1 {'–' if f1 is None else format(f1, '.2f')}",
@@ -167,8 +167,8 @@ def region_images(run: Run, task: str, epoch: int, kind: str, region: Region | N
     shown = inside[np.linspace(0, len(inside) - 1, min(len(inside), MOST_IMAGES)).astype(int)]
     st.caption(
         f"{len(shown)} of the {len(inside):,} in the rectangle, of a sample of"
-        f" {len(found.indices):,} of {found.histogram.sum():,} points. By rising confidence; below"
-        " each: class, label, confidence ± variability, index."
+        f" {len(found.indices):,} of {counted(int(found.histogram.sum()), 'point')}. By rising"
+        " confidence; below each: class, label, confidence ± variability, index."
     )
     try:
         pictures = images.training_images(run)

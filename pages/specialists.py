@@ -19,6 +19,7 @@ from app.widgets import Chosen, Input
 from stg_core.engine.job import Job
 from stg_core.results.store import Run
 from stg_core.system.errors import UserError
+from stg_core.system.words import counted
 from stg_core.tasks.groups import superclass_of_tasks
 from stg_core.training.spec import TrainingSpec
 
@@ -97,7 +98,7 @@ def describe_plan(plan: Plan, missing: Specs) -> None:
         st.dataframe(
             pd.DataFrame([planned(plan, scheme, missing, seconds) for scheme in plan.schemes]),
             hide_index=True,
-            alt=f"Table of the {len(plan.schemes)} schemes of this plan and what they cost",
+            alt=f"Table of {counted(len(plan.schemes), 'scheme')} of this plan and what they cost",
             column_config={
                 "What it is": st.column_config.TextColumn(width="large"),
                 "Trainings": st.column_config.NumberColumn(help="Of all seeds."),
@@ -108,7 +109,9 @@ def describe_plan(plan: Plan, missing: Specs) -> None:
             },
         )
         distinct = len(plan.trainings)
-        total = f"**{distinct} trainings** in all, of which {distinct - len(missing)} are here."
+        total = (
+            f"**{counted(distinct, 'training')}** in all, {distinct - len(missing)} of them here."
+        )
         if missing:
             place, time = widgets.training_place(), expected(missing, seconds)
             total += f" Expected duration of the rest on {place}: {time}"
@@ -155,7 +158,7 @@ def run_plan(plan: Plan, missing: Specs) -> None:
     begun = any(job.state in ("cancelled", "failed") for job in jobs.values())
     if missing and not active:
         label = "Resume" if begun else "Train"
-        models = "1 model" if len(missing) == 1 else f"{len(missing)} models"
+        models = counted(len(missing), "model")
         if st.button(
             f"{label} {models}",
             key="train",
@@ -225,14 +228,14 @@ def progress(plan: Plan, seen: list[str]) -> None:
     rows = [described(plan, spec, jobs.get(spec.key)) for spec in plan.trainings]
     shares = [row["Progress"] for row in rows]
     done = sum(share == 1 for share in shares)
-    st.progress(sum(shares) / len(shares), text=f"{done} of {len(rows)} trainings are done.")
+    st.progress(sum(shares) / len(shares), text=f"{done} of {counted(len(rows), 'training')} done.")
     table, curves = st.columns([3, 2], gap="medium")
     table.dataframe(
         pd.DataFrame(rows).drop(columns="Scheme"),
         hide_index=True,
         height=ROW * (min(len(rows), MOST_ROWS) + 1) + 2,
         placeholder="–",
-        alt=f"Table of {len(rows)} trainings and how far each is",
+        alt=f"Table of {counted(len(rows), 'training')} and how far each is",
         column_config={
             "Progress": st.column_config.ProgressColumn(format="percent", max_value=1.0),
             "Mean F1": st.column_config.NumberColumn(
@@ -349,7 +352,7 @@ def show_result(run: Run, chosen: Chosen, plan: Plan, missing: Specs) -> None:
     """What this plan found, where it is trained."""
     if missing:
         waiting = any(job.active for job in jobs_of(plan).values())
-        trainings = "1 training" if len(missing) == 1 else f"{len(missing)} trainings"
+        trainings = counted(len(missing), "training")
         are = "is" if len(missing) == 1 else "are"
         st.info(
             f"The judgement appears here when {trainings} more {are} done."
@@ -415,8 +418,9 @@ def differences(report: dict[str, Any], found: dict[str, Any], colours: list[int
         help="Whose F1 is compared with that of MTL, task by task.",
     )
     gain, lose, open_ = charts.gains_and_losses(found["to_mtl"][scheme])
+    gains = f"{counted(gain, 'task')} {'gains' if gain == 1 else 'gain'}"
     st.caption(
-        f"{SCHEMES[scheme]}: {gain} tasks gain, {lose} lose, of {open_} it cannot be told. Coloured"
+        f"{SCHEMES[scheme]}: {gains}, {lose} lose, of {open_} it cannot be told. Coloured"
         " and numbered by cluster; lines: 95 % intervals over test images, of each task alone."
     )
     with st.container(height=560 if len(report["tasks"]) > LONG_LIST else "content", border=False):

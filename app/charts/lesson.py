@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from app.charts.base import Spec, cluster_colour, draw, finished, text_colour
 from app.state import dark
 from stg_core.maps.summary import BINS, MAX_VARIABILITY, DataMapSummary
+from stg_core.system.words import counted
 from stg_core.tasks.groups import TaskGroup
 
 HEIGHT = 420
@@ -40,8 +41,8 @@ def answers(group: TaskGroup, image_class: str, classes: tuple[str, ...]) -> Non
     yes = cells[cells["chosen"] & (cells["answer"] == "yes")]["task"].tolist()
     draw(
         _answers(dark()),
-        f"Grid: what {len(group.tasks)} tasks say to images of {len(classes)} classes. An image of"
-        f" {image_class} gets a yes from {', '.join(yes)}.",
+        f"Grid: what {counted(len(group.tasks), 'task')} say to images of {len(classes)} classes."
+        f" An image of {image_class} gets a yes from {', '.join(yes)}.",
         key="answers",
         cells=cells,
     )

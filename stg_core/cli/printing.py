@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from stg_core.results.store import Run
+from stg_core.system.words import counted
 from stg_core.training.spec import TrainingSpec
 
 if TYPE_CHECKING:
@@ -129,8 +130,8 @@ def cost_line(cost: Cost) -> str:
     """What a plan takes."""
     left = "unknown" if cost.seconds is None else f"about {cost.seconds:,.0f} s"
     return (
-        f"{cost.trainings} trainings, {cost.distinct} of them distinct, {cost.cached} trained"
-        f" before; time for the rest: {left}."
+        f"{counted(cost.trainings, 'training')}, {cost.distinct} of them distinct,"
+        f" {cost.cached} trained before; time for the rest: {left}."
     )
 
 

@@ -12,6 +12,7 @@ from stg_core.engine.jobs import Engine
 from stg_core.engine.worker import run_spec
 from stg_core.results.store import Run, Store
 from stg_core.system.errors import UserError
+from stg_core.system.words import counted
 from stg_core.training.callbacks import Progress
 from stg_core.training.spec import TrainingSpec
 
@@ -73,5 +74,7 @@ def _train_on_cluster(
         engine.stop()
     failed = [job for job in jobs if job.state != "done"]
     if failed:
-        of_several = f"{len(failed)} of {len(specs)} trainings failed. " * (len(specs) > 1)
+        of_several = f"{len(failed)} of {counted(len(specs), 'training')} failed. " * (
+            len(specs) > 1
+        )
         raise UserError(of_several + failed[-1].message)

@@ -32,6 +32,7 @@ from stg_core.results import store as store_module
 from stg_core.results.store import REPORTS, Run, Store, without_nan
 from stg_core.system.errors import UserError
 from stg_core.system.files import atomic
+from stg_core.system.words import counted
 from stg_core.tasks.groups import GROUPS, TaskGroup
 
 ROUTINGS = ("soft", "hard")
@@ -141,8 +142,8 @@ def _trained(plan: Plan, store: Store) -> dict[str, Run]:
     found = {key: run for key, run in runs.items() if run is not None}
     if len(found) < len(runs):
         raise UserError(
-            f"{len(runs) - len(found)} of {len(runs)} trainings of this plan are not done yet:"
-            " start it, and those that are done are not trained again."
+            f"{len(runs) - len(found)} of {counted(len(runs), 'training')} of this plan not done"
+            " yet: start it, and those that are done are not trained again."
         )
     if len({run.provenance["images"] for run in found.values()}) > 1:
         raise UserError(

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stg_core.system.errors import UserError
+from stg_core.system.words import counted
 from stg_core.tasks.groups import GROUPS, Task, TaskGroup
 
 BUILT_IN_MODELS = ("resnet18", "resnet34", "small_cnn", "tiny_cnn")
@@ -124,16 +125,16 @@ class TrainingSpec:
     @property
     def title(self) -> str:
         """For people; what is as usual is left out, so that two specs may have the same."""
-        parts = [self.group.title, self.model, f"{self.epochs} epochs", f"seed {self.seed}"]
+        parts = [self.group.title, self.model, counted(self.epochs, "epoch"), f"seed {self.seed}"]
         n_tasks, n_all = len(self.tasks), len(self.group.tasks)
         if n_tasks == 1 < n_all:
             parts.append(f"task {self.tasks[0]} alone")
         elif n_tasks < n_all:
-            parts.append(f"{n_tasks} of {n_all} tasks")
+            parts.append(f"{n_tasks} of {counted(n_all, 'task')}")
         if set(self.task_weights) != {1.0}:
             parts.append("weighted tasks")
         if self.training_images:
-            parts.append(f"{self.training_images:,} images")
+            parts.append(f"{counted(self.training_images, 'image')}")
         if self.single_task_models:
             parts.append("one model per task")
         return ", ".join(parts)

@@ -48,7 +48,7 @@ def test_a_plan_of_the_digits_from_the_grouping_to_the_verdict(
     expect(page.get_by_text("Expected duration")).to_contain_text("about")
 
     page.get_by_role("button", name="Train 8 models").click()
-    expect(page.get_by_text(re.compile(r"[1-9] of 9 trainings are done"))).to_be_visible()
+    expect(page.get_by_text(re.compile(r"[1-9] of 9 trainings done"))).to_be_visible()
     page.get_by_role("button", name="Cancel").click()
     resume = page.get_by_role("button", name=re.compile("Resume [1-8] model"))
     expect(resume).to_be_visible()

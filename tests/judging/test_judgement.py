@@ -590,7 +590,7 @@ def test_a_judgement_counts_the_ensembles_that_it_has_evaluated(
 
 def test_a_plan_that_is_not_finished_has_no_report(trained: Store, space: TaskSpace) -> None:
     plan = make_plan(SPEC, SOFT, space, ("mtl", "plain"), (0, 7))
-    with pytest.raises(UserError, match=r"2 of 4 trainings of this plan are not done yet"):
+    with pytest.raises(UserError, match=r"2 of 4 trainings of this plan not done yet"):
         make_report(plan, trained)
 
 

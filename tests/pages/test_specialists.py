@@ -75,7 +75,7 @@ def test_the_plan_is_told_before_it_starts(open_app: OpenApp, trained: Run) -> N
         "Plain ensemble": 1,
         "Random grouping": 0,
     }
-    assert "6 trainings** in all, of which 1 are here" in texts(app)
+    assert "6 trainings** in all, 1 of them here" in texts(app)
     assert re.search(r"on this machine \(cpu\): about \d+ s", texts(app))
 
 
