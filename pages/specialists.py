@@ -237,7 +237,7 @@ def progress(plan: Plan, seen: list[str]) -> None:
         placeholder="–",
         alt=f"Table of {counted(len(rows), 'training')} and how far each is",
         column_config={
-            "Progress": st.column_config.ProgressColumn(format="percent", max_value=1.0),
+            "Progress": st.column_config.ProgressColumn(format="%.2f", max_value=1.0),
             "Mean F1": st.column_config.NumberColumn(
                 format="%.3f", help="On the test images, of this model alone."
             ),

@@ -62,7 +62,7 @@ def test_a_custom_group_of_classes_and_unions(capsys: pytest.CaptureFixture[str]
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        ("group bundled:nothing --k 2", "no run 'bundled:nothing'"),
+        ("group bundled:nothing --k 2", "no run “bundled:nothing”"),
         ("extract --group g7", "choose one of digits, g1, g2, g3"),
         ("extract --group digits --epochs 1", "at least 2 epochs"),
         ("extract --group digits --epochs 4 --recorded-epochs 1,9", "between 2 and the last"),
