@@ -17,6 +17,7 @@ from app import state, widgets  # noqa: E402
 from app.address_bar import address_bar  # noqa: E402
 
 state.read_url()
+st.html(ROOT / "app" / "style.css")
 st.set_page_config(
     page_title="STG Explorer", page_icon=str(ROOT / "assets" / "icon.svg"), layout="wide"
 )

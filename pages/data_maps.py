@@ -188,7 +188,7 @@ def region_images(run: Run, task: str, epoch: int, kind: str, region: Region | N
 
 @st.fragment(key="all tasks")
 def all_tasks(run: Run) -> None:
-    st.subheader("All tasks")
+    st.header("All tasks")
     by, order, turn = st.columns([4, 2, 4], vertical_alignment="bottom", gap="medium")
     measure = by.selectbox(
         "Sorted by",

@@ -280,7 +280,7 @@ def explained(name: str) -> None:
     st.markdown("On tasks of your own, from the command line:")
     st.code(
         "python -m stg_core methods --group digits --tasks 1,8,Odd,Random --budget 2",
-        language="sh",
+        language=None,  # the colours of a shell are too pale to be read
     )
 
 

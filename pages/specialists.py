@@ -405,7 +405,7 @@ def show_report(report: dict[str, Any], variant: str, colours: list[int]) -> Non
 
 def differences(report: dict[str, Any], found: dict[str, Any], colours: list[int]) -> None:
     title, choice = st.columns([2, 3], vertical_alignment="bottom")
-    title.subheader("Who gains?")
+    title.header("Who gains?")
     if not found["to_mtl"]:
         st.caption("Without MTL there is nothing to compare the tasks with: add the scheme MTL.")
         return
@@ -435,7 +435,7 @@ def specialisation(report: dict[str, Any], colours: list[int]) -> None:
     from stg_core.judging.report import specialisation as rows_of
 
     title, choice = st.columns([2, 3], vertical_alignment="bottom")
-    title.subheader("Do they specialise?")
+    title.header("Do they specialise?")
     rows, correlation = rows_of(report)
     if not rows:
         st.caption("No specialists were trained in this plan.")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 LIVING = "living or not"
 NOUNS = {"superclasses": ("superclass", "superclasses")}
-LIST_HEIGHT, FEW, MOST_NAMED = 420, 4, 15
+MOST_NAMED = 15
 CHANCE = (
     "**Chance** is what 1,000 random relabellings of the tasks score: the clusters keep their"
     " sizes, and the tasks are dealt out anew. **p** is the share of them that score as high as"
@@ -118,30 +118,29 @@ def scores_for_every_k(run: Run, chosen: widgets.Chosen, found: Agreement) -> No
 
 def lists(found: Agreement, colours: list[int], plural: str) -> None:
     whole, split, merged = st.columns(3, gap="medium")
-    longest = max(map(len, (found.whole, found.split, found.merged)))
-    for column, title, items, help in (
+    for column, title, listed, help in (
         (
             whole,
             f"{len(found.whole)} kept whole",
-            charts.kept_whole(found, colours),
+            charts.kept_whole,
             f"All tasks of these {plural} are in one cluster.",
         ),
         (
             split,
             f"{len(found.split)} split",
-            charts.split(found, colours),
+            charts.split,
             f"The tasks of these {plural} are in several clusters.",
         ),
         (
             merged,
             f"{len(found.merged)} merged",
-            charts.merged(found, colours),
+            charts.merged,
             f"These clusters hold tasks of several {plural}.",
         ),
     ):
         column.markdown(f"**{title}**", help=help)
-        with column.container(height=LIST_HEIGHT if longest > FEW else "stretch", border=True):
-            st.html(items)
+        with column.container(height="stretch", border=True):
+            st.html(listed(found, colours, title))
 
 
 if head := widgets.grouping_head(

@@ -46,7 +46,7 @@ SCORES = {
         " larger.",
     ),
 }
-SCORES_HEIGHT = 390
+SCORES_HEIGHT, LIST_HEIGHT = 390, "24rem"
 NARROW = 0.005  # half of the width of a distribution that has one value only
 
 
@@ -367,40 +367,54 @@ def _told(found: Agreement) -> str:
     return "; ".join(f"{label}: {', '.join(parts)}" for label, parts in rows.items()) + "."
 
 
-def kept_whole(found: Agreement, colours: list[int]) -> str:
+def kept_whole(found: Agreement, colours: list[int], title: str) -> str:
     """A list, in HTML, of the labels that are kept in one cluster."""
     shades = _shades(colours)
     return _list(
-        f"<b>{escape(part.label)}</b> {_chip(part.cluster, shades)}"
-        f" {'alone' if part.label in found.alone else 'with others'}: {_tasks(part)}"
-        for part in found.whole
+        title,
+        (
+            f"<b>{escape(part.label)}</b> {_chip(part.cluster, shades)}"
+            f" {'alone' if part.label in found.alone else 'with others'}: {_tasks(part)}"
+            for part in found.whole
+        ),
     )
 
 
-def split(found: Agreement, colours: list[int]) -> str:
+def split(found: Agreement, colours: list[int], title: str) -> str:
     """A list, in HTML, of the labels that are in several clusters."""
     shades = _shades(colours)
     return _list(
-        f"<b>{escape(parts[0].label)}</b> "
-        + " ".join(f"{_chip(part.cluster, shades)} {_tasks(part)}" for part in parts)
-        for parts in found.split
+        title,
+        (
+            f"<b>{escape(parts[0].label)}</b> "
+            + " ".join(f"{_chip(part.cluster, shades)} {_tasks(part)}" for part in parts)
+            for parts in found.split
+        ),
     )
 
 
-def merged(found: Agreement, colours: list[int]) -> str:
+def merged(found: Agreement, colours: list[int], title: str) -> str:
     """A list, in HTML, of the clusters that hold several labels."""
     shades = _shades(colours)
     return _list(
-        f"{_chip(parts[0].cluster, shades)} "
-        + "; ".join(f"<b>{escape(part.label)}</b> {_tasks(part)}" for part in parts)
-        for parts in found.merged
+        title,
+        (
+            f"{_chip(parts[0].cluster, shades)} "
+            + "; ".join(f"<b>{escape(part.label)}</b> {_tasks(part)}" for part in parts)
+            for parts in found.merged
+        ),
     )
 
 
-def _list(items: Iterable[str]) -> str:
+def _list(title: str, items: Iterable[str]) -> str:
+    """A box that scrolls where the list is long, by the keyboard too."""
     lines = "".join(f"<li>{item}</li>" for item in items) or "<li>None.</li>"
     style = "list-style:none;margin:0;padding:0;font-size:0.875rem;line-height:1.7"
-    return f'<ul style="{style}">{lines}</ul>'
+    box = f'tabindex="0" role="region" aria-label="{escape(title)}"'
+    return (
+        f'<div {box} style="max-height:{LIST_HEIGHT};overflow-y:auto">'
+        f'<ul style="{style}">{lines}</ul></div>'
+    )
 
 
 def _chip(cluster: int, shades: list[str]) -> str:

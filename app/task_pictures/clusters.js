@@ -25,7 +25,7 @@ class Cards {
     const count = `${tasks.length} ${tasks.length === 1 ? "task" : "tasks"}`;
     const made = element("section", { class: "card", "aria-label": `Cluster ${j + 1}` });
     made.style.borderTopColor = colour;
-    made.append(element("h4", {}, number, count));
+    made.append(element("h2", {}, number, count));
     made.append(...about.map((line) => element("p", {}, line)));
     made.append(this.list(tasks.slice(0, FEW), colour));
     if (tasks.length > FEW) {
