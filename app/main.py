@@ -15,6 +15,7 @@ import streamlit as st  # noqa: E402
 
 from app import state, widgets  # noqa: E402
 from app.address_bar import address_bar  # noqa: E402
+from app.theme import follow_theme  # noqa: E402
 
 state.read_url()
 st.html(ROOT / "app" / "style.css")
@@ -40,4 +41,5 @@ page = st.navigation(
 with widgets.user_errors():
     page.run()
 address_bar()
+follow_theme()
 state.shared().warm_up()

@@ -89,9 +89,15 @@ def test_every_page_is_read_by_everybody_and_follows_the_theme(
     for name, (_, _, tabs) in PAGES.items():
         look_at(page, address, name)
         expect_access(page, f"{name}, light")
+        before = drawn(page)
+
         switch(page, "Dark")
         expect_access(page, f"{name}, dark")
+        switched = drawn(page)
         keep_screenshot(page, f"looks_{name}_dark")
+        look_at(page, address, name)  # where Streamlit remembers the choice
+        assert drawn(page) == switched, f"{name} needs a reload to be dark"
+        assert switched != before or name == "start"
 
         for theme in ("Dark", "Light") if tabs else ():
             switch(page, theme)
