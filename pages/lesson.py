@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from stg_core.grouping.memberships import Grouping, TaskSpace
 
 TEXTS = state.ROOT / "assets" / "lesson.toml"
+SHOWN = ("inertia", "silhouette", "stability")  # of the measures, those that the text names
 POINTS = 100  # of a task's sample, spread evenly from hard to easy
 
 
@@ -145,15 +146,15 @@ def choosing_k() -> None:
     )
     grouping, _ = grouped(run, k)
     st.markdown(
-        "\n".join(
-            f"{j + 1}. {', '.join(np.array(grouping.tasks)[grouping.labels == j])}"
+        "  ·  ".join(
+            f"**{j + 1}** {', '.join(np.array(grouping.tasks)[grouping.labels == j])}"
             for j in range(k)
         )
     )
     space, derived = space_of(run), state.shared().derived
     answer = derived.choice(run, space, 2.0, "soft")
     if answer.value:
-        grouping_charts.every_k(answer.value, k)
+        grouping_charts.every_k(answer.value, k, shown=SHOWN)
     elif answer.pending:
         st.info("The tasks are being grouped for every k; this takes some seconds, once.")
     widgets.wait_for(answer, lambda: derived.choice(run, space, 2.0, "soft"))
@@ -231,6 +232,10 @@ def turn(by: int) -> None:
     state.keep("step", str(min(max(current() + by, 1), len(STEPS))), default="1")
 
 
+def present(wanted: bool) -> None:
+    state.keep("present", "1" if wanted else None)
+
+
 @st.fragment
 def picture(step: int) -> None:
     """In a fragment: a control moves its picture, and nothing else runs again."""
@@ -245,10 +250,13 @@ def show() -> None:
     words, right = st.columns([2, 3], gap="large")
     with words:
         st.header(written["title"])
-        st.markdown(written["text"])
+        text = st.container()
         st.markdown(f"**{written['question'].strip()}**")
-        if st.toggle("Show the answer", **in_url(f"answer_{step}", Flag())):
+        answered = st.toggle("Show the answer", **in_url(f"answer_{step}", Flag()))
+        if answered:
             st.info(written["answer"])
+        if not (answered and state.presenting()):  # a window has room for one of them
+            text.markdown(written["text"])
     with right:
         picture(step)
 
@@ -279,12 +287,14 @@ def stepping(step: int) -> None:
         st.button(
             "Leave presenter mode" if presenting else "Presenter mode",
             icon=":material/slideshow:",
-            on_click=lambda: state.keep("present", None if presenting else "1"),
+            on_click=present,
+            args=(not presenting,),
             key="presenter_mode",
-            help="Larger, without the sidebar; arrow keys or a presenter's remote turn the steps.",
+            help="Larger, without the sidebar; arrow keys or a presenter's remote turn the steps,"
+            " Escape leaves.",
         )
 
 
 if state.presenting():
-    presenter(turn)
+    presenter(current(), turn, lambda: present(False))
 show()

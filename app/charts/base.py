@@ -13,7 +13,8 @@ import altair as alt
 import pandas as pd
 import streamlit as st
 
-from app.state import presenting
+from app.presenter import SIZE
+from app.state import dark, presenting
 
 Spec = dict[str, Any]
 
@@ -51,6 +52,9 @@ def finished(chart: alt.TopLevelMixin) -> Spec:
     return dict(chart.properties(usermeta=CANVAS).configure(aria=False).to_dict())
 
 
+# Of axes and legends; Streamlit's own grey is too pale to be read on white.
+READ = "#5F6B78"
+
 # For the back rows of a class.
 LARGER = {
     "axis": {"labelFontSize": 16, "titleFontSize": 17},
@@ -62,6 +66,12 @@ LARGER = {
 
 def draw(spec: Spec, description: str, key: str, **data: pd.DataFrame) -> None:
     """Draws a specification with its named data; the description is read to the blind."""
+    config: dict[str, Any] = {**spec["config"]}
+    if not dark():
+        config |= {part: {"labelColor": READ, "titleColor": READ} for part in ("axis", "legend")}
     if presenting():
-        spec = {**spec, "config": {**spec["config"], **LARGER}}
+        config |= {part: {**config.get(part, {}), **larger} for part, larger in LARGER.items()}
+        if isinstance(spec.get("height"), int):  # rows of names, which are larger too
+            spec = {**spec, "height": round(spec["height"] * SIZE)}
+    spec = {**spec, "config": config}
     st.vega_lite_chart(None, {**spec, "datasets": data}, width="stretch", key=key, alt=description)

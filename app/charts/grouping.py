@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -104,14 +105,17 @@ def cluster_cards(grouping: Grouping, colours: list[int]) -> None:
     task_pictures.clusters(header)
 
 
-def every_k(choice: Choice, k: int, kept_as: str = "k") -> None:
-    """All measures for every k, the current and the suggested one marked.
+def every_k(
+    choice: Choice, k: int, kept_as: str = "k", shown: Sequence[str] = tuple(QUALITY)
+) -> None:
+    """Measures for every k, the current and the suggested one marked.
 
-    kept_as: the slider of k, which a click on the charts moves.
+    kept_as: the slider of k, which a click on the charts moves; shown: names in QUALITY.
     """
     measures = [
         {"title": label, "note": explained, "values": choice.measures[name], "missing": MISSING}
         for name, (label, _, explained) in QUALITY.items()
+        if name in shown
     ]
     suggested = f" Suggested: k = {choice.suggested}." if choice.suggested else ""
     header = {
@@ -121,8 +125,8 @@ def every_k(choice: Choice, k: int, kept_as: str = "k") -> None:
         "measures": measures,
         "suggested": choice.suggested,
         "alt": {
-            "which-k": "Quality for every k: inertia, silhouette, partition coefficient, Xie–Beni"
-            f" index and stability for k from {choice.ks[0]} to {choice.ks[-1]}.{suggested}"
+            "which-k": f"Quality for every k: {', '.join(str(each['title']) for each in measures)}"
+            f" for k from {choice.ks[0]} to {choice.ks[-1]}.{suggested}"
         },
         "file": "quality",
     }

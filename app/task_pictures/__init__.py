@@ -26,7 +26,7 @@ from app import state
 from app.parameters import OneOf
 
 FOLDER = Path(__file__).parent
-SHARED = ("pen", "theme", "glance", "view")
+SHARED = ("pen", "theme", "glance", "head", "view")
 WALK = "Arrow keys walk through the tasks, Enter marks one everywhere, Escape takes it back."
 
 # Told the rectangle: variability from and to, confidence from and to; or None.

@@ -1,27 +1,34 @@
 // How good the grouping is for every k: one small chart per measure, all on the same axis of k.
 
-const CHART = { height: 190, top: 58, bottom: 34, left: 52, right: 12 };
-const TOP = 52, GAP = 20;
+// `height` is that of the curve with its axis, below the words of a chart
+const CHART = { height: 132, top: 58, bottom: 34, left: 52, right: 12 };
+const TOP = 52, GAP = 20, SMALL = { size: 10.5 }, LINE = 14;
 
 const choice = {
   name: "which-k",
 
-  plan(data, width) {
-    const columns = width >= 640 ? 2 : 1, gap = 28;
+  plan(data, width, theme) {
+    const columns = width >= 420 ? 2 : 1, gap = 28;
     const w = (width - gap * (columns - 1)) / columns;
+    const suggested = data.suggested === null ? "" : "; dot on a thick line: the suggested k";
+    const note = `Ring: the k of the slider${suggested}. A click takes another k`;
+    const head = headOf("Quality for every k", note, width, theme), first = TOP + head.more;
+    const notes = data.measures.map(({ note }) => wrapped(note, w, SMALL, theme));
+    const top = CHART.top + LINE * (Math.max(...notes.map((lines) => lines.length)) - 1);
+    const each = top + CHART.height + GAP;
     const charts = data.measures.map((measure, i) => {
-      const x = (i % columns) * (w + gap), y = TOP + Math.floor(i / columns) * (CHART.height + GAP);
-      return this.chart(data, measure, x, y, w);
+      const x = (i % columns) * (w + gap), y = first + Math.floor(i / columns) * each;
+      return { ...this.chart(data, measure, x, y, w, top), notes: notes[i] };
     });
-    return { charts, height: TOP + Math.ceil(charts.length / columns) * (CHART.height + GAP) };
+    return { charts, head, height: first + Math.ceil(charts.length / columns) * each };
   },
 
-  chart(data, measure, x, y, w) {
+  chart(data, measure, x, y, w, above) {
     const known = measure.values.filter((value) => value !== null);
     const [low, high] = known.length ? [Math.min(...known), Math.max(...known)] : [0, 1];
     const pad = (high - low || Math.abs(high) || 1) * 0.08;
     const from = x + CHART.left, to = x + w - CHART.right;
-    const top = y + CHART.top, bottom = y + CHART.height - CHART.bottom;
+    const top = y + above, bottom = top + CHART.height - CHART.bottom;
     const last = Math.max(data.ks.length - 1, 1);
     return {
       measure, x, y, w, from, to, top, bottom, low, high,
@@ -31,19 +38,15 @@ const choice = {
   },
 
   draw(pen, data, plan, theme) {
-    pen.text(0, 10, "Quality for every k", { ...TITLE, fill: theme.text });
-    const suggested = data.suggested === null ? "" : "; dot on a thick line: the suggested k";
-    pen.text(0, 30, `Ring: the k of the slider${suggested}. A click takes another k`, {
-      ...NOTE, fill: theme.faint,
-    });
+    drawHead(pen, plan.head, theme);
     for (const chart of plan.charts) this.one(pen, data, chart, theme);
   },
 
   one(pen, data, chart, theme) {
-    const { measure, x, y, from, to, top, bottom, low, high, across, up } = chart;
-    const small = { size: 10.5, fill: theme.faint };
+    const { measure, notes, x, y, from, to, top, bottom, low, high, across, up } = chart;
+    const small = { ...SMALL, fill: theme.faint };
     pen.text(x, y + 10, measure.title, { size: 13, weight: 600, fill: theme.text });
-    pen.text(x, y + 28, measure.note, small);
+    notes.forEach((line, i) => pen.text(x, y + 28 + LINE * i, line, small));
     pen.line([[from, bottom], [to, bottom]], { stroke: theme.line });
     for (const value of high > low ? [low, high] : [low]) {
       pen.line([[from, up(value)], [to, up(value)]], { stroke: theme.line, width: 0.5 });

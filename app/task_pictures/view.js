@@ -190,7 +190,7 @@ class Canvas {
       this.look(order[next], [data.says[order[next]]]);
     } else if (event.key === "Enter" || event.key === " ") {
       view.choose(view.marks.hovered);
-    } else if (event.key === "Escape") {
+    } else if (event.key === "Escape" && (view.marks.hovered ?? view.marks.chosen) !== null) {
       view.hover(null);
       view.choose(view.marks.chosen);
     } else return;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Callable
 
@@ -9,6 +10,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import ROOT, keep_screenshot
+from tests.browser.test_looks import drawn
 
 pytestmark = pytest.mark.browser
 
@@ -67,3 +69,43 @@ def test_presenter_mode_is_larger_and_follows_the_keys(address: str, open_page: 
     page.get_by_role("button", name="Leave presenter mode").click()
     expect(page.get_by_test_id("stSidebarNavLink")).not_to_have_count(0)
     page.wait_for_function(f"({size})() === {before}")
+
+    page.get_by_role("button", name="Presenter mode").click()
+    page.get_by_role("button", name="Back").click()
+    at_step(page, 1)
+    page.get_by_role("combobox").click()
+    page.keyboard.press("Escape")  # closes the list, and nothing else
+    expect(page.get_by_role("listbox")).to_have_count(0)
+    expect(page.get_by_test_id("stSidebarNavLink")).to_have_count(0)
+    page.keyboard.press("Escape")
+    expect(page.get_by_test_id("stSidebarNavLink")).not_to_have_count(0)
+    page.wait_for_function(f"({size})() === {before}")
+    expect(page).not_to_have_url(re.compile("present"))
+
+
+def test_a_step_that_is_presented_fits_the_window_with_its_answer(
+    address: str, open_page: OpenPage
+) -> None:
+    page = open_page(f"{address}/lesson?present=1")
+    page.set_viewport_size({"width": 1280, "height": 800})
+    for number, written in enumerate(WRITTEN, start=1):
+        at_step(page, number)
+        for width, height in ((1280, 800), (1920, 1080)):
+            page.set_viewport_size({"width": width, "height": height})
+            expect_fits(page)
+        page.get_by_text("Show the answer").last.click()
+        first_words = " ".join(written["answer"].replace("*", "").split()[:4])
+        expect(page.get_by_role("status").filter(has_text=first_words)).to_be_visible()
+        for width, height in ((1920, 1080), (1280, 800)):
+            page.set_viewport_size({"width": width, "height": height})
+            expect_fits(page)
+        keep_screenshot(page, f"lesson_presented_{number}")
+        page.locator("body").press("PageDown")
+
+
+def expect_fits(page: Page) -> None:
+    """Nothing is below the window, with letters as large as on a usual page, or nearly so."""
+    drawn(page)
+    above = page.get_by_test_id("stMain").evaluate("main => main.scrollHeight - main.clientHeight")
+    letters = page.evaluate("parseFloat(getComputedStyle(document.documentElement).fontSize)")
+    assert above <= 0 and letters >= 15

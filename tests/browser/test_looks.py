@@ -25,7 +25,7 @@ PAGES: dict[str, tuple[str, str, Sequence[str]]] = {
         ("Clusters", "Which k?", "Distances", "Export"),
     ),
     "superclasses": ("superclasses?run=bundled:g3", "merged", ()),
-    "specialists": ("specialists?run=bundled:g3", "Do they specialise?", ()),
+    "specialists": ("specialists?run=bundled:g1", "Do they specialise?", ()),
     "methods": (
         "methods",
         "Each task has the number",
@@ -38,7 +38,7 @@ PAGES: dict[str, tuple[str, str, Sequence[str]]] = {
 DRAWN = """() => {
   const found = [...document.querySelectorAll("[data-testid=stVegaLiteChart] canvas, .stHtml li")];
   for (const { shadowRoot } of document.querySelectorAll("[data-testid=stBidiComponentIsolated]")) {
-    found.push(...shadowRoot.querySelectorAll("canvas:not([hidden]), .card, label, output"));
+    found.push(...(shadowRoot?.querySelectorAll("canvas:not([hidden]), .card, label, output") ?? []));
   }
   return found.map((each) => each.toDataURL?.() ?? each.innerHTML);
 }"""
