@@ -37,6 +37,7 @@ def list_runs(runs: list[Run]) -> None:
         on_select=lambda: tick(key, ids),
         selection_mode="single-row",
         selection_default={"selection": {"rows": [ids.index(chosen)] if chosen in ids else []}},
+        placeholder="–",
         alt=f"Table of {len(runs)} runs",
         column_config={
             "Group": st.column_config.TextColumn(help="Task group."),

@@ -132,6 +132,7 @@ def quality(name: str) -> None:
     st.dataframe(
         pd.DataFrame([row(one) for one in judged]),
         hide_index=True,
+        placeholder="–",
         alt=f"Table of {len(judged)} methods: groups, scores and cost",
         column_config={
             column: st.column_config.NumberColumn(help=text, format=FORMATS[column])
@@ -259,6 +260,7 @@ def scalability(name: str) -> None:
             ]
         ),
         hide_index=True,
+        placeholder="–",
         alt="Table of the trainings that each method costs, by number of tasks",
     )
     st.caption(
@@ -280,6 +282,7 @@ def explained(name: str) -> None:
     st.markdown("On tasks of your own, from the command line:")
     st.code(
         "python -m stg_core methods --group digits --tasks 1,8,Odd,Random --budget 2",
+        wrap_lines=True,
         language=None,  # the colours of a shell are too pale to be read
     )
 

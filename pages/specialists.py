@@ -53,6 +53,7 @@ def choose_plan(run: Run, chosen: Chosen) -> Plan:
         "Compared",
         possible,
         selection_mode="multi",
+        wrap=True,
         default=[scheme for scheme in possible if scheme != "stl"],
         format_func=SCHEMES.__getitem__,
         **in_url("schemes", SeveralOf([SCHEMES[name] for name in possible])),
@@ -98,6 +99,7 @@ def describe_plan(plan: Plan, missing: Specs) -> None:
         st.dataframe(
             pd.DataFrame([planned(plan, scheme, missing, seconds) for scheme in plan.schemes]),
             hide_index=True,
+            placeholder="–",
             alt=f"Table of {counted(len(plan.schemes), 'scheme')} of this plan and what they cost",
             column_config={
                 "What it is": st.column_config.TextColumn(width="large"),
@@ -229,8 +231,7 @@ def progress(plan: Plan, seen: list[str]) -> None:
     shares = [row["Progress"] for row in rows]
     done = sum(share == 1 for share in shares)
     st.progress(sum(shares) / len(shares), text=f"{done} of {counted(len(rows), 'training')} done.")
-    table, curves = st.columns([3, 2], gap="medium")
-    table.dataframe(
+    st.dataframe(
         pd.DataFrame(rows).drop(columns="Scheme"),
         hide_index=True,
         height=ROW * (min(len(rows), MOST_ROWS) + 1) + 2,
@@ -243,17 +244,16 @@ def progress(plan: Plan, seen: list[str]) -> None:
             ),
         },
     )
-    with curves:
-        charts.show(
-            charts.trainings(
-                {
-                    row["Model"]: (row["Scheme"], jobs[spec.key].metrics["mean_f1"])
-                    for row, spec in zip(rows, plan.trainings, strict=True)
-                    if spec.key in jobs
-                },
-                state.dark(),
-            )
+    charts.show(
+        charts.trainings(
+            {
+                row["Model"]: (row["Scheme"], jobs[spec.key].metrics["mean_f1"])
+                for row, spec in zip(rows, plan.trainings, strict=True)
+                if spec.key in jobs
+            },
+            state.dark(),
         )
+    )
     for failed in (job for job in jobs.values() if job.state == "failed"):
         st.error(widgets.plain(failed.message), icon=":material/error:")
 
@@ -390,6 +390,7 @@ def show_report(report: dict[str, Any], variant: str, colours: list[int]) -> Non
     st.dataframe(
         judgement.final_scores(report, variant),
         hide_index=True,
+        placeholder="–",
         alt=f"Table of the final scores of {len(report['schemes'])} schemes",
         column_config={
             name: st.column_config.Column(help=text) for name, text in judgement.COLUMNS.items()

@@ -73,6 +73,7 @@ def _answers(dark: bool) -> Spec:
             "answer:N",
             title="Answer",
             scale=alt.Scale(domain=["yes", "half of them yes", "no"], range=[yes, half, no]),
+            legend=alt.Legend(orient="bottom"),
         ),
         opacity=alt.condition("datum.chosen", alt.value(1), alt.value(0.35)),
     )
@@ -218,7 +219,7 @@ def _density(dark: bool, legend: bool = True) -> alt.Chart:
                 "points:Q",
                 title="Images in a cell",
                 scale=alt.Scale(type="log", domainMin=1, range=ramp, nice=False),
-                legend=alt.Legend(tickCount=4, format="~s") if legend else None,
+                legend=alt.Legend(orient="bottom", tickCount=4, format="~s") if legend else None,
             ),
         )
     )

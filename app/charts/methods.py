@@ -22,7 +22,7 @@ Floats = NDArray[np.float64]
 Box = tuple[float, float, float, float]  # left, top, right, bottom
 
 TASK_AXIS = alt.Axis(
-    orient="top", domain=False, ticks=False, labelAngle=-30, labelOverlap=False, labelFlush=False
+    orient="top", domain=False, ticks=False, labelAngle=-45, labelOverlap=False, labelFlush=False
 )
 NAMES_AXIS = alt.Axis(
     domain=False, ticks=False, labelOverlap=False, labelFlush=False, labelLimit=200
@@ -88,8 +88,10 @@ def _groups(methods: int) -> Spec:
         color=alt.Color("colour:N", scale=None), opacity=alt.value(0.85)
     )
     ink = alt.Color("ink:N", scale=None)
-    numbers = base.mark_text(fontWeight=600, fontSize=13).encode(text="group:Q", color=ink)
-    besides = base.mark_text(dx=16, fontSize=10).encode(text="besides:N", color=ink)
+    numbers = base.mark_text(fontWeight=600, fontSize=13, dy=-5).encode(text="group:Q", color=ink)
+    besides = base.mark_text(dy=9, fontSize=10, limit=alt.expr("bandwidth('x')")).encode(
+        text="besides:N", color=ink
+    )
     return finished(
         alt.layer(cells, numbers, besides, title="Groups that each method chooses").properties(
             height=ROW * methods + 60
@@ -434,7 +436,9 @@ def _scalability(methods: tuple[str, ...], dark: bool) -> Spec:
         scale=alt.Scale(
             domain=list(methods), range=[cluster_colour(i, dark) for i in range(len(methods))]
         ),
-        legend=alt.Legend(orient="right", symbolType="stroke", symbolSize=400, labelLimit=0),
+        legend=alt.Legend(
+            orient="bottom", columns=2, symbolType="stroke", symbolSize=400, labelLimit=0
+        ),
     )
     dash = alt.StrokeDash(
         "method:N",
@@ -460,4 +464,4 @@ def _scalability(methods: tuple[str, ...], dark: bool) -> Spec:
         .encode(x=x, y=y, color=colour, tooltip=tooltip)
     )
     chart = alt.layer(lines, marks, title="What more tasks cost")
-    return finished(chart.properties(height=420))
+    return finished(chart.properties(height=520))

@@ -144,7 +144,8 @@ def _scheme_colour(schemes: tuple[str, ...], dark: bool) -> alt.Color:
             orient="bottom",
             columns=2,
             symbolType="stroke",
-            symbolSize=500,
+            symbolSize=300,
+            columnPadding=6,
             symbolStrokeWidth=2.5,
             symbolOpacity=1,
             labelLimit=0,
@@ -195,7 +196,7 @@ def _trainings(schemes: tuple[str, ...], dark: bool) -> Spec:
     lines = base.mark_line(strokeWidth=2, opacity=0.85).encode(strokeDash=_scheme_dash(schemes))
     points = base.mark_point(filled=True, size=24)
     title = "Each model alone, while it trains"
-    return finished(alt.layer(lines, points, title=title).properties(height=260))
+    return finished(alt.layer(lines, points, title=title).properties(height=CURVES_HEIGHT))
 
 
 # --------------------------------------------------------------------------- who gains, who loses

@@ -13,21 +13,21 @@ const contingency = {
     const labels = Math.min(Math.max(...data.rows.map(measure)), width * 0.3, 230);
     const left = Math.ceil(labels) + 14;
     const column = Math.min((width - left - 2) / k, 96);
+    const head = headOf(data.title, "Number of tasks. Colour: share of the row. Framed: the best"
+      + " assignment of one cluster to each row", width, theme);
     const upright = column >= textWidth(String(k), 11, 600, theme.family) + 3;
-    const head = upright ? HEAD.height : HEAD.narrow, top = 52 + head;
+    const heads = upright ? HEAD.height : HEAD.narrow, top = 52 + heads + head.more;
     const cells = data.rows.map(() => data.columns.map(() => []));
     data.rowOf.forEach((i, task) => {
       if (i >= 0) cells[i][data.columns.indexOf(data.labels[task])].push(task);
     });
-    return { n, k, row, size, labels, left, column, upright, head, top, cells,
+    return { n, k, row, size, labels, left, column, upright, heads, head, top, cells,
       height: top + n * row + 4 };
   },
 
   draw(pen, data, plan, theme) {
     const { row, size, labels, left, column, top, cells } = plan;
-    pen.text(0, 10, data.title, { ...TITLE, fill: theme.text });
-    pen.text(0, 30, "Number of tasks. Colour: share of the row. Framed: the best assignment of one"
-      + " cluster to each row", { ...NOTE, fill: theme.faint });
+    drawHead(pen, plan.head, theme);
     this.heads(pen, data, plan);
     cells.forEach((parts, i) => {
       const y = top + i * row, all = parts.reduce((sum, part) => sum + part.length, 0);
@@ -49,12 +49,12 @@ const contingency = {
     });
   },
 
-  heads(pen, data, { left, column, upright, head, top }) {
+  heads(pen, data, { left, column, upright, heads, top }) {
     data.columns.forEach((cluster, j) => {
       const x = left + j * column, colour = data.colours[cluster];
-      pen.cell(x, top - head - 2, column - 1, head, colour);
+      pen.cell(x, top - heads - 2, column - 1, heads, colour);
       if (column < 10) return;
-      pen.text(x + column / 2 - 0.5, top - 2 - head / 2, String(cluster + 1), {
+      pen.text(x + column / 2 - 0.5, top - 2 - heads / 2, String(cluster + 1), {
         size: 11, weight: 600, align: "center", fill: inkOn(colour), turn: upright ? 0 : -90,
       });
     });

@@ -9,12 +9,14 @@ const PER_POINT = 3;
 const dataMap = {
   name: "data-map",
 
-  plan(data, width) {
+  plan(data, width, theme) {
+    const head = headOf(data.title, "", width, theme);
     const inner = {
-      x: ROOM.left, y: ROOM.top, w: width - ROOM.left - ROOM.right, h: ROOM.height,
+      x: ROOM.left, y: ROOM.top + head.more, w: width - ROOM.left - ROOM.right, h: ROOM.height,
     };
     const { bins, variability } = data;
     return {
+      head,
       inner,
       height: inner.y + inner.h + ROOM.bottom,
       across: (v) => inner.x + (v / variability) * inner.w,
@@ -28,7 +30,7 @@ const dataMap = {
   },
 
   draw(pen, data, plan, theme) {
-    pen.text(0, 10, data.title, { ...TITLE, fill: theme.text });
+    drawHead(pen, plan.head, theme);
     density(pen, data.values, data.bins, plan.inner, data.most, theme);
     this.axes(pen, data, plan, theme);
     for (let i = 0; i < data.names.length; i += 1) {

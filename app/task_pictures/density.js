@@ -1,6 +1,5 @@
 // Density of points on the plane of confidence and variability, and what its shades mean.
 
-const TITLE = { size: 15, weight: 600 };
 const LEAST_SHADE = 8; // of 64: a single point is seen
 
 /** Cells of counts, confidence upwards, on whole pixels of the screen so that no gap shows. */

@@ -10,21 +10,20 @@ const distances = {
     const measure = (name) => textWidth(name, size, 400, theme.family);
     const longest = Math.min(Math.max(...data.names.map(measure)), 150, width * 0.25);
     const named = (width - longest - 14) / n >= 10;
-    const left = named ? Math.ceil(longest) + 16 : 8, top = 82 + TREE;
+    const note = named ? "" : "; point at a cell for its tasks";
+    const head = headOf("Distances between the tasks",
+      `Tasks in the order of the tree: near leaves are alike${note}`, width, theme);
+    const left = named ? Math.ceil(longest) + 16 : 8, top = 82 + TREE + head.more;
     const cell = Math.min((width - left - 2) / n, 40, Math.max(900 / n, 13));
     const place = new Array(n);
     data.order.forEach((task, i) => (place[task] = i));
-    return { n, size, longest, cell, named, left, top, place, height: top + n * cell + 4 };
+    return { n, size, longest, cell, named, left, top, place, head, height: top + n * cell + 4 };
   },
 
   draw(pen, data, plan, theme) {
     const { n, size, longest, cell, named, left, top } = plan;
-    pen.text(0, 10, "Distances between the tasks", { ...TITLE, fill: theme.text });
-    const note = named ? "" : "; point at a cell for its tasks";
-    pen.text(0, 30, `Tasks in the order of the tree: near leaves are alike${note}`, {
-      ...NOTE, fill: theme.faint,
-    });
-    this.legend(pen, data, theme, 0, 48);
+    drawHead(pen, plan.head, theme);
+    this.legend(pen, data, theme, 0, 48 + plan.head.more);
     this.tree(pen, data, plan, theme);
     const [low, high] = data.range, span = high - low || 1, gap = cell >= 14 ? 1 : 0;
     data.order.forEach((task, row) => {

@@ -1,7 +1,5 @@
 // Memberships: a row per task, ordered by cluster; a column per cluster, headed by its number.
 
-const TITLE = { size: 15, weight: 600 };
-const NOTE = { size: 11.5 };
 const RAMP = { width: 132, height: 10 };
 
 /** Eyes tell small shares apart when strength follows the square root; the legend says so. */
@@ -16,22 +14,21 @@ const heatmap = {
     const size = row > 20 ? 13 : row > 15 ? 12 : 10.5;
     const measure = (name) => textWidth(name, size, 400, theme.family);
     const labels = Math.min(Math.max(...data.names.map(measure)), width * 0.34, 190);
-    const left = Math.ceil(labels) + 16, top = 96;
+    const note = `Share of each of ${n} tasks in each of ${k} clusters; a row sums to 1`;
+    const head = headOf("Memberships", note, width, theme);
+    const left = Math.ceil(labels) + 16, top = 96 + head.more;
     const column = Math.min((width - left - 1) / k, 96);
     const place = new Array(n);
     data.order.forEach((task, i) => (place[task] = i));
     const numbers = column >= 30 && row >= 14;
-    return { n, k, row, size, labels, left, top, column, place, numbers,
+    return { n, k, row, size, labels, left, top, column, place, numbers, head,
       height: top + n * row + 6 };
   },
 
   draw(pen, data, plan, theme) {
     const { n, k, row, size, labels, left, top, column } = plan;
-    pen.text(0, 10, "Memberships", { ...TITLE, fill: theme.text });
-    pen.text(0, 30, `Share of each of ${n} tasks in each of ${k} clusters; a row sums to 1`, {
-      ...NOTE, fill: theme.faint,
-    });
-    this.legend(pen, theme, 0, 48);
+    drawHead(pen, plan.head, theme);
+    this.legend(pen, theme, 0, top - 48);
     this.heads(pen, data, plan, theme);
     const gap = column >= 10 ? 1 : 0;
     for (let i = 0; i < n; i += 1) {

@@ -8,7 +8,8 @@ const map = {
     const inner = { x: left, y: top, w: width - left - 1, h: Math.min(width - left, 470) };
     const radius = n <= 40 ? 11 : Math.min(Math.max(width / 50, 6.5), 9), size = n <= 40 ? 12 : 10.5;
     const spots = this.spots(data.positions, inner, radius + 8);
-    return { inner, radius, spots, size, height: top + inner.h + 58,
+    const notes = data.notes.flatMap((note) => wrapped(note, inner.w, NOTE, theme));
+    return { inner, radius, spots, size, notes, height: top + inner.h + 26 + 16 * notes.length,
       labels: this.labels(data, spots, inner, radius, size, theme) };
   },
 
@@ -49,16 +50,15 @@ const map = {
   },
 
   draw(pen, data, plan, theme) {
-    const { inner, radius, spots, size, labels } = plan;
+    const { inner, radius, spots, size, labels, notes } = plan;
     pen.text(0, 10, "Map of the tasks", { ...TITLE, fill: theme.text });
     pen.rect(inner.x, inner.y, inner.w, inner.h, { stroke: theme.line, radius: 6 });
     const [across, up] = data.axes, axis = { size: 11, fill: theme.faint, align: "center" };
     const below = inner.y + inner.h;
     pen.text(inner.x + inner.w / 2, below + 12, across, axis);
     pen.text(8, inner.y + inner.h / 2, up, { ...axis, turn: -90 });
-    data.notes.forEach((note, i) => {
-      const shown = shortened(note, inner.w, NOTE.size, 400, theme.family);
-      pen.text(inner.x, below + 32 + 16 * i, shown, { ...NOTE, fill: theme.faint });
+    notes.forEach((note, i) => {
+      pen.text(inner.x, below + 32 + 16 * i, note, { ...NOTE, fill: theme.faint });
     });
     labels.forEach((at, i) => {
       if (at) pen.text(...at, data.names[i], { fill: theme.faint, size, align: "center" });

@@ -15,8 +15,10 @@ const panels = {
     const longest = Math.max(...data.panels.flatMap((panel) => panel.tasks).map(measure));
     const names = Math.min(Math.ceil(longest) + 8, w * 0.45, 150);
     const column = Math.min((w - names) / k, 48);
+    const head = headOf(data.title, "Rows: tasks. Columns: clusters. Grey number: coherence, the"
+      + " mean overlap of two rows, from 0 to 1", width, theme);
     const boxes = [], places = new Array(data.names.length);
-    let y = 74;
+    let y = 74 + head.more;
     for (let from = 0; from < data.panels.length; from += columns) {
       const line = data.panels.slice(from, from + columns);
       line.forEach((panel, i) => {
@@ -29,14 +31,12 @@ const panels = {
       const tasks = Math.max(...line.map((panel) => panel.tasks.length));
       y += PANEL.head + tasks * row + PANEL.foot;
     }
-    return { k, row, size, w, names, column, boxes, places, height: y };
+    return { k, row, size, w, names, column, boxes, places, head, height: y };
   },
 
   draw(pen, data, plan, theme) {
-    pen.text(0, 10, data.title, { ...TITLE, fill: theme.text });
-    pen.text(0, 30, "Rows: tasks. Columns: clusters. Grey number: coherence, the mean overlap of"
-      + " two rows, from 0 to 1", { ...NOTE, fill: theme.faint });
-    heatmap.legend(pen, theme, 0, 46);
+    drawHead(pen, plan.head, theme);
+    heatmap.legend(pen, theme, 0, 46 + plan.head.more);
     for (const box of plan.boxes) this.panel(pen, data, plan, box, theme);
   },
 

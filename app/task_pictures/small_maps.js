@@ -1,27 +1,32 @@
 // Data maps of many tasks, small, on the same scales; a click takes one.
 
 const ASPECT = 0.8, MARGIN = 14, NAME = 22, AROUND = { top: 34, left: 22, right: 1, bottom: 62 };
+const LEGEND = { left: 270, width: 114, beside: 360 };
 const WIDEST = 5, LEAST_WIDTH = 130; // maps in a row, pixels
 
 const smallMaps = {
   name: "small-maps",
 
-  plan(data, width) {
+  plan(data, width, theme) {
+    const head = headOf(data.title, "", width, theme);
     const room = width - AROUND.left - AROUND.right;
     const columns = Math.max(1, Math.min(WIDEST, Math.floor(room / LEAST_WIDTH)));
     const w = (room - MARGIN * (columns - 1)) / columns, h = Math.min(w * ASPECT, 170);
     const boxes = data.names.map((_, i) => ({
       x: AROUND.left + (i % columns) * (w + MARGIN),
-      y: AROUND.top + NAME + Math.floor(i / columns) * (h + NAME + MARGIN),
+      y: AROUND.top + head.more + NAME + Math.floor(i / columns) * (h + NAME + MARGIN),
       w,
       h,
     }));
     const below = boxes.at(-1).y + h;
-    return { boxes, below, height: below + AROUND.bottom };
+    const beside = width >= LEGEND.beside; // the legend, of what the axes mean
+    const legend = beside ? [Math.min(AROUND.left + LEGEND.left, width - LEGEND.width), below + 16]
+      : [AROUND.left, below + 40];
+    return { boxes, below, head, legend, height: below + AROUND.bottom + (beside ? 0 : 24) };
   },
 
-  draw(pen, data, { boxes, below }, theme) {
-    pen.text(0, 10, data.title, { ...TITLE, fill: theme.text });
+  draw(pen, data, { boxes, below, head, legend }, theme) {
+    drawHead(pen, head, theme);
     const cells = data.bins * data.bins, axis = { size: 11.5, fill: theme.faint };
     boxes.forEach((box, i) => {
       const { x, y, w, h } = box, counts = data.values.subarray(i * cells, (i + 1) * cells);
@@ -35,7 +40,7 @@ const smallMaps = {
     const left = boxes[0].x, middle = (boxes[0].y + below) / 2;
     pen.text(left, below + 16, "Across, in each: variability, 0 to 0.71", axis);
     pen.text(8, middle, "Up, in each: confidence, 0 to 1", { ...axis, align: "center", turn: -90 });
-    densityLegend(pen, left + 270, below + 16, data.most, theme);
+    densityLegend(pen, ...legend, data.most, theme);
   },
 
   mark(pen, data, { boxes }, theme, i, style) {
