@@ -136,6 +136,14 @@ class MapCanvas extends Canvas {
     this.stage.onpointerdown = (event) => this.begin(event);
     this.stage.onpointerup = (event) => this.finish(event);
     this.stage.onpointercancel = () => this.drop();
+    this.stage.addEventListener("touchstart", (event) => this.hold(event), { passive: false });
+  }
+
+  /** On the plane a finger draws, and the browser is not to scroll; beside it, it scrolls. */
+  hold(event) {
+    if (!this.plan || !this.data.brush || event.touches.length > 1) return;
+    const { x, y, w, h } = this.plan.inner, [across, down] = this.place(event.touches[0]);
+    if (across >= x && across <= x + w && down >= y && down <= y + h) event.preventDefault();
   }
 
   follow() {

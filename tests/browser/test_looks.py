@@ -38,7 +38,8 @@ PAGES: dict[str, tuple[str, str, Sequence[str]]] = {
 DRAWN = """() => {
   const found = [...document.querySelectorAll("[data-testid=stVegaLiteChart] canvas, .stHtml li")];
   for (const { shadowRoot } of document.querySelectorAll("[data-testid=stBidiComponentIsolated]")) {
-    found.push(...(shadowRoot?.querySelectorAll("canvas:not([hidden]), .card, label, output") ?? []));
+    if (!shadowRoot) continue;
+    found.push(...shadowRoot.querySelectorAll("canvas:not([hidden]), .card, label, output"));
   }
   return found.map((each) => each.toDataURL?.() ?? each.innerHTML);
 }"""

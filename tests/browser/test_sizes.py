@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import keep_screenshot
 from tests.browser.test_journey import settled
@@ -120,3 +121,43 @@ def test_nothing_is_cut_and_no_words_lie_on_others(
         settled(page)
         found += [f"lesson, step {step}: {problem}" for problem in problems(page)]
     assert not found, "\n".join(found)
+
+
+def test_a_finger_draws_a_frame_on_a_data_map_and_scrolls_beside_it(
+    address: str, browser: Browser
+) -> None:
+    context = browser.new_context(
+        viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True
+    )
+    page = context.new_page()
+    page.goto(f"{address}/data_maps?run=bundled:g2&task=cat")
+    plane = page.locator("figure.data-map .stage")
+    plane.wait_for()
+    settled(page)
+    plane.evaluate("stage => stage.scrollIntoView({block: 'center'})")
+    box, main = plane.bounding_box(), page.get_by_test_id("stMain")
+    assert box is not None
+    fingers = context.new_cdp_session(page)
+
+    def move(x: float, y: float, to_x: float, to_y: float) -> None:
+        """One finger, from one place of the picture to another, in pixels."""
+        way = [(x + (to_x - x) * i / 8, y + (to_y - y) * i / 8) for i in range(9)]
+        for i, (at, down) in enumerate(way):
+            points = [{"x": box["x"] + at, "y": box["y"] + down}]
+            kind = "touchMove" if i else "touchStart"
+            fingers.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+            page.wait_for_timeout(20)
+        fingers.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+
+    scrolled = main.evaluate("main => main.scrollTop")
+    move(80, 80, 220, 280)
+    expect(page).to_have_url(re.compile("region="))
+    assert main.evaluate("main => main.scrollTop") == scrolled
+    expect(page.get_by_text("in the rectangle")).to_be_visible()
+    keep_screenshot(page, "data_maps_touched")
+
+    move(20, 300, 20, 100)  # left of the plane
+    page.wait_for_function(
+        "before => document.querySelector('[data-testid=stMain]').scrollTop > before", arg=scrolled
+    )
+    context.close()
