@@ -244,16 +244,13 @@ def progress(plan: Plan, seen: list[str]) -> None:
             ),
         },
     )
-    charts.show(
-        charts.trainings(
-            {
-                row["Model"]: (row["Scheme"], jobs[spec.key].metrics["mean_f1"])
-                for row, spec in zip(rows, plan.trainings, strict=True)
-                if spec.key in jobs
-            },
-            state.dark(),
-        )
-    )
+    curves = {
+        row["Model"]: (row["Scheme"], jobs[spec.key].metrics["mean_f1"])
+        for row, spec in zip(rows, plan.trainings, strict=True)
+        if spec.key in jobs and jobs[spec.key].metrics["mean_f1"]
+    }
+    if curves:  # axes without a line say nothing
+        charts.show(charts.trainings(curves, state.dark()))
     for failed in (job for job in jobs.values() if job.state == "failed"):
         st.error(widgets.plain(failed.message), icon=":material/error:")
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from stg_core.results.store import Run
@@ -94,3 +96,22 @@ os._exit(0)
         text=True,
     )
     assert done.stdout.strip() == "[] False", done.stderr
+
+
+def luminance(colour: str) -> float:
+    """Of a colour such as #0072B2, as the guidelines on access to the web define it."""
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+    return float(np.dot(linear, (0.2126, 0.7152, 0.0722)))
+
+
+def test_words_of_charts_are_read_on_white(open_app: OpenApp) -> None:
+    for page in ("superclasses", "specialists", "methods", "lesson"):
+        app = open_app(page, bundles=True, run="bundled:g1")
+        charts = app.get("vega_lite_chart")
+        for chart in charts:
+            config = json.loads(chart.proto.spec)["config"]
+            for part in ("axis", "legend"):
+                for colour in (config[part]["labelColor"], config[part]["titleColor"]):
+                    assert 1.05 / (luminance(colour) + 0.05) >= 4.5
+        assert charts or page == "superclasses"
