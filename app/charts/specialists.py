@@ -40,6 +40,7 @@ DASHES = {
 }
 SPLITS = {"test": "Test images", "train": "Training images"}
 NOUN = {"f1": "F1", "advantage": "F1 above the specialists' mean"}
+ROOM = 0.02  # of F1, above and below the curves of a plan at work
 CURVES_HEIGHT, ROW_HEIGHT, SCATTER_HEIGHT = 340, 19, 340
 
 
@@ -172,11 +173,14 @@ def trainings(curves: Mapping[str, tuple[str, Sequence[float]]], dark: bool) -> 
         ],
         columns=["epoch", "model", "scheme", "f1"],
     )
+    # after a first epoch all is one point, and its axes would have one tick
+    low, high = max(rows["f1"].min() - ROOM, 0), min(rows["f1"].max() + ROOM, 1)
+    frame = pd.DataFrame({"epoch": [1, max(rows["epoch"].max(), 2)], "f1": [low, high]})
     return Picture(
         "trainings",
         _trainings(tuple(dict.fromkeys(scheme for scheme, _ in curves.values())), dark),
         f"Line chart: mean test F1 by epoch of {len(curves)} models that are in training or done.",
-        {"rows": rows},
+        {"rows": rows, "frame": frame},
     )
 
 
@@ -196,7 +200,8 @@ def _trainings(schemes: tuple[str, ...], dark: bool) -> Spec:
     lines = base.mark_line(strokeWidth=2, opacity=0.85).encode(strokeDash=_scheme_dash(schemes))
     points = base.mark_point(filled=True, size=24)
     title = "Each model alone, while it trains"
-    return finished(alt.layer(lines, points, title=title).properties(height=CURVES_HEIGHT))
+    frame = alt.Chart(alt.NamedData("frame")).mark_point(opacity=0).encode(x="epoch:Q", y="f1:Q")
+    return finished(alt.layer(lines, points, frame, title=title).properties(height=CURVES_HEIGHT))
 
 
 # --------------------------------------------------------------------------- who gains, who loses

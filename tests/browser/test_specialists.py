@@ -16,6 +16,7 @@ from stg_core.tasks.groups import GROUPS
 from stg_core.training.spec import TrainingSpec
 from tests.browser.conftest import keep_screenshot as screenshot
 from tests.browser.conftest import served
+from tests.browser.test_sizes import LISTEN, problems
 
 pytestmark = pytest.mark.browser
 
@@ -31,6 +32,20 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]
         yield address, run.id
 
 
+def expect_read_while_it_trains(page: Page) -> None:
+    """No column is cut, none says None, and the chart has an axis to read its lines by."""
+    assert page.viewport_size and page.viewport_size["width"] == 1280
+    for table in page.locator(".dvn-scroller").all():
+        assert table.evaluate("table => table.scrollWidth <= table.clientWidth")
+    expect(page.get_by_test_id("stDataFrame").locator("td", has_text="None")).to_have_count(0)
+    chart = page.get_by_label(re.compile("models that are in training or done"))
+    expect(chart.locator("canvas.marks")).to_be_visible(timeout=VERDICT_MS)
+    assert problems(page) == []
+    words = "canvas => [...words.get(canvas).values()].map(({ text }) => String(text))"
+    ticks = [word for word in chart.locator("canvas.marks").evaluate(words) if "." in word]
+    assert len(ticks) >= 3, ticks
+
+
 def downloaded(page: Page, label: str) -> str:
     with page.expect_download() as started:
         page.get_by_role("button", name=label, exact=True).click()
@@ -42,6 +57,8 @@ def test_a_plan_of_the_digits_from_the_grouping_to_the_verdict(
 ) -> None:
     address, run = digits
     page = open_page(f"{address}/grouping?run={run}&k=3")
+    page.add_init_script(LISTEN)
+    page.reload()
     page.get_by_role("link", name="Train 3 specialists").click()
     expect(page.get_by_role("heading", name="Specialists", exact=True)).to_be_visible()
     expect(page.get_by_text("9 trainings in all, of which 1 are here")).to_be_visible()
@@ -54,6 +71,7 @@ def test_a_plan_of_the_digits_from_the_grouping_to_the_verdict(
     expect(resume).to_be_visible()
     resume.click()
     expect(page.get_by_role("button", name="Cancel")).to_be_visible()
+    expect_read_while_it_trains(page)
     screenshot(page, "specialists_running")
 
     expect(page.get_by_text("Does the grouping pay?").nth(1)).to_be_visible(timeout=VERDICT_MS)
