@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 
 def memberships(run: Run, chosen: Chosen) -> None:
-    wanted = state.kept("map", OneOf([*charts.MAPS])) or "umap"
-    state.keep("map", wanted, default="umap")
+    wanted = state.kept("map", OneOf([*charts.MAPS])) or charts.FIRST_MAP
+    state.keep("map", wanted, default=charts.FIRST_MAP)
     derived = state.shared().derived
     answer = derived.layout(run, chosen.space, wanted)
     shown, layout, note = wanted, answer.value, ""

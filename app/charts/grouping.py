@@ -46,10 +46,14 @@ QUALITY = {
     ),
 }
 MAPS = {
-    "umap": ("UMAP", "Keeps near tasks near; distances across the map mean little."),
-    "pca": ("PCA", "The two directions along which the tasks differ most."),
     "mds": ("MDS", "All distances, as well as two dimensions can hold them."),
+    "pca": ("PCA", "The two directions along which the tasks differ most."),
+    "umap": (
+        "UMAP",
+        "Draws neighbourhoods apart. It may tear near tasks asunder: see its correlation.",
+    ),
 }
+FIRST_MAP = next(iter(MAPS))
 AXES = {
     "umap": ("First direction (no unit)", "Second direction (no unit)"),
     "pca": ("First principal coordinate (distance)", "Second principal coordinate (distance)"),
@@ -83,7 +87,8 @@ def memberships(
         "alt": {
             "memberships": _heatmap_text(grouping),
             "map": f"Map of the tasks ({MAPS[shown][0]}): {len(grouping.tasks)} tasks, near"
-            f" together where their data maps are alike. {_members(grouping)}",
+            f" together where their data maps are alike. {_faithful(layout, '. ')}"
+            f"{_members(grouping)}",
         },
         "quality": _quality(grouping),
         "maps": [(label, kind, explained) for kind, (label, explained) in MAPS.items()],
@@ -223,11 +228,16 @@ def _at_k(choice: Choice, i: int) -> str:
 
 
 def _map_notes(layout: TaskMap, note: str) -> list[str]:
-    faithful = layout.correlation
     return [
         note or layout.note or "Number and colour: cluster; paler: smaller share",
-        "" if faithful is None else f"Distances on the map and true ones correlate {faithful:.2f}",
+        _faithful(layout),
     ]
+
+
+def _faithful(layout: TaskMap, after: str = "") -> str:
+    if layout.correlation is None:
+        return ""
+    return f"Distances here and true ones: Pearson’s r = {layout.correlation:.2f}{after}"
 
 
 def _card(grouping: Grouping, j: int) -> dict[str, Any]:

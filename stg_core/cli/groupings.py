@@ -48,7 +48,7 @@ def add_commands(command: Command) -> None:
     add_method_options(choose)
     add_input_options(choose)
     add_input_options(layout)
-    layout.add_argument("--how", default="umap", help="pca, mds or umap (default umap)")
+    layout.add_argument("--how", default="mds", help="mds, pca or umap (default mds)")
 
 
 def _group(options: argparse.Namespace) -> Answer:

@@ -65,7 +65,13 @@ def layout_text(tasks: Sequence[str], found: TaskMap) -> str:
         f"{task:<{width}}{x:12.4g}{y:12.4g}"
         for task, (x, y) in zip(tasks, found.positions, strict=True)
     ]
-    return "\n".join(filter(None, [*rows, found.note]))
+    faithful = ""
+    if found.correlation is not None:
+        faithful = (
+            "Pearson's correlation of distances on the map with the true ones:"
+            f" {found.correlation:.2f}"
+        )
+    return "\n".join(filter(None, [*rows, faithful, found.note]))
 
 
 def agreement_text(found: Agreement) -> str:

@@ -13,7 +13,7 @@ from scipy.spatial.distance import pdist, squareform
 from stg_core.grouping.memberships import Floats, Labels, TaskSpace
 from stg_core.system.errors import UserError
 
-LAYOUTS = ("pca", "mds", "umap")
+LAYOUTS = ("mds", "pca", "umap")
 UMAP_NEIGHBOURS, UMAP_TASKS, SEED = 15, 4, 0
 MDS_MAX_ITERATIONS, MDS_TOLERANCE = 1_000, 1e-9
 QUICK_MDS = 150  # tasks up to which "mds" takes a second or less
@@ -55,7 +55,7 @@ def is_quick(space: TaskSpace, how: str) -> bool:
     return how != "umap" and (how != "mds" or len(space.tasks) <= QUICK_MDS)
 
 
-def task_map(space: TaskSpace, how: str = "pca") -> TaskMap:
+def task_map(space: TaskSpace, how: str = "mds") -> TaskMap:
     """Map of the tasks; the same input gives the same map, turned and mirrored the same way.
 
     "pca": the first two coordinates of the space, which is also classical scaling (Torgerson 1952);

@@ -269,7 +269,7 @@ def test_which_k_is_computed_suggested_and_taken_over(address: str, open_page: O
 
 
 def test_umap_takes_the_place_of_pca_when_it_is_computed(address: str, open_page: OpenPage) -> None:
-    page = open_page(f"{address}/grouping?run=bundled:g2")
+    page = open_page(f"{address}/grouping?run=bundled:g2&map=umap")
     label = re.compile(r"Map of the tasks \(UMAP\)")
     expect(stage(page, "map")).to_have_attribute("aria-label", label, timeout=COMPUTED_MS)
     page.get_by_role("radio", name="PCA").click()

@@ -28,6 +28,7 @@ from stg_core.engine.derived import (
     Question,
     bundled_answers,
     kept_choice,
+    kept_layout,
     layout_question,
     quality_question,
     stability_question,
@@ -223,6 +224,18 @@ def test_maps_that_are_quick_are_there_at_once(derived: Derived) -> None:
     assert not children()
 
 
+def test_mds_of_many_tasks_is_computed_in_the_background(
+    derived: Derived, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stg_core.engine.derived.QUICK_MDS_TASKS", 5)
+    run, space = run_and_space(derived.store)
+    assert derived.layout(run, space, "mds").pending and len(children()) == 1
+    derived.stop()
+    kept_layout(derived.store, run, space, "mds")  # as that command does
+    found = derived.layout(run, space, "mds").value
+    assert found is not None and found.correlation == task_map(space, "mds").correlation
+
+
 def test_another_choice_or_a_newer_run_is_another_question(derived: Derived) -> None:
     run, space = run_and_space(derived.store)
     newer = Run(run.id, run.folder, run.spec, {**run.provenance, "created": "later"}, {}, {})
@@ -286,9 +299,13 @@ def test_the_commands_print_what_the_app_shows(
     assert layout["recorded_epochs"] == [2, 4] and layout["features"] == ["confidence"]
     assert sorted(layout["dendrogram"]["order"]) == list(range(15))
     assert main(words.split()) == 0
-    assert "Not living being" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "Not living being" in printed
+    assert f"with the true ones: {layout['correlation']:.2f}" in printed
+    assert main(["layout", "bundled:g2", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["how"] == "mds"
     assert main("layout bundled:g2 --how globe".split()) == 2
-    assert "choose one of pca, mds, umap" in capsys.readouterr().err
+    assert "choose one of mds, pca, umap" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["digits", "g1", "g2", "g3"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from scipy.spatial.distance import pdist, squareform
 from stg_core.grouping.layout import LAYOUTS, Dendrogram, dendrogram, task_map
 from stg_core.grouping.memberships import TaskSpace
 from stg_core.maps.summary import summarise
+from stg_core.results.store import Store
 from stg_core.system.errors import UserError
 from tests.conftest import realistic_maps
 
@@ -130,8 +132,15 @@ def test_other_maps_and_the_dendrogram_import_neither_umap_nor_numba() -> None:
     assert printed.stdout.strip() == "[]"
 
 
+def test_the_usual_map_shows_the_two_nearest_tasks_as_the_nearest(tmp_path: Path) -> None:
+    space = TaskSpace(Store(tmp_path).run("bundled:g2").summary)
+    pairs = squareform(pdist(task_map(space).positions)) + np.diag(np.full(15, np.inf))
+    one, other = np.unravel_index(pairs.argmin(), pairs.shape)
+    assert {space.tasks[one], space.tasks[other]} == {"Living being", "Not living being"}
+
+
 def test_a_map_that_does_not_exist_is_refused_in_a_sentence() -> None:
-    with pytest.raises(UserError, match="choose one of pca, mds, umap"):
+    with pytest.raises(UserError, match="choose one of mds, pca, umap"):
         task_map(space_of(3), "globe")
 
 

@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy.spatial.distance import pdist
 from streamlit.testing.v1 import AppTest
 
 from stg_core.engine.derived import Answer, Progress
@@ -121,7 +122,7 @@ def test_colours_stay_when_k_moves_by_one_and_back(open_app: OpenApp, trained: R
 def test_the_map_is_pca_until_umap_is_computed(
     open_app: OpenApp, trained: Run, derived: type[StandInDerived]
 ) -> None:
-    app = open_app("grouping", trained)
+    app = open_app("grouping", trained, map="umap")
     header, _ = picture(app, "memberships")
     assert header["map"] == "umap"
     assert "UMAP is being computed: this is PCA" in header["notes"]
@@ -131,7 +132,20 @@ def test_the_map_is_pca_until_umap_is_computed(
     header, _ = picture(app.run(), "memberships")
     assert header["positions"] == positions.tolist()
     assert not any("being computed" in note for note in header["notes"])
-    assert any("0.80" in note for note in header["notes"])
+    assert any("Pearson’s r = 0.80" in note for note in header["notes"])
+
+
+@pytest.mark.parametrize("kind", ["", "mds", "pca"])
+def test_the_map_opens_with_mds_and_says_how_true_its_distances_are(
+    open_app: OpenApp, trained: Run, kind: str
+) -> None:
+    app = open_app("grouping", trained, **({"map": kind} if kind else {}))
+    header, _ = picture(app, "memberships")
+    assert header["map"] == (kind or "mds")
+    on_map = pdist(np.array(header["positions"]))
+    true = TaskSpace(trained.summary).distances[np.triu_indices(15, 1)]
+    told = f"Distances here and true ones: Pearson’s r = {np.corrcoef(on_map, true)[0, 1]:.2f}"
+    assert told in header["notes"] and told in header["alt"]["map"]
 
 
 @pytest.mark.parametrize("kind", ["pca", "mds"])
@@ -148,7 +162,7 @@ def test_a_umap_that_failed_says_so_and_is_offered_again(
     open_app: OpenApp, trained: Run, derived: type[StandInDerived]
 ) -> None:
     derived.given["layout"] = Answer(problem="Its process was ended (SIGKILL).")
-    app = open_app("grouping", trained)
+    app = open_app("grouping", trained, map="umap")
     assert "UMAP failed: this is PCA" in picture(app, "memberships")[0]["notes"]
     assert "SIGKILL" in app.warning[0].value
     next(button for button in app.button if button.label == "Try again").click().run()
