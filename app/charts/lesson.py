@@ -16,6 +16,7 @@ from stg_core.system.words import counted
 from stg_core.tasks.groups import TaskGroup
 
 HEIGHT = 420
+NAME_GAP, NAMES_OFF = 0.06, 0.04  # between the names of epochs, and from the way to them; in scores
 TASK_AXIS = alt.Axis(
     domain=False, ticks=False, labelOverlap=False, labelFlush=False, labelLimit=220
 )
@@ -74,8 +75,7 @@ def _answers(dark: bool) -> Spec:
             title="Answer",
             scale=alt.Scale(domain=["yes", "half of them yes", "no"], range=[yes, half, no]),
             legend=alt.Legend(orient="bottom"),
-        ),
-        opacity=alt.condition("datum.chosen", alt.value(1), alt.value(0.35)),
+        )
     )
     frame = base.transform_filter("datum.chosen").mark_rect(
         filled=False, stroke=cluster_colour(1, dark), strokeWidth=2
@@ -92,7 +92,13 @@ def path(summary: DataMapSummary, task: str, sampled: int) -> None:
     t = summary.tasks.tolist().index(task)
     confidence, variability = summary.sample[:, :, t, sampled].astype(np.float64).T
     steps = pd.DataFrame(
-        {"variability": variability, "confidence": confidence, "epoch": summary.epochs}
+        {
+            "variability": variability,
+            "confidence": confidence,
+            "epoch": summary.epochs,
+            "name_at": apart(confidence, NAME_GAP),
+            "names_from": variability.max() + NAMES_OFF,
+        }
     )
     draw(
         _path(dark()),
@@ -104,6 +110,20 @@ def path(summary: DataMapSummary, task: str, sampled: int) -> None:
         density=_cells(summary, t),
         steps=steps,
     )
+
+
+def apart(places: NDArray[np.float64], gap: float) -> NDArray[np.float64]:
+    """Places in [0, 1], (n,), moved until they are `gap` apart, and half of it from the ends."""
+    order = np.argsort(places, kind="stable")
+    steps = gap * np.arange(len(places))
+    upwards = np.maximum.accumulate(places[order] - steps) + steps
+    downwards = np.minimum.accumulate((places[order] - steps)[::-1])[::-1] + steps
+    moved = (upwards + downwards) / 2
+    moved -= max(moved[-1] - 1 + gap / 2, 0)
+    moved += max(gap / 2 - moved[0], 0)
+    spread = np.empty_like(moved)
+    spread[order] = moved
+    return spread
 
 
 @cache
@@ -120,10 +140,13 @@ def _path(dark: bool) -> Spec:
         ]
     )
     names = steps.mark_text(
-        dx=12, align="left", fontSize=13, fontWeight="bold", color=text_colour(dark)
-    ).encode(text="epoch:O")
+        dx=4, align="left", fontSize=13, fontWeight="bold", color=text_colour(dark)
+    ).encode(x="names_from:Q", y="name_at:Q", text="epoch:O")
+    leaders = steps.mark_rule(color=text_colour(dark), opacity=0.5).encode(
+        x2="names_from:Q", y2="name_at:Q"
+    )
     title = "One image, epoch by epoch, among all"
-    chart = alt.layer(_density(dark), line, dots, names, title=title)
+    chart = alt.layer(_density(dark), leaders, line, dots, names, title=title)
     return finished(chart.properties(height=HEIGHT))
 
 
