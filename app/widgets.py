@@ -16,6 +16,7 @@ from app.charts.training import learning_curve
 from app.live_slider import live_slider
 from app.parameters import OneOf, SeveralOf, in_url
 from app.words import plain
+from app.stability import say_stability
 from stg_core.engine.derived import Answer, Derived
 from stg_core.engine.job import Job
 from stg_core.maps.summary import FEATURES
@@ -179,6 +180,8 @@ def choose_clusters(run: Run, given: Input) -> Chosen:
             show="{:.2f}".format,
         )
     space = state.task_space(run, given.epochs, given.features)
+    with left:
+        say_stability(run, space, k, given.method)
     grouping = group_tasks(space, k, fuzzifier, given.method)
     usual = state.task_space(run, tuple(run.summary.epochs.tolist()), FEATURES)
     colours = cluster_colours(usual, grouping.labels, k)

@@ -16,6 +16,7 @@ from app.charts import superclasses as superclass_charts
 from app.live_slider import live_slider
 from app.parameters import Flag, Number, OneOf, in_url
 from app.presenter import presenter
+from app.stability import say_stability
 from stg_core.maps.summary import FEATURES
 from stg_core.results.store import Run
 from stg_core.tasks.groups import CIFAR100_SUPERCLASSES
@@ -120,6 +121,7 @@ def random() -> None:
         key="lesson_k",
         help="How many clusters the fifteen tasks of G2 are put in.",
     )
+    say_stability(bundled("g2"), space_of(bundled("g2")), k)
     grouping_charts.membership_heatmap(*grouped(bundled("g2"), k), key="lesson random")
 
 
@@ -144,6 +146,7 @@ def choosing_k() -> None:
         key="k",
         help="How many clusters the ten tasks of G1 are put in.",
     )
+    say_stability(run, space_of(run), k)
     grouping, _ = grouped(run, k)
     st.markdown(
         "  ·  ".join(
@@ -165,6 +168,7 @@ def superclasses() -> None:
 
     run = bundled("g3")
     grouping, colours = grouped(run, len(CIFAR100_SUPERCLASSES))
+    say_stability(run, space_of(run), grouping.k)
     reference = built_in_reference(run.spec.group, grouping.tasks)
     assert reference is not None
     chosen = st.selectbox(

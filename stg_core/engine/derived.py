@@ -128,10 +128,6 @@ def report_question(store: Store, run: Run, space: TaskSpace, plan: Plan) -> Que
     return Question(f"{asked.key} {digest}", asked.words)
 
 
-def _slow_layout(space: TaskSpace, how: str) -> bool:
-    return how == "umap" or (how == "mds" and len(space.tasks) > QUICK_MDS_TASKS)
-
-
 def _question(run: Run, space: TaskSpace, command: str, *options: str) -> Question:
     epochs, features = ",".join(map(str, space.epochs)), ",".join(space.features)
     words = (command, run.id, "--recorded-epochs", epochs, "--features", features, *options)
