@@ -15,8 +15,8 @@ from app import state
 from app.charts.training import learning_curve
 from app.live_slider import live_slider
 from app.parameters import OneOf, SeveralOf, in_url
-from app.words import plain
 from app.stability import say_stability
+from app.words import plain
 from stg_core.engine.derived import Answer, Derived
 from stg_core.engine.job import Job
 from stg_core.maps.summary import FEATURES

@@ -227,7 +227,7 @@ def test_maps_that_are_quick_are_there_at_once(derived: Derived) -> None:
 def test_mds_of_many_tasks_is_computed_in_the_background(
     derived: Derived, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("stg_core.engine.derived.QUICK_MDS_TASKS", 5)
+    monkeypatch.setattr("stg_core.grouping.layout.QUICK_MDS", 5)
     run, space = run_and_space(derived.store)
     assert derived.layout(run, space, "mds").pending and len(children()) == 1
     derived.stop()
