@@ -47,6 +47,10 @@ def test_three_buttons_lead_a_newcomer(address: str, open_page: OpenPage) -> Non
     page.get_by_role("button", name="Train", exact=True).click()
     expect(heading(page, "Train a model")).to_be_in_viewport()
     expect(page.get_by_role("button", name="Run", exact=True)).to_be_in_viewport()
+    page.get_by_test_id("stDataFrame").hover()
+    downloads = page.locator('button[aria-label^="Download as CSV"]')
+    expect(downloads).to_have_count(1)
+    expect(downloads).to_be_hidden()  # it would hand a spreadsheet formulas
     page.get_by_role("button", name="Begin with the lesson").click()
     expect(heading(page, "Lesson")).to_be_visible()
     page.get_by_role("link", name="Start").first.click()
