@@ -1,4 +1,4 @@
-"""Grouping: which tasks belong together, for any number of clusters and fuzzifier."""
+"""Grouping: which tasks are learned alike, for any number of clusters and fuzzifier."""
 
 from __future__ import annotations
 
@@ -197,6 +197,6 @@ def views(run: Run, given: Input) -> None:
 if head := widgets.grouping_head(
     "Grouping",
     "Tasks whose data maps look alike are learned alike. Move the sliders to see which of them"
-    " belong together, and how much.",
+    " share a cluster, and how much.",
 ):
     views(*head)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +16,7 @@ from app.charts.specialists import interval
 from app.live_slider import live_slider
 from app.parameters import OneOf, in_url
 from stg_core.affinity.table import bundled_table, bundled_tables
+from stg_core.system.errors import UserError
 
 if TYPE_CHECKING:
     from stg_core.affinity.methods import Chance, Judged
@@ -329,6 +331,31 @@ def choose_table() -> str | None:
         )
 
 
+@st.cache_data(show_spinner=False)
+def learned_alike(name: str) -> tuple[float, float] | None:
+    from stg_core.affinity.methods import similarity_and_gains
+
+    return similarity_and_gains(table_of(name))
+
+
+def say_what_similarity_tells() -> None:
+    """What tasks that are learned alike gain together, on every table that can be read."""
+    told = []
+    for table in bundled_tables():
+        with suppress(UserError):  # the table's own view says what is wrong with it
+            if found := learned_alike(table):
+                groups, pairs = (number(value, "+.2f") for value in found)
+                told.append(f"**{groups}** on {table} ({pairs} over pairs alone)")
+    if told:
+        st.markdown(
+            "**Learned alike is not better off together.** Pearson’s correlation of data-map"
+            f" similarity with what tasks truly gain in a group: {', '.join(told)}. Towards 1, tasks"
+            " that are more alike gain more; at 0, similarity says nothing of it; below 0, they gain"
+            " less. Over every task in every group of two or more, each trained once: small tables,"
+            " which do not speak for others."
+        )
+
+
 name = choose_table()
 st.caption(
     "Published ways to find out which tasks to train together, on the same tasks, data, training"
@@ -336,4 +363,5 @@ st.caption(
 )
 if name:
     st.caption(ABOUT_TABLES.get(name, ""))
+    say_what_similarity_tells()
     views(name)

@@ -191,8 +191,9 @@ def show_runs() -> None:
 
 st.title("Which tasks belong together?")
 st.markdown(
-    "A model that learns several tasks at once does better when they suit each other. STG Explorer"
-    " finds out which do, from how the model learned every single image."
+    "A model that learns several tasks at once may do better for it, or worse. STG Explorer finds"
+    " out which tasks are *learned alike*, from how the model learned every single image, and lets"
+    " you test whether training them apart pays."
 )
 show_ways()
 show_steps()

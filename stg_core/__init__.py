@@ -1,4 +1,4 @@
-"""Which tasks of a multi-task model belong together: data maps, grouping, specialists.
+"""Which tasks of a multi-task model are learned alike, and whether training them apart pays.
 
 What most users import is here, and loaded when it is first asked for: `import stg_core` is quick,
 and torch comes only with what trains. Everything else is in the rooms below.

@@ -416,6 +416,26 @@ def matrices(table: GroupTable, epoch: int = 0) -> dict[str, Floats]:
     return {name: found[name] for name in MATRICES if name in found} | {"gains": gains}
 
 
+def similarity_and_gains(table: GroupTable) -> tuple[float, float] | None:
+    """Pearson's correlation of data-map similarity with true gains: whether it tells them.
+
+    Over every task in every trained group of two or more, whose similarity is the mean to the
+    others; and over pairs alone. None where the table has no similarity or no such group.
+    """
+    from stg_core.affinity.etap import scores
+
+    sizes = table.masks.sum(axis=1)
+    pairs = table.known & (sizes == 2)
+    if table.similarity is None or pairs.sum() < 2:
+        return None
+    values = group_affinity(table.similarity, table.masks)
+    groups, of_pairs = (
+        scores(table.gains[rows], values[rows], table.masks[rows])["pearson"]
+        for rows in (table.known & (sizes > 1), pairs)
+    )
+    return float(groups), float(of_pairs)
+
+
 def rank_correlations(affinities: Mapping[str, Floats], by_target: bool = False) -> Floats:
     """Spearman's correlation of each two matrices, (m, m), off their diagonals; NaN if constant.
 

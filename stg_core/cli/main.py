@@ -61,7 +61,8 @@ def _run(arguments: Sequence[str] | None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m stg_core",
-        description="Which tasks of a multi-task model belong together.",
+        description="Which tasks of a multi-task model are learned alike, and whether training them"
+        " apart pays.",
         epilog="STG_HOME names the folder of results, STG_DATA the folder of data sets.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")

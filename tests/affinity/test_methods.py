@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from stg_core.affinity.methods import (
     matrices,
     prepare,
     rank_correlations,
+    similarity_and_gains,
 )
 from stg_core.affinity.table import (
     BUILT_IN,
@@ -309,6 +311,18 @@ def test_the_command_tells_groups_score_and_cost_of_every_method(
     assert "choose from digits-4" in capsys.readouterr().err
     assert main(["methods"]) == 2
     assert bundled_table("digits-4").tasks == TASKS
+
+
+@pytest.mark.parametrize(("name", "expected"), [("digits-8", -0.478), ("g1-6", 0.053)])
+def test_the_readme_says_how_little_similarity_tells_of_gains(name: str, expected: float) -> None:
+    told = similarity_and_gains(bundled_table(name))
+    assert told is not None and told[0] == pytest.approx(expected, abs=0.001)
+    readme = (store_module.BUNDLES.parents[1] / "README.md").read_text()
+    assert f"{told[0]:+.2f}".replace("-", "−") in " ".join(readme.split())
+
+
+def test_similarity_that_is_not_known_says_nothing(table: GroupTable) -> None:
+    assert similarity_and_gains(replace(table, similarity=None)) is None
 
 
 def test_the_command_trains_what_the_methods_of_own_tasks_need_and_no_more(

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -89,6 +90,27 @@ def test_why_tag_and_etap_look_alike_is_said(open_app: OpenApp, table: str) -> N
     alike = rank_correlations(found)[kinds.index("tag"), kinds.index("etap")]
     assert f"TAG and ETAP's score (rank correlation {number(alike)})" in texts(app)
     assert "TAG to first order" in texts(app)
+
+
+def test_what_similarity_says_of_gains_is_said_on_every_view(open_app: OpenApp) -> None:
+    for view in VIEWS:
+        app = open_app("methods", bundles=True, methods_show=view)
+        for name in bundled_tables():
+            table = bundled_table(name)
+            assert table.similarity is not None
+            alike, gains, alike_pairs, pair_gains = [], [], [], []
+            for mask, row in zip(table.masks, table.gains, strict=True):
+                members = np.flatnonzero(mask)
+                for t in members if len(members) > 1 else ():
+                    others = members[members != t]
+                    alike.append(table.similarity[others, t].mean())
+                    gains.append(row[t])
+                    if len(members) == 2:
+                        alike_pairs.append(alike[-1])
+                        pair_gains.append(row[t])
+            groups = number(np.corrcoef(alike, gains)[0, 1], "+.2f")
+            pairs = number(np.corrcoef(alike_pairs, pair_gains)[0, 1], "+.2f")
+            assert f"**{groups}** on {name} ({pairs} over pairs alone)" in texts(app)
 
 
 def test_predictions_name_how_well_they_hold(open_app: OpenApp) -> None:

@@ -94,6 +94,12 @@ def test_cards_show_images_where_they_are_on_the_machine(
     assert texts(app).count("The first run downloads") == 1
 
 
+def test_start_promises_what_is_done_and_no_more(open_app: OpenApp) -> None:
+    said = texts(open_app())
+    assert "*learned alike*" in said and "test whether training them apart pays" in said
+    assert "suit each other" not in said
+
+
 def test_half_of_the_images_of_g2_are_upside_down(cifar10_tree: Path, open_app: OpenApp) -> None:
     open_app()
     sheets = []
