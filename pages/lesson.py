@@ -168,7 +168,6 @@ def superclasses() -> None:
 
     run = bundled("g3")
     grouping, colours = grouped(run, len(CIFAR100_SUPERCLASSES))
-    say_stability(run, space_of(run), grouping.k)
     reference = built_in_reference(run.spec.group, grouping.tasks)
     assert reference is not None
     chosen = st.selectbox(

@@ -349,10 +349,10 @@ def say_what_similarity_tells() -> None:
     if told:
         st.markdown(
             "**Learned alike is not better off together.** Pearson’s correlation of data-map"
-            f" similarity with what tasks truly gain in a group: {', '.join(told)}. Towards 1, tasks"
-            " that are more alike gain more; at 0, similarity says nothing of it; below 0, they gain"
-            " less. Over every task in every group of two or more, each trained once: small tables,"
-            " which do not speak for others."
+            f" similarity with what tasks truly gain in a group: {', '.join(told)}."
+            " Towards 1, tasks that are more alike gain more; at 0, similarity says nothing of it;"
+            " below 0, they gain less. Over every task in every group of two or more, each trained"
+            " once: small tables, which do not speak for others."
         )
 
 
