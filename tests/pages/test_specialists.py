@@ -282,8 +282,8 @@ def test_a_finished_judgement_and_a_plan_are_two_places(open_app: OpenApp) -> No
     assert said and said[0].startswith("100 questions about CIFAR-100 (G3), small_cnn, 10 epochs")
     assert verdict_in(found[shown], "logits-soft").headline in texts(app).replace("\\", "")
     assert [box.key for box in app.selectbox] == ["result_choice", "gains_of"], "no run above it"
-    components = [component.key for component in app.get("bidi_component")]
-    assert components == ["address bar"], "no slider that moves nothing"
+    components = {component.key for component in app.get("bidi_component")}
+    assert components == {"address bar", "theme"}, "no slider that moves nothing"
     assert not any("The plan" in e.label for e in app.expander)
 
     app.button_group(key="place_choice").set_value("Your plan").run()
