@@ -16,8 +16,8 @@ from stg_core.system.errors import UserError
 
 T = TypeVar("T")
 
-# what SQLite says of a file that another process has replaced, or of whose pages some are gone
-_SIGNS_OF_DAMAGE = ("malformed", "no such", "disk i/o error", "not a database", "readonly database")
+# what SQLite says of a file of whose pages some are gone, or that is another one
+_SIGNS_OF_DAMAGE = ("malformed", "no such", "disk i/o error", "not a database")
 
 
 class SafeDisk(diskcache.JSONDisk):  # type: ignore[misc]
@@ -94,7 +94,8 @@ class Cache:
         try:
             return act(self._open())
         except (sqlite3.Error, ValueError, zlib.error) as error:
-            if not _is_damage(error):
+            replaced = self._inode != _inode(self.folder)
+            if not (_is_damage(error) or (replaced and "readonly database" in str(error))):
                 raise
             self._begin_anew(error)
             return act(self._open())

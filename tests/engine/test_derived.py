@@ -115,7 +115,7 @@ def test_failed_and_killed_processes_are_reported_and_can_be_asked_again(derived
     victim = next(p for p in children() if "umap" in p.cmdline())
     victim.kill()
     assert until(lambda: derived.get(umap).problem or None) == "Its process was ended (SIGKILL)."
-    assert "no run 'bundled:nothing'" in until(lambda: derived.get(NO_SUCH_RUN).problem or None)
+    assert "no run “bundled:nothing”" in until(lambda: derived.get(NO_SUCH_RUN).problem or None)
     assert derived.get(umap).problem  # still, and nothing was begun for it
     assert until(lambda: derived.choice(run, space, 2.0, "soft").value).suggested == 2
     derived.ask_again()

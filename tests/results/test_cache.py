@@ -196,6 +196,41 @@ def test_what_needs_writing_says_so(
     assert str(home_for_reading) in said or "cannot be imported" in said
 
 
+READS_AS_NOBODY = """
+import os, sys
+from stg_core.results.store import Store
+os.seteuid(65_534)
+store = Store()
+print(store.cache.get("key 3"), store.damaged)
+"""
+
+
+@pytest.mark.skipif(
+    os.name != "posix" or os.geteuid() != 0, reason="only root becomes another user"
+)
+def test_a_cache_that_may_only_be_read_is_not_damaged(filled: Store) -> None:
+    open_to_all(filled.folder)
+    for path in filled.folder.rglob("*"):
+        path.chmod(0o777 if path.is_dir() else 0o444)
+    done = subprocess.run(
+        [sys.executable, "-c", READS_AS_NOBODY],
+        env={**os.environ, "STG_HOME": str(filled.folder)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0 and done.stdout.rstrip().endswith("[]"), done.stdout + done.stderr
+    assert not list((filled.folder / "damaged").iterdir())
+    assert Store(filled.folder).cache.get("key 3") == {"value": [3] * 50}
+
+
+def open_to_all(home: Path) -> None:
+    """Lets other users reach a temporary folder."""
+    above = Path(tempfile.gettempdir()).resolve()
+    for folder in (home, *home.resolve().parents):
+        if folder.is_relative_to(above) and folder != above:
+            folder.chmod(0o755)
+
+
 AS_NOBODY = """
 import os, sys
 from stg_core.cli.main import main
@@ -216,10 +251,7 @@ def test_a_home_without_the_right_to_write_is_read(
     filled: Store, digits_result: TrainingResult
 ) -> None:
     run = filled.save(digits_result)
-    above = Path(tempfile.gettempdir()).resolve()
-    for folder in (filled.folder, *filled.folder.resolve().parents):
-        if folder.is_relative_to(above) and folder != above:
-            folder.chmod(0o755)
+    open_to_all(filled.folder)
     words = [sys.executable, "-c", AS_NOBODY, "-", run.id]
     done = subprocess.run(
         words, env={**os.environ, "STG_HOME": str(filled.folder)}, capture_output=True, text=True
