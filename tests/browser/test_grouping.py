@@ -207,7 +207,7 @@ def test_memberships_are_exported_as_csv_and_json(address: str, open_page: OpenP
         with page.expect_download() as download:
             page.get_by_role("button", name=kind).click()
         assert download.value.suggested_filename == f"memberships-g2-k4-m2.00.{kind.lower()}"
-        files[kind] = Path(download.value.path()).read_text()
+        files[kind] = Path(download.value.path()).read_text("utf-8-sig")
     header, *rows = csv.reader(io.StringIO(files["CSV"]))
     assert header == ["task", "cluster 1", "cluster 2", "cluster 3", "cluster 4"]
     assert len(rows) == 15
