@@ -60,7 +60,7 @@ def test_both_tell_that_the_two_numbers_disagree_on_g3() -> None:
 def test_the_lesson_tells_both_numbers() -> None:
     reports = [REPORTS[name] for name in ("g1-k2", "g3-k5")]
     heads = [f"{report['group'].upper()}, k = {report['k']}" for report in reports]
-    assert f"| {' | '.join(heads)} |" in ANSWER
+    assert f"| Scheme | {' | '.join(heads)} |" in ANSWER
     rows = {"mtl": "one model", "plain": "plain models"}
     rows |= {"specialists": "specialists", "random": "wrong tasks"}
     for scheme, title in rows.items():
