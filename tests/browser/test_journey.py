@@ -74,7 +74,7 @@ def test_digits_from_the_start_page_to_the_heatmap(
     settled(page)
     screenshot(page, "start_finished")
 
-    page.get_by_test_id("stMain").get_by_role("link", name="Grouping").first.click()
+    page.get_by_test_id("stMain").get_by_role("link", name="Grouping").last.click()
     expect(page.get_by_role("heading", name="Grouping")).to_be_visible()
     expect(page.get_by_role("combobox", name="Run")).to_have_value(
         re.compile("handwritten digits, tiny_cnn")

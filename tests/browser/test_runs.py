@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -29,7 +30,7 @@ def test_a_run_is_exported_imported_renamed_and_deleted(
         main_button(page, "Export").click()
     file = tmp_path / download.value.suggested_filename
     download.value.save_as(file)
-    assert file.name == "g2-resnet18-10-epochs-seed-0-bundled.zip"
+    assert file.name == "15-questions-about-CIFAR-10-G2-resnet18-10-epochs-seed-0-bundled.zip"
     with zipfile.ZipFile(file) as archive:
         assert archive.namelist() == ["metrics.json", "summary.npz", "spec.json"]
 
@@ -64,7 +65,7 @@ def test_a_card_of_a_task_group_fills_the_settings_and_the_address(
 ) -> None:
     page = open_page(address)
     page.get_by_role("button", name="Choose").nth(2).click()
-    expect(page.get_by_role("combobox", name="Task group")).to_have_value("g3")
+    expect(page.get_by_role("combobox", name="Task group")).to_have_value(re.compile(r"\(G3\)"))
     expect(page).to_have_url(f"{address}/?group=g3")
     page.reload()
-    expect(page.get_by_role("combobox", name="Task group")).to_have_value("g3")
+    expect(page.get_by_role("combobox", name="Task group")).to_have_value(re.compile(r"\(G3\)"))
