@@ -9,6 +9,7 @@ import streamlit as st
 SIZE = 1.25  # of the letters, of their usual size, on a window of LARGE pixels and less
 LARGE = 1600
 LEAST = 0.85  # what they shrink to where a step does not fit the window
+REST = 120  # milliseconds without a change of the layout, before they do
 
 # A slider that has the focus keeps its arrow keys; page keys always turn the page. Escape first
 # closes what is open. Letters only ever shrink within a step: whoever looks on sees them come to
@@ -39,9 +40,14 @@ export default function ({ data, setTriggerValue }) {
     size = Math.max(wanted, USUAL * data.least);
     root.style.fontSize = `${size}px`;
   };
-  const fit = () => {
+  const shrink = () => {
     const share = main.clientHeight / main.scrollHeight;
     if (latest === call && share < 1) set(size * Math.max(Math.sqrt(share), 0.95) - 0.05);
+  };
+  let waiting;  // what is still being laid out may be taller than it will be
+  const fit = () => {
+    clearTimeout(waiting);
+    waiting = setTimeout(shrink, data.rest);
   };
   const begin = () => set(USUAL * data.size * Math.max(window.innerWidth / data.large, 1));
   const resized = new ResizeObserver(fit);
@@ -53,6 +59,7 @@ export default function ({ data, setTriggerValue }) {
   window.addEventListener("keydown", look, true);
   window.addEventListener("keydown", turn);
   call.end = () => {
+    clearTimeout(waiting);
     resized.disconnect();
     window.removeEventListener("resize", begin);
     window.removeEventListener("keydown", look, true);
@@ -79,7 +86,7 @@ def presenter(step: int, on_turn: Callable[[int], None], on_leave: Callable[[], 
 
     _presenter(
         key="presenter",
-        data={"size": SIZE, "large": LARGE, "least": LEAST, "step": step},
+        data={"size": SIZE, "large": LARGE, "least": LEAST, "rest": REST, "step": step},
         on_turn_change=turned,
         on_left_change=on_leave,
     )

@@ -182,6 +182,8 @@ class MapCanvas extends Canvas {
     const moved = Math.min(Math.abs(x - this.from[0]), Math.abs(y - this.from[1])) >= CLICK;
     this.keep(moved ? this.dragged(event) : null);
     this.from = undefined;
+    // A finger that is held makes no click, and leaves when it is lifted: only then it has tapped.
+    if (!moved && event.pointerType !== "mouse") setTimeout(() => this.point(event));
   }
 
   drop() {
