@@ -147,7 +147,7 @@ def _path(dark: bool) -> Spec:
     )
     title = "One image, epoch by epoch, among all"
     chart = alt.layer(_density(dark), leaders, line, dots, names, title=title)
-    return finished(chart.properties(height=HEIGHT))
+    return finished(chart.properties(height=HEIGHT - 80))  # images are above it
 
 
 # -------------------------------------------------------------------------------- one data map

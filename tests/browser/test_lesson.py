@@ -110,4 +110,4 @@ def expect_fits(page: Page) -> None:
     main = "document.querySelector('[data-testid=stMain]')"
     page.wait_for_function(f"{main}.scrollHeight <= {main}.clientHeight")
     letters = page.evaluate("parseFloat(getComputedStyle(document.documentElement).fontSize)")
-    assert letters >= 15
+    assert letters >= 15, (page.url, letters)

@@ -77,7 +77,7 @@ def test_a_plan_of_the_digits_from_the_grouping_to_the_verdict(
     expect(page.get_by_text("Does the grouping pay?").nth(1)).to_be_visible(timeout=VERDICT_MS)
     page.get_by_text("What else the comparison says").click()
     expect(page.get_by_text("All this is of one seed")).to_be_visible()
-    expect(page.get_by_text("9 trainings in all, of which 9 are here")).to_be_visible()
+    expect(page.get_by_text("9 trainings in all, 9 of them here")).to_be_visible()
     expect(page.get_by_text(re.compile("Specialists: .* tasks gain"))).to_be_visible()
 
     report = json.loads(downloaded(page, "JSON"))
