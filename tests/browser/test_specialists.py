@@ -49,7 +49,7 @@ def expect_read_while_it_trains(page: Page) -> None:
 def downloaded(page: Page, label: str) -> str:
     with page.expect_download() as started:
         page.get_by_role("button", name=label, exact=True).click()
-    return Path(started.value.path()).read_text()
+    return Path(started.value.path()).read_text("utf-8-sig")
 
 
 def test_a_plan_of_the_digits_from_the_grouping_to_the_verdict(
