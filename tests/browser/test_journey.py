@@ -56,7 +56,8 @@ def test_digits_from_the_start_page_to_the_heatmap(
 ) -> None:
     page = open_page(address)
     expect(page.get_by_role("heading", name="Which tasks belong together?")).to_be_visible()
-    expect(page.get_by_text("Expected duration")).to_contain_text(re.compile("about"))
+    expected = page.get_by_text("Expected duration")
+    expect(expected).to_contain_text(re.compile("about"), timeout=TRAINING_MS)
     page.get_by_test_id("stMain").get_by_role("button", name="Run", exact=True).click()
     expect(
         page.get_by_text("15 questions about handwritten digits, tiny_cnn, 10 epochs").first
