@@ -12,15 +12,12 @@ import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stg_core.system.errors import UserError
-
-if TYPE_CHECKING:
-    pass
 
 FEATURES = ("confidence", "variability")
 KINDS = ("all", "positives", "negatives")

@@ -1,4 +1,4 @@
-"""An app on a port of its own, with an empty STG_HOME, and a page of a headless Chromium."""
+"""Apps on ports of their own, with an empty STG_HOME, and pages of a headless Chromium."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests.conftest import installed_chromium
 
@@ -70,8 +70,16 @@ def keep_screenshot(page: Page, name: str) -> None:
     page.screenshot(path=folder / f"{name}.png")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of an app whose home nobody changes: nothing is trained or imported there."""
+    with served(tmp_path_factory.mktemp("app")) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def own_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of an app with an empty home that the tests of one file may change."""
     with served(tmp_path_factory.mktemp("app")) as url:
         yield url
 
@@ -88,19 +96,25 @@ def browser() -> Iterator[Browser]:
         chromium.close()
 
 
+@pytest.fixture(scope="session")
+def contexts(browser: Browser) -> dict[str, BrowserContext]:
+    """By colour scheme; kept, because the first page of a new one takes three times as long."""
+    return {scheme: browser.new_context(color_scheme=scheme) for scheme in ("light", "dark")}
+
+
 @pytest.fixture
-def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
-    """Opens a page in a context of its own; fails if one asked another host for anything."""
+def open_page(contexts: dict[str, BrowserContext]) -> Iterator[Callable[..., Page]]:
+    """Opens a page that knows nothing of others; fails if one asked another host for anything."""
     foreign: list[str] = []
     opened: list[Page] = []
 
-    def open_at(url: str, colour_scheme: str = "light") -> Page:
-        context = browser.new_context(
-            color_scheme="dark" if colour_scheme == "dark" else "light",
-            viewport={"width": 1280, "height": 1500},
-        )
-        page = context.new_page()
+    def open_at(
+        url: str, colour_scheme: str = "light", script: str = "", width: int = 1280
+    ) -> Page:
+        page = contexts[colour_scheme].new_page()
         page.set_default_timeout(PATIENCE_MS)
+        page.set_viewport_size({"width": width, "height": 1500})
+        page.add_init_script(script)
         allowed = url.split("/")[2]
 
         def note(requested: str) -> None:
@@ -117,5 +131,6 @@ def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
     yield open_at
     for page in opened:
         expect(page.get_by_test_id("stException")).to_have_count(0)
-        page.context.close()
+        page.evaluate("localStorage.clear()")
+        page.close()
     assert foreign == []

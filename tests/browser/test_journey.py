@@ -52,9 +52,9 @@ def test_a_fresh_machine_opens_on_bundled_results(
 
 
 def test_digits_from_the_start_page_to_the_heatmap(
-    address: str, open_page: Callable[..., Page]
+    own_address: str, open_page: Callable[..., Page]
 ) -> None:
-    page = open_page(address)
+    page = open_page(own_address)
     expect(page.get_by_role("heading", name="Which tasks belong together?")).to_be_visible()
     expected = page.get_by_text("Expected duration")
     expect(expected).to_contain_text(re.compile("about"), timeout=TRAINING_MS)
@@ -94,23 +94,6 @@ def test_digits_from_the_start_page_to_the_heatmap(
     expect(page.get_by_role("combobox", name="Run")).to_have_value(
         re.compile("handwritten digits, tiny_cnn")
     )
-
-
-@pytest.mark.parametrize("colour_scheme", ["light", "dark"])
-def test_every_page_is_drawn_in_light_and_dark(
-    address: str, open_page: Callable[..., Page], colour_scheme: str
-) -> None:
-    for path, title in (
-        ("", "Which tasks belong together?"),
-        ("data_maps", "Data maps"),
-        ("grouping", "Grouping"),
-    ):
-        page = open_page(f"{address}/{path}", colour_scheme)
-        expect(page.get_by_role("heading", name=title)).to_be_visible()
-        if path:
-            chart(page)
-        settled(page)
-        screenshot(page, f"{path or 'start'}_{colour_scheme}")
 
 
 def test_a_link_to_a_run_of_another_machine_says_so(

@@ -9,15 +9,13 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import keep_screenshot as screenshot
+from tests.browser.test_journey import settled
 
 pytestmark = pytest.mark.browser
 
 
-@pytest.mark.parametrize("colour_scheme", ["light", "dark"])
-def test_the_groups_follow_the_budget(
-    address: str, open_page: Callable[..., Page], colour_scheme: str
-) -> None:
-    page = open_page(f"{address}/methods", colour_scheme)
+def test_the_groups_follow_the_budget(address: str, open_page: Callable[..., Page]) -> None:
+    page = open_page(f"{address}/methods")
     chart = page.locator("[data-testid=stVegaLiteChart]")
     expect(chart).to_have_count(1)
     expect(chart.locator(".marks")).to_be_visible()
@@ -28,9 +26,9 @@ def test_the_groups_follow_the_budget(
     slider.press("ArrowRight")
     expect(page).to_have_url(re.compile(r"[?&]budget=4"))
     expect(told).not_to_have_attribute("aria-label", before or "")
-    screenshot(page, f"methods_{colour_scheme}")
+    screenshot(page, "methods_groups")
     for view in ("Quality and cost", "Affinities", "Predictions", "Scalability"):
         page.get_by_role("tab", name=view).click()
         expect(page.locator("[data-testid=stVegaLiteChart] .marks").first).to_be_visible()
-        page.wait_for_timeout(1000)
-        screenshot(page, f"methods_{view.split()[0].lower()}_{colour_scheme}")
+        settled(page)
+        screenshot(page, f"methods_{view.split()[0].lower()}")

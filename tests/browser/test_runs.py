@@ -22,9 +22,9 @@ def main_button(page: Page, name: str) -> Locator:
 
 
 def test_a_run_is_exported_imported_renamed_and_deleted(
-    address: str, open_page: Callable[..., Page], tmp_path: Path
+    own_address: str, open_page: Callable[..., Page], tmp_path: Path
 ) -> None:
-    page = open_page(f"{address}/?run=bundled:g2")
+    page = open_page(f"{own_address}/?run=bundled:g2")
     expect(main_button(page, "Delete")).to_be_disabled()
     with page.expect_download() as download:
         main_button(page, "Export").click()
