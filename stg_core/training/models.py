@@ -6,7 +6,6 @@ import importlib
 from collections.abc import Callable
 from typing import Any
 
-import torchvision
 from torch import nn
 
 from stg_core.system.errors import UserError
@@ -55,7 +54,10 @@ def build(name: str, image_shape: ImageShape, n_tasks: int) -> nn.Module:
     return _BACKBONES[short](image_shape, n_tasks)
 
 
-def _resnet(net: Any, image_shape: ImageShape, n_tasks: int) -> nn.Module:
+def _resnet(name: str, image_shape: ImageShape, n_tasks: int) -> nn.Module:
+    from torchvision import models  # slow to load, and the other backbones do without it
+
+    net: Any = getattr(models, name)(weights=None)
     channels = image_shape[0]
     if channels != 3:
         net.conv1 = nn.Conv2d(channels, 64, kernel_size=7, stride=2, padding=3, bias=False)
@@ -67,13 +69,13 @@ def _resnet(net: Any, image_shape: ImageShape, n_tasks: int) -> nn.Module:
 @register("resnet18")
 def resnet18(image_shape: ImageShape, n_tasks: int) -> nn.Module:
     """torchvision's ResNet-18 with fresh weights and one output per task, without bias."""
-    return _resnet(torchvision.models.resnet18(weights=None), image_shape, n_tasks)
+    return _resnet("resnet18", image_shape, n_tasks)
 
 
 @register("resnet34")
 def resnet34(image_shape: ImageShape, n_tasks: int) -> nn.Module:
     """torchvision's ResNet-34 with fresh weights and one output per task, without bias."""
-    return _resnet(torchvision.models.resnet34(weights=None), image_shape, n_tasks)
+    return _resnet("resnet34", image_shape, n_tasks)
 
 
 def _cnn(image_shape: ImageShape, widths: tuple[int, ...], hidden: int, n_tasks: int) -> nn.Module:
