@@ -66,10 +66,20 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(scope="session")
-def digits_data(tmp_path_factory: pytest.TempPathFactory) -> TaskData:
+def digits_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home that has the digits prepared and nothing else; to be copied."""
+    home = tmp_path_factory.mktemp("digits") / "home"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STG_HOME", str(home))
+        load_task_data(GROUPS["digits"])
+    return home
+
+
+@pytest.fixture(scope="session")
+def digits_data(digits_home: Path) -> TaskData:
     """The real digits with their 15 tasks."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("STG_HOME", str(tmp_path_factory.mktemp("digits-home")))
+        patch.setenv("STG_HOME", str(digits_home))
         return load_task_data(GROUPS["digits"])
 
 
