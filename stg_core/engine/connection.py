@@ -75,18 +75,16 @@ class Connection:
             self.own.end()
 
     def _connect(self) -> Client:
-        from distributed import Client
-
         if address := os.environ.get("STG_SCHEDULER"):
             try:
-                return Client(address, timeout=ANSWER_SECONDS, set_as_default=False)
+                return _client(address, timeout=ANSWER_SECONDS)
             except (OSError, ValueError, TypeError) as error:  # as it says what it cannot reach
                 raise UserError(
                     f"The scheduler {address} does not answer ({error}). Start it, or unset"
                     " STG_SCHEDULER to train on this machine."
                 ) from error
         address, security = self.own.start()
-        return Client(address, security=security, timeout=START_SECONDS, set_as_default=False)
+        return _client(address, security=security, timeout=START_SECONDS)
 
     def _watch(self, client: Client, connection: object) -> None:
         """Looks for what it lacks, until a process of its own died or the scheduler went away."""
@@ -134,3 +132,20 @@ class Connection:
         if lack != self.lack:
             self.lack = lack
             self._lacks(lack)
+
+
+def _client(address: str, **options: Any) -> Client:
+    """A client that is connected, or else closed at once.
+
+    Left to the garbage collector, one that is not may be closed while another one starts: both wait
+    for the same lock then, and that one does not start.
+    """
+    from distributed import Client
+
+    client = Client.__new__(Client)
+    try:
+        client.__init__(address, set_as_default=False, **options)  # type: ignore[misc]
+    except BaseException:
+        client.close()
+        raise
+    return client

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import subprocess
@@ -455,11 +456,15 @@ def test_a_run_that_a_worker_has_from_before_is_not_trained_again(
 def test_a_scheduler_that_nobody_answers_for_is_told_in_a_sentence(
     address: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    from distributed import Client
+
     monkeypatch.setenv("STG_SCHEDULER", address)
     monkeypatch.setattr(connection, "ANSWER_SECONDS", 1)
     assert main(["extract", "--group", "digits", "--epochs", "2"]) == 2
     said = capsys.readouterr().err
     assert f"The scheduler {address} does not answer" in said and "unset STG_SCHEDULER" in said
+    clients = [found for found in gc.get_objects() if type(found) is Client]
+    assert all(client.status == "closed" for client in clients), "one was left to the collector"
 
 
 def test_a_cluster_that_cannot_train_says_what_it_lacks_and_trains_once_it_does_not(
