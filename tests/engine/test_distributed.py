@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -38,8 +39,8 @@ PATIENCE = 120
 class Worker:
     """A nanny, and the process under it that trains."""
 
-    def __init__(self, scheduler: str, home: Path, offers: str = "device=1") -> None:
-        self.store = Store(home)
+    def __init__(self, scheduler: str, home: Path, offers: str) -> None:
+        self.store, self.offers = Store(home), offers
         words = "--nthreads 1 --nworkers 1 --nanny --preload-nanny tests.preload"
         words += f" --resources {offers} --memory-limit 0 --local-directory {home}"
         self.nanny = spawn("dask_worker", scheduler, *words.split(), home=home)
@@ -55,42 +56,68 @@ class Worker:
     def trains(self, key: str) -> bool:
         return (self.store.work_folder(key) / "checkpoint.pt").exists()
 
+    @property
+    def is_there(self) -> bool:
+        return self.nanny.poll() is None
+
     def leave_for_good(self) -> None:
-        for process in [psutil.Process(self.nanny.pid), self.process]:
-            process.kill()
-        self.nanny.wait()
+        end_at_once(self.nanny)
 
 
 class Cluster:
-    """A scheduler on loopback, and workers that share no disk."""
+    """A scheduler on loopback, and workers that share no disk.
 
-    def __init__(self, folder: Path, n_workers: int) -> None:
-        self.folder = folder
+    digits: a home with the digits prepared, of which every worker gets a copy.
+    """
+
+    def __init__(self, folder: Path, digits: Path) -> None:
+        self.folder, self.digits, self.workers = folder, digits, list[Worker]()
         file = folder / "scheduler.json"
         options = f"--port 0 --preload tests.preload --scheduler-file {file}"
         self.scheduler = spawn("dask_scheduler", *options.split(), home=folder)
         wait_for(file.exists, "the scheduler did not start")
         self.address = str(json.loads(file.read_text())["address"])
-        self.workers = [Worker(self.address, folder / f"worker-{i}") for i in range(n_workers)]
-        if n_workers:
-            self.wait_for_workers(n_workers)
+        self._n_begun = 0
 
-    def wait_for_workers(self, count: int) -> None:
+    def add_worker(self, offers: str = "device=1") -> Worker:
+        self._n_begun += 1
+        home = self.folder / f"worker-{self._n_begun}"
+        shutil.copytree(self.digits, home)
+        self.workers.append(Worker(self.address, home, offers))
+        return self.workers[-1]
+
+    def have_workers(self, count: int) -> None:
+        """Keeps so many of those that can train; others leave, and new ones make up the number."""
         from distributed import Client
 
+        able = [w for w in self.workers if w.is_there and w.offers == "device=1"][:count]
+        for worker in self.workers:
+            if worker not in able:
+                worker.leave_for_good()
+        self.workers = able
+        while len(self.workers) < count:
+            self.add_worker()
         with Client(self.address, set_as_default=False) as client:
-            client.wait_for_workers(count, timeout=PATIENCE)
+            wait_for(
+                lambda: len(client.scheduler_info()["workers"]) == count,
+                "the workers did not come, or did not leave",
+            )
 
     def worker_that_trains(self, key: str) -> Worker:
         return next(worker for worker in self.workers if worker.trains(key))
 
     def stop(self) -> None:
         for process in (*(worker.nanny for worker in self.workers), self.scheduler):
-            if process.poll() is None:
-                for child in psutil.Process(process.pid).children(recursive=True):
-                    child.kill()
-                process.kill()
-                process.wait()
+            end_at_once(process)
+
+
+def end_at_once(process: subprocess.Popen[bytes]) -> None:
+    """A process, if it is still there, and those that it began."""
+    if process.poll() is None:
+        ended = psutil.Process(process.pid)
+        for one in (ended, *ended.children(recursive=True)):  # first what would begin another
+            one.kill()
+        process.wait()
 
 
 def spawn(program: str, *words: str, home: Path) -> subprocess.Popen[bytes]:
@@ -108,19 +135,32 @@ def spawn(program: str, *words: str, home: Path) -> subprocess.Popen[bytes]:
 
 
 @pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Two workers, for tests that leave both of them in place."""
-    cluster = Cluster(tmp_path_factory.mktemp("pair"), n_workers=2)
-    yield cluster
-    cluster.stop()
+def cluster(tmp_path_factory: pytest.TempPathFactory, digits_home: Path) -> Iterator[Cluster]:
+    """For all tests that leave its scheduler in place; each says how many workers it needs."""
+    started = Cluster(tmp_path_factory.mktemp("cluster"), digits_home)
+    yield started
+    started.stop()
 
 
 @pytest.fixture
-def two_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
-    cluster = Cluster(tmp_path / "cluster", n_workers=2)
+def pair(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Cluster:
+    cluster.have_workers(2)
     monkeypatch.setenv("STG_SCHEDULER", cluster.address)
-    yield cluster
-    cluster.stop()
+    return cluster
+
+
+@pytest.fixture
+def one_worker(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Cluster:
+    cluster.have_workers(1)
+    monkeypatch.setenv("STG_SCHEDULER", cluster.address)
+    return cluster
+
+
+@pytest.fixture
+def no_worker(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Cluster:
+    cluster.have_workers(0)
+    monkeypatch.setenv("STG_SCHEDULER", cluster.address)
+    return cluster
 
 
 @pytest.fixture
@@ -165,7 +205,7 @@ def digits(seed: int, epochs: int = 4, **settings: Any) -> TrainingSpec:
     return TrainingSpec(GROUPS["digits"], epochs=epochs, seed=seed, **settings)
 
 
-def slow(seed: int, epochs: int = 12) -> TrainingSpec:
+def slow(seed: int, epochs: int = 8) -> TrainingSpec:
     """Small batches, so that an epoch takes long enough to be interrupted."""
     return digits(seed, epochs, batch_size=24, recorded_epochs=(2, epochs))
 
@@ -183,19 +223,23 @@ def assert_same_numbers(a: Store, b: Store, specs: Sequence[TrainingSpec]) -> No
             np.testing.assert_array_equal(one.summary.gram, other.summary.gram)
 
 
+def train_all_here(store: Store, specs: Sequence[TrainingSpec]) -> None:
+    for spec in specs:
+        run_spec(store, spec)
+
+
 @pytest.mark.slow
 def test_a_plan_of_6_trainings_gives_the_same_numbers_on_two_workers_as_on_one_machine(
-    pair: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    pair: Cluster, tmp_path: Path
 ) -> None:
     alone, app = Store(tmp_path / "alone"), Store(tmp_path / "app")
     spec = digits(seed=0)
     space = TaskSpace(run_spec(alone, spec).summary)
     plan = make_plan(spec, group_tasks(space, 3, 2.0), space, ("specialists", "random"))
     assert len(plan.missing(app)) == 6
-    train_all(alone, plan.trainings, lambda *_: None)
+    train_all_here(alone, plan.trainings)
 
     told: dict[str, list[int]] = {}
-    monkeypatch.setenv("STG_SCHEDULER", pair.address)
     train_all(app, plan.trainings, lambda s, r: told.setdefault(s.key, []).append(r["epoch"]))
     assert plan.missing(app) == ()
     assert_same_numbers(alone, app, plan.trainings)
@@ -209,107 +253,6 @@ def test_a_plan_of_6_trainings_gives_the_same_numbers_on_two_workers_as_on_one_m
     again: list[str] = []
     train_all(app, plan.trainings, lambda s, _: again.append(s.key))
     assert again == []
-
-
-def interrupted(
-    engine: Engine, key: str, cluster: Cluster, interrupt: Callable[[Worker], None]
-) -> tuple[int, list[int]]:
-    """Interrupts a training half-way; the epochs that had come home, and those told afterwards."""
-    folder = engine.store.work_folder(key)
-    wait_for(lambda: 4 <= epochs_in(folder) == job_of(engine, key).epoch, "no checkpoint came home")
-    at_home = epochs_in(folder)
-    assert job_of(engine, key).epoch < 9, "the training is not half-way any more"
-    interrupt(cluster.worker_that_trains(key))
-    told: list[int] = []
-
-    def goes_on() -> bool:
-        told.append(job_of(engine, key).epoch)
-        return not job_of(engine, key).active
-
-    wait_for(goes_on, "the training did not go on")
-    return at_home, told
-
-
-@pytest.mark.slow
-def test_a_worker_killed_half_way_costs_at_most_the_epoch_it_was_in(
-    two_workers: Cluster, engines: Callable[[str], Engine], tmp_path: Path
-) -> None:
-    specs = [slow(seed) for seed in (1, 2)]
-    engine = engines("app")
-    for spec in specs:
-        engine.submit(spec)
-    at_home, told = interrupted(
-        engine, specs[0].key, two_workers, lambda worker: worker.process.kill()
-    )
-    assert min(told) >= at_home
-    wait_until_done(engine)
-    alone = Store(tmp_path / "alone")
-    train_all_here(alone, specs)
-    assert_same_numbers(alone, engine.store, specs)
-
-
-@pytest.mark.slow
-def test_a_worker_that_is_gone_for_good_costs_at_most_the_epoch_it_was_in(
-    two_workers: Cluster, engines: Callable[[str], Engine], tmp_path: Path
-) -> None:
-    spec, engine = slow(seed=4), engines("app")
-    engine.submit(spec)
-    at_home, told = interrupted(engine, spec.key, two_workers, Worker.leave_for_good)
-    assert min(told) >= at_home
-    wait_until_done(engine)
-    [heir] = [worker for worker in two_workers.workers if worker.nanny.poll() is None]
-    assert heir.runs() == {spec.key}
-    assert not heir.store.work_folder(spec.key).exists()
-    assert not engine.store.work_folder(spec.key).exists()
-    alone = Store(tmp_path / "alone")
-    train_all_here(alone, [spec])
-    assert_same_numbers(alone, engine.store, [spec])
-
-
-def train_all_here(store: Store, specs: Sequence[TrainingSpec]) -> None:
-    for spec in specs:
-        run_spec(store, spec)
-
-
-@pytest.mark.slow
-def test_a_plan_of_one_user_lets_the_single_training_of_another_go_first(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engines: Callable[[str], Engine]
-) -> None:
-    cluster = Cluster(tmp_path / "cluster", n_workers=1)
-    monkeypatch.setenv("STG_SCHEDULER", cluster.address)
-    try:
-        one, other = engines("one"), engines("other")
-        plan = [slow(seed=10, epochs=4), *(digits(seed) for seed in range(11, 14))]
-        for spec in plan:
-            one.submit(spec)
-        wait_for(lambda: job_of(one, plan[0].key).state == "running", "nothing began")
-        wait_for(lambda: len(one._futures) == len(plan), "not all were sent")
-        other.submit(single := digits(seed=20))
-        wait_until_done(one, other)
-        [worker] = cluster.workers
-        folder = worker.store.folder / "runs"
-        in_order = sorted(worker.runs(), key=lambda key: (folder / key).stat().st_mtime)
-        assert in_order == [plan[0].key, single.key, *(spec.key for spec in plan[1:])]
-    finally:
-        cluster.stop()
-
-
-@pytest.mark.slow
-def test_a_worker_that_joins_late_takes_trainings_that_wait(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engines: Callable[[str], Engine]
-) -> None:
-    cluster = Cluster(tmp_path / "cluster", n_workers=1)
-    monkeypatch.setenv("STG_SCHEDULER", cluster.address)
-    try:
-        engine, plan = engines("app"), [slow(seed, epochs=4) for seed in range(70, 74)]
-        for spec in plan:
-            engine.submit(spec)
-        wait_for(lambda: job_of(engine, plan[0].key).state == "running", "nothing began")
-        cluster.workers.append(Worker(cluster.address, cluster.folder / "late"))
-        wait_until_done(engine)
-        assert all(worker.runs() for worker in cluster.workers)
-    finally:
-        cluster.stop()
 
 
 def test_users_of_one_app_take_turns_and_know_their_place(
@@ -326,9 +269,8 @@ def test_users_of_one_app_take_turns_and_know_their_place(
 
 
 def test_two_apps_that_ask_for_the_same_training_share_it(
-    pair: Cluster, monkeypatch: pytest.MonkeyPatch, engines: Callable[[str], Engine]
+    pair: Cluster, engines: Callable[[str], Engine]
 ) -> None:
-    monkeypatch.setenv("STG_SCHEDULER", pair.address)
     spec, one, other = slow(seed=30, epochs=6), engines("one"), engines("other")
     one.submit(spec)
     other.submit(spec)
@@ -339,9 +281,8 @@ def test_two_apps_that_ask_for_the_same_training_share_it(
 
 
 def test_what_one_app_cancels_is_still_trained_for_the_other(
-    pair: Cluster, monkeypatch: pytest.MonkeyPatch, engines: Callable[[str], Engine]
+    pair: Cluster, engines: Callable[[str], Engine]
 ) -> None:
-    monkeypatch.setenv("STG_SCHEDULER", pair.address)
     spec, one, other = slow(seed=31, epochs=6), engines("one"), engines("other")
     one.submit(spec)
     other.submit(spec)
@@ -354,9 +295,8 @@ def test_what_one_app_cancels_is_still_trained_for_the_other(
 
 
 def test_a_cancelled_training_ends_on_its_worker_and_goes_on_when_asked_again(
-    pair: Cluster, monkeypatch: pytest.MonkeyPatch, engines: Callable[[str], Engine]
+    pair: Cluster, engines: Callable[[str], Engine]
 ) -> None:
-    monkeypatch.setenv("STG_SCHEDULER", pair.address)
     long, engine = slow(seed=32, epochs=400), engines("app")
     waiting = [slow(seed=33 + i, epochs=400) for i in range(5)]
     for spec in (long, *waiting):
@@ -376,9 +316,8 @@ def test_a_cancelled_training_ends_on_its_worker_and_goes_on_when_asked_again(
 
 
 def test_a_result_that_comes_damaged_is_refused_and_sent_again_when_asked(
-    pair: Cluster, monkeypatch: pytest.MonkeyPatch, engines: Callable[[str], Engine]
+    pair: Cluster, engines: Callable[[str], Engine]
 ) -> None:
-    monkeypatch.setenv("STG_SCHEDULER", pair.address)
     spec, engine = digits(seed=50), engines("app")
     parcels = [worker.store.folder / "work" / f"{spec.key}.parcel" for worker in pair.workers]
     for parcel in parcels:
@@ -398,7 +337,6 @@ def test_a_result_that_comes_damaged_is_refused_and_sent_again_when_asked(
 def test_a_large_result_travels_in_pieces_and_arrives_whole(
     pair: Cluster, monkeypatch: pytest.MonkeyPatch, engines: Callable[[str], Engine]
 ) -> None:
-    monkeypatch.setenv("STG_SCHEDULER", pair.address)
     spec, engine = digits(seed=51, recorded_epochs=(2, 3, 4)), engines("app")
     pieces: list[int] = []
     ask = courier._ask
@@ -420,7 +358,6 @@ def test_a_large_result_travels_in_pieces_and_arrives_whole(
 def test_a_result_that_was_lost_with_its_worker_is_made_again(
     pair: Cluster, monkeypatch: pytest.MonkeyPatch, engines: Callable[[str], Engine]
 ) -> None:
-    monkeypatch.setenv("STG_SCHEDULER", pair.address)
     spec, engine, attempts = digits(seed=52), engines("app"), []
     fetch = courier.fetch_result
 
@@ -439,9 +376,8 @@ def test_a_result_that_was_lost_with_its_worker_is_made_again(
 
 
 def test_a_run_that_a_worker_has_from_before_is_not_trained_again(
-    pair: Cluster, monkeypatch: pytest.MonkeyPatch, engines: Callable[[str], Engine]
+    pair: Cluster, engines: Callable[[str], Engine]
 ) -> None:
-    monkeypatch.setenv("STG_SCHEDULER", pair.address)
     spec = digits(seed=53)
     for worker in pair.workers:
         run_spec(worker.store, spec)
@@ -465,88 +401,6 @@ def test_a_scheduler_that_nobody_answers_for_is_told_in_a_sentence(
     assert f"The scheduler {address} does not answer" in said and "unset STG_SCHEDULER" in said
     clients = [found for found in gc.get_objects() if type(found) is Client]
     assert all(client.status == "closed" for client in clients), "one was left to the collector"
-
-
-def test_a_cluster_that_cannot_train_says_what_it_lacks_and_trains_once_it_does_not(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engines: Callable[[str], Engine]
-) -> None:
-    monkeypatch.setattr(connection, "PATIENCE_SECONDS", 1)
-    cluster = Cluster(tmp_path / "cluster", n_workers=0)
-    monkeypatch.setenv("STG_SCHEDULER", cluster.address)
-    try:
-        engine = engines("app")
-        spec = digits(seed=71)
-        engine.submit(spec)
-        wait_for(lambda: "has no worker" in said_of(engine, spec), "it was not said")
-        start = f"dask worker {cluster.address} --nthreads 1 --resources device=1"
-        assert start in said_of(engine, spec) and start in engine.problem
-        wait_for(lambda: gave_up(engine, spec), "the speed was awaited for ever")
-
-        cluster.workers.append(Worker(cluster.address, tmp_path / "other", offers="other=1"))
-        wait_for(
-            lambda: "1 worker, and none that offers the resource" in said_of(engine, spec),
-            "what is missing was not said",
-        )
-        cluster.workers.append(Worker(cluster.address, tmp_path / "able"))
-        wait_until_done(engine)
-        assert engine.problem == ""
-        assert (engine.seconds_per_epoch(spec) or 0) > 0, "as its training told"
-    finally:
-        cluster.stop()
-
-
-def said_of(engine: Engine, spec: TrainingSpec) -> str:
-    job = engine.job(spec.key)
-    return job.message if job else ""
-
-
-def gave_up(engine: Engine, spec: TrainingSpec) -> bool:
-    try:
-        return engine.seconds_per_epoch(spec) is not None
-    except UserError as error:
-        return "has no worker" in str(error)
-
-
-def test_a_command_says_what_its_cluster_lacks(tmp_path: Path) -> None:
-    cluster = Cluster(tmp_path / "cluster", n_workers=0)
-    command = "-m stg_core extract --group digits --epochs 2".split()
-    home = tmp_path / "home"
-    try:
-        with subprocess.Popen(
-            [sys.executable, *command],
-            env={**environment(), "STG_HOME": str(home), "STG_SCHEDULER": cluster.address},
-            stderr=subprocess.PIPE,
-            text=True,
-        ) as extract:
-            assert extract.stderr is not None
-            said = [extract.stderr.readline() for _ in range(2)]
-            extract.kill()
-        assert "has no worker" in said[-1] and "dask worker" in said[-1]
-    finally:
-        cluster.stop()
-
-
-def test_a_scheduler_that_goes_away_ends_a_command_with_a_sentence(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    cluster = Cluster(tmp_path / "cluster", n_workers=1)
-    monkeypatch.setenv("STG_SCHEDULER", cluster.address)
-    monkeypatch.setattr(connection, "ANSWER_SECONDS", 1)
-
-    def tell(_: TrainingSpec, record: dict[str, Any]) -> None:
-        cluster.stop()
-
-    try:
-        with pytest.raises(UserError, match="does not answer"):
-            train_all(Store(tmp_path / "app"), [slow(seed=60, epochs=400)], tell)
-    finally:
-        cluster.stop()
-
-
-def test_names_that_are_none_of_a_work_folder_are_never_written() -> None:
-    good = ["epochs", "checkpoint.pt", "test_logits.npy", "task-12/checkpoint.pt"]
-    evil = ["../spec.json", "/etc/passwd", "task-1/../../x.npy", "checkpoint.pt\n", "a/b.npy", ""]
-    assert [name for name in (*good, *evil) if courier._order(name)] == good
 
 
 def test_the_machine_s_cores_are_shared_among_its_workers(pair: Cluster) -> None:
@@ -573,3 +427,173 @@ def threads_of_a_job(said: str) -> int:
     finally:
         os.environ["STG_THREADS"] = "1"
         torch.set_num_threads(1)
+
+
+def interrupted(
+    engine: Engine, key: str, cluster: Cluster, interrupt: Callable[[Worker], None]
+) -> tuple[int, list[int]]:
+    """Interrupts a training half-way; the epochs that had come home, and those told afterwards."""
+    folder = engine.store.work_folder(key)
+    wait_for(lambda: 3 <= epochs_in(folder) == job_of(engine, key).epoch, "no checkpoint came home")
+    at_home = epochs_in(folder)
+    assert job_of(engine, key).epoch < 6, "the training is not half-way any more"
+    interrupt(cluster.worker_that_trains(key))
+    told: list[int] = []
+
+    def goes_on() -> bool:
+        told.append(job_of(engine, key).epoch)
+        return not job_of(engine, key).active
+
+    wait_for(goes_on, "the training did not go on")
+    return at_home, told
+
+
+@pytest.mark.slow
+def test_a_worker_killed_half_way_costs_at_most_the_epoch_it_was_in(
+    pair: Cluster, engines: Callable[[str], Engine], tmp_path: Path
+) -> None:
+    specs = [slow(seed) for seed in (1, 2)]
+    engine = engines("app")
+    for spec in specs:
+        engine.submit(spec)
+    at_home, told = interrupted(engine, specs[0].key, pair, lambda worker: worker.process.kill())
+    assert min(told) >= at_home
+    wait_until_done(engine)
+    alone = Store(tmp_path / "alone")
+    train_all_here(alone, specs)
+    assert_same_numbers(alone, engine.store, specs)
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_gone_for_good_costs_at_most_the_epoch_it_was_in(
+    pair: Cluster, engines: Callable[[str], Engine], tmp_path: Path
+) -> None:
+    spec, engine = slow(seed=4), engines("app")
+    engine.submit(spec)
+    at_home, told = interrupted(engine, spec.key, pair, Worker.leave_for_good)
+    assert min(told) >= at_home
+    wait_until_done(engine)
+    [heir] = [worker for worker in pair.workers if worker.is_there]
+    assert spec.key in heir.runs()
+    assert not heir.store.work_folder(spec.key).exists()
+    assert not engine.store.work_folder(spec.key).exists()
+    alone = Store(tmp_path / "alone")
+    train_all_here(alone, [spec])
+    assert_same_numbers(alone, engine.store, [spec])
+
+
+def wait_until_sent(engine: Engine, *specs: TrainingSpec) -> None:
+    names = {f"train-{spec.key}" for spec in specs}
+
+    def sent() -> bool:
+        client = engine._connection.client
+        return client is not None and names <= set(
+            client.run_on_scheduler(lambda dask_scheduler: list(dask_scheduler.tasks))
+        )
+
+    wait_for(sent, "not all were sent")
+
+
+def test_a_plan_of_one_user_lets_the_single_training_of_another_go_first(
+    one_worker: Cluster, engines: Callable[[str], Engine]
+) -> None:
+    one, other = engines("one"), engines("other")
+    long, *plan = slow(seed=10, epochs=400), *(digits(seed) for seed in range(11, 14))
+    for spec in (long, *plan):
+        one.submit(spec)
+    wait_for(lambda: job_of(one, long.key).state == "running", "nothing began")
+    wait_until_sent(one, *plan)
+    other.submit(single := digits(seed=20))
+    wait_until_sent(other, single)
+    one.cancel(long.key)
+    wait_for(lambda: all(one.store.get(spec) for spec in plan), "the trainings did not end")
+    wait_until_done(other)
+    [worker] = one_worker.workers
+    created = {
+        spec.key: worker.store.run(spec.key).provenance["created"] for spec in (single, *plan)
+    }
+    assert sorted(created, key=lambda key: created[key]) == list(created)
+
+
+@pytest.mark.slow
+def test_a_worker_that_joins_late_takes_trainings_that_wait(
+    one_worker: Cluster, engines: Callable[[str], Engine]
+) -> None:
+    engine, long = engines("app"), slow(seed=70, epochs=400)
+    waiting = [digits(seed) for seed in (71, 72)]
+    for spec in (long, *waiting):
+        engine.submit(spec)
+    wait_for(lambda: job_of(engine, long.key).state == "running", "nothing began")
+    late = one_worker.add_worker()
+    wait_for(lambda: all(engine.store.get(spec) for spec in waiting), "they were not trained")
+    assert late.runs() == {spec.key for spec in waiting}
+    engine.cancel(long.key)
+
+
+def test_a_cluster_that_cannot_train_says_what_it_lacks_and_trains_once_it_does_not(
+    no_worker: Cluster, monkeypatch: pytest.MonkeyPatch, engines: Callable[[str], Engine]
+) -> None:
+    monkeypatch.setattr(connection, "PATIENCE_SECONDS", 1)
+    engine, spec = engines("app"), digits(seed=73)
+    engine.submit(spec)
+    wait_for(lambda: "has no worker" in said_of(engine, spec), "it was not said")
+    start = f"dask worker {no_worker.address} --nthreads 1 --resources device=1"
+    assert start in said_of(engine, spec) and start in engine.problem
+    wait_for(lambda: gave_up(engine, spec), "the speed was awaited for ever")
+
+    no_worker.add_worker(offers="other=1")
+    wait_for(
+        lambda: "1 worker, and none that offers the resource" in said_of(engine, spec),
+        "what is missing was not said",
+    )
+    no_worker.add_worker()
+    wait_until_done(engine)
+    assert engine.problem == ""
+    assert (engine.seconds_per_epoch(spec) or 0) > 0, "as its training told"
+
+
+def said_of(engine: Engine, spec: TrainingSpec) -> str:
+    job = engine.job(spec.key)
+    return job.message if job else ""
+
+
+def gave_up(engine: Engine, spec: TrainingSpec) -> bool:
+    try:
+        return engine.seconds_per_epoch(spec) is not None
+    except UserError as error:
+        return "has no worker" in str(error)
+
+
+def test_a_command_says_what_its_cluster_lacks(no_worker: Cluster) -> None:
+    command = "-m stg_core extract --group digits --epochs 2".split()
+    with subprocess.Popen(
+        [sys.executable, *command], env=environment(), stderr=subprocess.PIPE, text=True
+    ) as extract:
+        assert extract.stderr is not None
+        said = [extract.stderr.readline() for _ in range(2)]
+        extract.kill()
+    assert "has no worker" in said[-1] and "dask worker" in said[-1]
+
+
+def test_a_scheduler_that_goes_away_ends_a_command_with_a_sentence(
+    tmp_path: Path, digits_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster = Cluster(tmp_path / "cluster", digits_home)
+    cluster.add_worker()
+    monkeypatch.setenv("STG_SCHEDULER", cluster.address)
+    monkeypatch.setattr(connection, "ANSWER_SECONDS", 1)
+
+    def tell(_: TrainingSpec, record: dict[str, Any]) -> None:
+        cluster.stop()
+
+    try:
+        with pytest.raises(UserError, match="does not answer"):
+            train_all(Store(tmp_path / "app"), [slow(seed=60, epochs=400)], tell)
+    finally:
+        cluster.stop()
+
+
+def test_names_that_are_none_of_a_work_folder_are_never_written() -> None:
+    good = ["epochs", "checkpoint.pt", "test_logits.npy", "task-12/checkpoint.pt"]
+    evil = ["../spec.json", "/etc/passwd", "task-1/../../x.npy", "checkpoint.pt\n", "a/b.npy", ""]
+    assert [name for name in (*good, *evil) if courier._order(name)] == good
