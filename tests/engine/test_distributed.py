@@ -136,7 +136,10 @@ def spawn(program: str, *words: str, home: Path) -> subprocess.Popen[bytes]:
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory, digits_home: Path) -> Iterator[Cluster]:
-    """For all tests that leave its scheduler in place; each says how many workers it needs."""
+    """For all tests that leave its scheduler in place; each says how many workers it needs.
+
+    Tests in the order in which they stand here begin the fewest: a new worker takes its time.
+    """
     started = Cluster(tmp_path_factory.mktemp("cluster"), digits_home)
     yield started
     started.stop()
@@ -221,6 +224,52 @@ def assert_same_numbers(a: Store, b: Store, specs: Sequence[TrainingSpec]) -> No
         if spec.recorded:
             np.testing.assert_array_equal(one.datamaps(), other.datamaps())
             np.testing.assert_array_equal(one.summary.gram, other.summary.gram)
+
+
+def test_a_command_says_what_its_cluster_lacks(no_worker: Cluster) -> None:
+    command = "-m stg_core extract --group digits --epochs 2".split()
+    with subprocess.Popen(
+        [sys.executable, *command], env=environment(), stderr=subprocess.PIPE, text=True
+    ) as extract:
+        assert extract.stderr is not None
+        said = [extract.stderr.readline() for _ in range(2)]
+        extract.kill()
+    assert "has no worker" in said[-1] and "dask worker" in said[-1]
+
+
+@pytest.mark.slow
+def test_a_cluster_that_cannot_train_says_what_it_lacks_and_trains_once_it_does_not(
+    no_worker: Cluster, monkeypatch: pytest.MonkeyPatch, engines: Callable[[str], Engine]
+) -> None:
+    monkeypatch.setattr(connection, "PATIENCE_SECONDS", 1)
+    engine, spec = engines("app"), digits(seed=73)
+    engine.submit(spec)
+    wait_for(lambda: "has no worker" in said_of(engine, spec), "it was not said")
+    start = f"dask worker {no_worker.address} --nthreads 1 --resources device=1"
+    assert start in said_of(engine, spec) and start in engine.problem
+    wait_for(lambda: gave_up(engine, spec), "the speed was awaited for ever")
+
+    no_worker.add_worker(offers="other=1")
+    wait_for(
+        lambda: "1 worker, and none that offers the resource" in said_of(engine, spec),
+        "what is missing was not said",
+    )
+    no_worker.add_worker()
+    wait_until_done(engine)
+    assert engine.problem == ""
+    assert (engine.seconds_per_epoch(spec) or 0) > 0, "as its training told"
+
+
+def said_of(engine: Engine, spec: TrainingSpec) -> str:
+    job = engine.job(spec.key)
+    return job.message if job else ""
+
+
+def gave_up(engine: Engine, spec: TrainingSpec) -> bool:
+    try:
+        return engine.seconds_per_epoch(spec) is not None
+    except UserError as error:
+        return "has no worker" in str(error)
 
 
 def train_all_here(store: Store, specs: Sequence[TrainingSpec]) -> None:
@@ -528,51 +577,6 @@ def test_a_worker_that_joins_late_takes_trainings_that_wait(
     wait_for(lambda: all(engine.store.get(spec) for spec in waiting), "they were not trained")
     assert late.runs() == {spec.key for spec in waiting}
     engine.cancel(long.key)
-
-
-def test_a_cluster_that_cannot_train_says_what_it_lacks_and_trains_once_it_does_not(
-    no_worker: Cluster, monkeypatch: pytest.MonkeyPatch, engines: Callable[[str], Engine]
-) -> None:
-    monkeypatch.setattr(connection, "PATIENCE_SECONDS", 1)
-    engine, spec = engines("app"), digits(seed=73)
-    engine.submit(spec)
-    wait_for(lambda: "has no worker" in said_of(engine, spec), "it was not said")
-    start = f"dask worker {no_worker.address} --nthreads 1 --resources device=1"
-    assert start in said_of(engine, spec) and start in engine.problem
-    wait_for(lambda: gave_up(engine, spec), "the speed was awaited for ever")
-
-    no_worker.add_worker(offers="other=1")
-    wait_for(
-        lambda: "1 worker, and none that offers the resource" in said_of(engine, spec),
-        "what is missing was not said",
-    )
-    no_worker.add_worker()
-    wait_until_done(engine)
-    assert engine.problem == ""
-    assert (engine.seconds_per_epoch(spec) or 0) > 0, "as its training told"
-
-
-def said_of(engine: Engine, spec: TrainingSpec) -> str:
-    job = engine.job(spec.key)
-    return job.message if job else ""
-
-
-def gave_up(engine: Engine, spec: TrainingSpec) -> bool:
-    try:
-        return engine.seconds_per_epoch(spec) is not None
-    except UserError as error:
-        return "has no worker" in str(error)
-
-
-def test_a_command_says_what_its_cluster_lacks(no_worker: Cluster) -> None:
-    command = "-m stg_core extract --group digits --epochs 2".split()
-    with subprocess.Popen(
-        [sys.executable, *command], env=environment(), stderr=subprocess.PIPE, text=True
-    ) as extract:
-        assert extract.stderr is not None
-        said = [extract.stderr.readline() for _ in range(2)]
-        extract.kill()
-    assert "has no worker" in said[-1] and "dask worker" in said[-1]
 
 
 def test_a_scheduler_that_goes_away_ends_a_command_with_a_sentence(
