@@ -15,7 +15,7 @@ test: $(VENV)/.installed-test ## Run all checks and tests
 	$(PYTHON) -m ruff check
 	$(PYTHON) -m ruff format --check
 	$(PYTHON) -m mypy
-	$(PYTHON) -m pytest -n auto --dist loadfile -m "not soak"
+	$(PYTHON) -m pytest -n auto --dist loadfile --no-loadscope-reorder -m "not soak"
 
 soak: $(VENV)/.installed-test ## Open every page with 2,000 random addresses; takes some minutes
 	$(PYTHON) -m pytest -n auto --dist load -m soak

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import shutil
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 import torch
 from hypothesis import settings
 from PIL import Image
+from threadpoolctl import threadpool_limits
 
 from stg_core.tasks.groups import GROUPS, TaskData, load_task_data
 from stg_core.tasks.images import CLASS_NAMES
@@ -21,8 +23,10 @@ from stg_core.training.spec import TrainingSpec
 settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
 settings.load_profile("repeatable")
 
-# Threads that wait for each other are slow beside other work, and the nets of the tests are tiny.
+# Threads that wait for each other are slow beside other work, here and in what tests start.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 torch.set_num_threads(1)
+threadpool_limits(1)
 
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 

@@ -14,13 +14,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, BrowserType, Page, expect, sync_playwright
 
 from tests.conftest import installed_chromium
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 90
 PATIENCE_MS = 30_000  # a training in the background makes everything slow
+CHROMIUM_OPTIONS = ("--no-sandbox", "--disable-background-networking", "--disable-gpu")
 
 
 @contextmanager
@@ -36,7 +37,7 @@ def served(folder: Path) -> Iterator[str]:
         app = subprocess.Popen(
             [sys.executable, "-m", "streamlit", "run", str(ROOT / "app" / "main.py"), *options],
             cwd=folder,  # the app must not depend on the folder it is started in
-            env={**environment, "STG_HOME": str(folder / "results")},
+            env={**environment, "STG_HOME": str(folder / "results"), "STG_THREADS": "1"},
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -63,6 +64,15 @@ def _wait_for(app: subprocess.Popen[bytes], url: str, log: Path) -> None:
     raise AssertionError(f"The app did not start:\n{log.read_text()}")
 
 
+def settled(page: Page) -> None:
+    """Waits until the app has answered the last action, and what it sent is drawn."""
+    page.wait_for_timeout(300)  # lets "running" register
+    page.locator('[data-testid="stApp"][data-test-script-state="notRunning"]').wait_for(
+        state="attached"
+    )
+    page.wait_for_timeout(300)
+
+
 def keep_screenshot(page: Page, name: str) -> None:
     """Keeps what a page looks like in tests/artifacts, or where STG_ARTIFACTS says."""
     folder = Path(os.environ.get("STG_ARTIFACTS") or ROOT / "tests" / "artifacts")
@@ -85,25 +95,29 @@ def own_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
+def chromium() -> Iterator[BrowserType]:
     expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(
-            executable_path=installed_chromium(),
-            args=["--no-sandbox", "--disable-background-networking"],
-        )
-        yield chromium
-        chromium.close()
+        yield playwright.chromium
 
 
 @pytest.fixture(scope="session")
-def contexts(browser: Browser) -> dict[str, BrowserContext]:
-    """By colour scheme; kept, because the first page of a new one takes three times as long."""
-    return {scheme: browser.new_context(color_scheme=scheme) for scheme in ("light", "dark")}
+def context(chromium: BrowserType, tmp_path_factory: pytest.TempPathFactory) -> BrowserContext:
+    """Of all pages that a mouse is used on: it keeps the app's scripts, compiled."""
+    folder = tmp_path_factory.mktemp("chromium")
+    return chromium.launch_persistent_context(
+        folder, executable_path=installed_chromium(), args=[*CHROMIUM_OPTIONS, "--process-per-site"]
+    )
+
+
+@pytest.fixture(scope="session")
+def browser(chromium: BrowserType) -> Browser:
+    """For contexts of another kind."""
+    return chromium.launch(executable_path=installed_chromium(), args=CHROMIUM_OPTIONS)
 
 
 @pytest.fixture
-def open_page(contexts: dict[str, BrowserContext]) -> Iterator[Callable[..., Page]]:
+def open_page(context: BrowserContext) -> Iterator[Callable[..., Page]]:
     """Opens a page that knows nothing of others; fails if one asked another host for anything."""
     foreign: list[str] = []
     opened: list[Page] = []
@@ -111,7 +125,8 @@ def open_page(contexts: dict[str, BrowserContext]) -> Iterator[Callable[..., Pag
     def open_at(
         url: str, colour_scheme: str = "light", script: str = "", width: int = 1280
     ) -> Page:
-        page = contexts[colour_scheme].new_page()
+        page = context.new_page()
+        page.emulate_media(color_scheme="dark" if colour_scheme == "dark" else "light")
         page.set_default_timeout(PATIENCE_MS)
         page.set_viewport_size({"width": width, "height": 1500})
         page.add_init_script(script)

@@ -30,9 +30,7 @@ def wait_for_engine(address: str) -> list[psutil.Process]:
     return found
 
 
-def test_every_port_is_on_loopback_and_no_process_stays_behind(
-    tmp_path: Path, browser, open_page
-) -> None:
+def test_every_port_is_on_loopback_and_no_process_stays_behind(tmp_path: Path, open_page) -> None:
     with served(tmp_path) as address:
         open_page(address).get_by_role("heading", name="Which tasks belong together?").wait_for()
         processes = wait_for_engine(address)

@@ -13,8 +13,7 @@ from xml.etree import ElementTree
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.conftest import keep_screenshot
-from tests.browser.test_journey import settled
+from tests.browser.conftest import keep_screenshot, settled
 
 pytestmark = pytest.mark.browser
 

@@ -9,19 +9,11 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import keep_screenshot as screenshot
+from tests.browser.conftest import settled
 
 pytestmark = pytest.mark.browser
 
 TRAINING_MS = 240_000
-
-
-def settled(page: Page) -> None:
-    """Waits until the app has answered the last action, and what it sent is drawn."""
-    page.wait_for_timeout(300)  # lets "running" register
-    page.locator('[data-testid="stApp"][data-test-script-state="notRunning"]').wait_for(
-        state="attached"
-    )
-    page.wait_for_timeout(300)
 
 
 def chart(page: Page) -> Locator:

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import ROOT, keep_screenshot
-from tests.browser.test_looks import drawn
+from tests.browser.looking import drawn
 
 pytestmark = pytest.mark.browser
 

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import keep_screenshot as screenshot
-from tests.browser.test_journey import settled
+from tests.browser.conftest import settled
 
 pytestmark = pytest.mark.browser
 

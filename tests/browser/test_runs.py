@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import FilePayload, Locator, Page, expect
 
-from tests.browser.test_journey import screenshot, settled
+from tests.browser.conftest import keep_screenshot as screenshot
+from tests.browser.conftest import settled
 
 pytestmark = pytest.mark.browser
 

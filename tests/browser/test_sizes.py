@@ -1,117 +1,46 @@
-"""Every page on a phone and on a small laptop: nothing is cut, and no words lie on others."""
+"""Pages on a phone, and steps of the lesson: nothing is cut, and no words lie on others."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import keep_screenshot
-from tests.browser.test_journey import settled
-from tests.browser.test_looks import PAGES, drawn, look_at, open_tab
+from tests.browser.conftest import keep_screenshot, settled
+from tests.browser.looking import LISTEN, PAGES, look_at, open_tab, problems
 
 pytestmark = pytest.mark.browser
 
-# Notes where each canvas has which words, in pixels of the screen. What is drawn when a canvas was
-# emptied counts; an angle turns the box about its corner.
-LISTEN = """
-const words = (window.words = new Map());
-const pen = CanvasRenderingContext2D.prototype, { fillText, clearRect } = pen;
-pen.clearRect = function (...box) {
-  if (box[2] >= 0.9 * this.canvas.clientWidth) words.delete(this.canvas);
-  return clearRect.apply(this, box);
-};
-const { set, get } = Object.getOwnPropertyDescriptor(HTMLCanvasElement.prototype, "width");
-Object.defineProperty(HTMLCanvasElement.prototype, "width", {
-  get, set(value) { words.delete(this); set.call(this, value); },
-});
-pen.fillText = function (text, x, y, ...rest) {
-  const { a, b, c, d, e, f } = this.getTransform(), size = this.measureText(text);
-  const scale = this.canvas.width / this.canvas.clientWidth, angle = Math.atan2(b, a);
-  const corner = (px, py) => {
-    const [sx, sy] = [(a * px + c * py + e) / scale, (b * px + d * py + f) / scale];
-    return [sx, sy];
-  };
-  const corners = [
-    corner(x - size.actualBoundingBoxLeft, y - size.actualBoundingBoxAscent),
-    corner(x + size.actualBoundingBoxRight, y - size.actualBoundingBoxAscent),
-    corner(x + size.actualBoundingBoxRight, y + size.actualBoundingBoxDescent),
-    corner(x - size.actualBoundingBoxLeft, y + size.actualBoundingBoxDescent),
-  ];
-  if (!words.has(this.canvas)) words.set(this.canvas, new Map());
-  words.get(this.canvas).set(corners.join(), { text, angle, corners });
-  return fillText.call(this, text, x, y, ...rest);
-};
-"""
-# Words that are cut by the edge of their picture, lie on other words or under a button.
-COLLISIONS = """() => {
-  const found = [], near = 1.5;
-  const box = (corners) => {
-    const [xs, ys] = [corners.map(([x]) => x), corners.map(([, y]) => y)];
-    return [Math.min(...xs), Math.min(...ys), Math.max(...xs), Math.max(...ys)];
-  };
-  const turned = (corners, angle) => corners.map(([x, y]) => [
-    x * Math.cos(angle) + y * Math.sin(angle), y * Math.cos(angle) - x * Math.sin(angle),
-  ]);
-  const meet = ([a, b, c, d], [e, f, g, h]) =>
-    a + near < g && e + near < c && b + near < h && f + near < d;
-  for (const [canvas, told] of window.words) {
-    const picture = canvas.closest("[data-testid=stVegaLiteChart], .stage");
-    if (!picture || !canvas.isConnected || !canvas.clientWidth) continue; // of a closed tab
-    const all = [...told.values()].filter(({ text }) => String(text).trim());
-    const { left, top } = canvas.getBoundingClientRect();
-    const buttons = [...(canvas.closest("figure")?.querySelectorAll("button") ?? [])].map((one) => {
-      const at = one.getBoundingClientRect();
-      return [at.left - left, at.top - top, at.right - left, at.bottom - top];
-    });
-    all.forEach(({ text, angle, corners }, i) => {
-      const [x, , to] = box(corners);
-      if (x < -near || to > canvas.clientWidth + near) found.push(`cut: ${text}`);
-      if (buttons.some((one) => meet(box(corners), one))) found.push(`under a button: ${text}`);
-      for (const other of all.slice(i + 1)) {
-        if (Math.abs(other.angle - angle) > 0.01) continue;
-        const [one, two] = [corners, other.corners].map((each) => box(turned(each, angle)));
-        const numbers = /^\\d+$/.test(text) && /^\\d+$/.test(other.text); // of points, as they lie
-        if (!numbers && meet(one, two)) found.push(`${text} lies on ${other.text}`);
-      }
-    });
-  }
-  return found;
-}"""
-# Parts of the page that are wider than their room: cut, or to be scrolled sideways.
-CUT = """() => [...document.querySelectorAll("[data-testid=stMain], [data-testid=stMain] *")]
-  .filter((each) => {
-    const { overflowX } = getComputedStyle(each);
-    const may = each.closest("[role=tablist], [data-testid=stDataFrame], code, input, svg");
-    return each.clientWidth && each.textContent.trim() && overflowX !== "visible" && !may
-      && each.scrollWidth > each.clientWidth + 1;
-  }).map((each) => `cut: ${each.textContent.slice(0, 80)} (${each.className})`)"""
+PHONE = 390  # pixels
 
 
-def problems(page: Page) -> list[Any]:
-    drawn(page)
-    return page.evaluate(COLLISIONS) + page.evaluate(CUT)
-
-
-@pytest.mark.parametrize("width", [390, 1280])
 @pytest.mark.parametrize("name", PAGES)
-def test_nothing_is_cut_and_no_words_lie_on_others(
-    address: str, open_page: Callable[..., Page], name: str, width: int
+def test_on_a_phone_nothing_is_cut_and_no_words_lie_on_others(
+    address: str, open_page: Callable[..., Page], name: str
 ) -> None:
-    page = open_page(f"{address}/{PAGES[name].path}", script=LISTEN, width=width)
+    page = open_page(f"{address}/{PAGES[name].path}", script=LISTEN, width=PHONE)
     look_at(page, name)
     found = problems(page)
-    keep_screenshot(page, f"{name}_{width}")
+    keep_screenshot(page, f"{name}_{PHONE}")
     for tab in PAGES[name].tabs:
         open_tab(page, tab)
         found += [f"{tab}: {problem}" for problem in problems(page)]
-    for step in range(7, 0, -1) if name == "lesson" else ():
-        page.get_by_role("button", name="Back").click()
+    assert not found, "\n".join(map(str, found))
+
+
+@pytest.mark.parametrize("width", [PHONE, 1280])
+def test_every_step_of_the_lesson_has_room(
+    address: str, open_page: Callable[..., Page], width: int
+) -> None:
+    page = open_page(f"{address}/lesson", script=LISTEN, width=width)
+    found = []
+    for step in range(1, 8):  # the last one is among the pages
+        expect(page.get_by_text(f"Step {step} of 8")).to_be_visible()
         settled(page)
         found += [f"step {step}: {problem}" for problem in problems(page)]
+        page.get_by_role("button", name="Next").click()
     assert not found, "\n".join(map(str, found))
 
 

@@ -16,7 +16,7 @@ from stg_core.tasks.groups import GROUPS
 from stg_core.training.spec import TrainingSpec
 from tests.browser.conftest import keep_screenshot as screenshot
 from tests.browser.conftest import served
-from tests.browser.test_sizes import LISTEN, problems
+from tests.browser.looking import LISTEN, problems
 
 pytestmark = pytest.mark.browser
 

@@ -16,8 +16,7 @@ from stg_core.grouping.agreement import (
 )
 from stg_core.grouping.memberships import TaskSpace, group_tasks
 from stg_core.results.store import Run, Store
-from tests.browser.conftest import keep_screenshot
-from tests.browser.test_journey import settled
+from tests.browser.conftest import keep_screenshot, settled
 
 pytestmark = pytest.mark.browser
 
