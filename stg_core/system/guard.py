@@ -12,10 +12,19 @@ PARENT = "STG_ENGINE_PARENT"
 
 
 def environment() -> dict[str, str]:
-    """For a process that this one is to begin: it finds this code, and its parent."""
+    """For a process that this one is to begin: it finds this code, and its parent.
+
+    Its threads sleep while they wait for each other, unless the user says otherwise: beside a
+    browser that draws, a training whose threads spin takes several times as long.
+    """
     root = str(Path(__file__).resolve().parents[2])
     path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
-    return {**os.environ, "PYTHONPATH": path, PARENT: str(os.getpid())}
+    return {
+        "OMP_WAIT_POLICY": "passive",
+        **os.environ,
+        "PYTHONPATH": path,
+        PARENT: str(os.getpid()),
+    }
 
 
 def dask_setup(server: Any) -> None:

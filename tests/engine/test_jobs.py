@@ -68,7 +68,8 @@ def engine_processes(parent: int) -> list[psutil.Process]:
     return [
         child
         for child in psutil.Process(parent).children(recursive=True)
-        if "distributed" in " ".join(child.cmdline()) or "spawn_main" in " ".join(child.cmdline())
+        if child.status() != psutil.STATUS_ZOMBIE  # which has no command line
+        and any(name in " ".join(child.cmdline()) for name in ("distributed", "spawn_main"))
     ]
 
 
