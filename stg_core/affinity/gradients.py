@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -29,6 +28,7 @@ from stg_core.system.errors import UserError
 from stg_core.training.callbacks import Callback, Training
 from stg_core.training.inputs import autocast
 from stg_core.training.scores import task_losses
+from stg_core.training.speed import clock_of
 
 Floats = NDArray[np.float64]
 
@@ -59,7 +59,7 @@ class AffinityRecorder(Callback):
         self.methods = checked_methods(methods, every, update)
         self.every, self.update = every, update
         self.steps = self.recorded_steps = 0
-        self.seconds = 0.0  # of the recording, on the device
+        self.seconds = 0.0  # of the recording, by `clock_of`
         self._sums: dict[str, Tensor] = {}  # by method, (E, T, T)
         self._counts: dict[str, Tensor] = {}
         self._trial: Trial | None = None
@@ -88,7 +88,8 @@ class AffinityRecorder(Callback):
         if not self._due(training):
             return False
         _wait_for(training.device)
-        started = perf_counter()
+        clock = clock_of(training.device)
+        started = clock()
         with same_random_numbers(training.device):
             found = self._affinities(images, targets, losses)
         known = (~targets.isnan()).any(0).cpu()
@@ -97,7 +98,7 @@ class AffinityRecorder(Callback):
             self._sums[method][training.epoch - 1] += values.where(counts, 0)
             self._counts[method][training.epoch - 1] += counts
         self.recorded_steps += 1
-        self.seconds += perf_counter() - started
+        self.seconds += clock() - started
         return True
 
     def state(self) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from stg_core.affinity.settings import EVERY, checked_methods
 from stg_core.results.store import Store, without_nan
 from stg_core.system.errors import UserError
 from stg_core.training.callbacks import preparation_told_to
+from stg_core.training.speed import total_seconds
 
 if TYPE_CHECKING:
     from stg_core.affinity.gradients import AffinityRecorder
@@ -40,7 +41,7 @@ class AffinityResult:
     affinity           by method, (T, T): mean over the recorded steps, NaN where none told
     history            by method, (E, T, T): the same of every epoch
     steps, recorded_steps  of the training, and those of them that were recorded
-    seconds            on the device: the training, its evaluations and the recording
+    seconds            of the training, its evaluations and the recording, by `clock_of`
     cost               the same in trainings: `seconds` over those without the recording
     counted_cost       the cost by formula: see `counted_cost`
     """
@@ -137,7 +138,7 @@ def _measure(
 
     data = load_task_data(spec.group, preparation_told_to(callbacks))
     metrics = train(spec, data, folder=folder, callbacks=[recorder, *callbacks]).metrics
-    seconds = sum(metrics["seconds"]) + sum(metrics["evaluation_seconds"])
+    seconds = total_seconds(metrics)
     share = recorder.recorded_steps / recorder.steps
     return AffinityResult(
         tasks=spec.tasks,

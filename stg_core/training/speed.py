@@ -26,8 +26,16 @@ def seconds_per_epoch(metrics: Mapping[str, Any]) -> float | None:
 
     Trainings of the first version kept only the time that passed. None where nothing was.
     """
-    for prefix in ("own_", ""):
-        parts = [metrics.get(f"{prefix}{part}") for part in ("seconds", "evaluation_seconds")]
-        if all(parts):
-            return float(sum(statistics.median(part) for part in parts if part))
-    return None
+    parts = _epochs_and_evaluations(metrics)
+    return float(sum(statistics.median(part) for part in parts)) if all(parts) else None
+
+
+def total_seconds(metrics: Mapping[str, Any]) -> float:
+    """The same of a whole training."""
+    return float(sum(sum(part) for part in _epochs_and_evaluations(metrics)))
+
+
+def _epochs_and_evaluations(metrics: Mapping[str, Any]) -> list[list[float]]:
+    names = ("seconds", "evaluation_seconds")
+    own = [metrics.get(f"own_{name}") or [] for name in names]
+    return own if all(own) else [metrics.get(name) or [] for name in names]
