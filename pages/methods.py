@@ -32,8 +32,8 @@ ABOUT_TABLES = {
     "g1-6": "Six classes of CIFAR-10, all 63 groups trained.",
 }
 ABOUT_COLUMNS = {
-    "Gain": "Mean over the tasks of (loss alone − loss together) / loss alone, on test images: what"
-    " the budget is spent on.",
+    "Gain": "Mean over the tasks of (loss alone − loss together) / loss alone, on test images, with"
+    " its 95 % interval over images: what the budget is spent on.",
     "F1": "Mean over the tasks on test images, with its 95 % interval over images.",
     "Loss": "Mean over the tasks on test images.",
     "Cost": "Measured seconds of all its trainings, over those of one training of all tasks.",
@@ -44,14 +44,15 @@ ABOUT_COLUMNS = {
 }
 ABOUT_CHANCE = "Shaded: what 90 % of random groupings within this budget come to."
 ABOUT_QUALITY = {
-    "gain": f"Gain is what every method tries to choose by. {ABOUT_CHANCE} These tables keep no"
-    " loss of each image, so a gain has no interval here: compare with F1 before you call a small"
-    " difference one. Each group was trained once.",
-    "f1": f"F1 is not what groups were chosen by. Lines: 95 % intervals over test images, of one"
-    f" training of every group. {ABOUT_CHANCE} Grey: a method of no more cost is better, beyond"
-    " the noise over images; blue ones cannot be ranked by this.",
+    "gain": "Gain is what every method tries to choose by.",
+    "f1": "F1 is not what groups were chosen by.",
 }
-FORMATS = {"Gain": "%+.3f", "Loss": "%.3f", "Cost": "%.1f", "Counted": "%.1f"}
+ABOUT_NOISE = (
+    "Lines: 95 % intervals over test images, of one training of every group: how a gain changes"
+    f" from training to training is not in them. {ABOUT_CHANCE} Grey: a method of no more cost is"
+    " better, beyond the noise over images; blue ones cannot be ranked by this."
+)
+FORMATS = {"Loss": "%.3f", "Cost": "%.1f", "Counted": "%.1f"}
 
 
 @st.cache_resource(show_spinner="Reading the table")
@@ -128,9 +129,9 @@ def quality(name: str) -> None:
             " of trainings, by count.",
         )
     counted = cost == "counted"
-    worse = beaten(table, judged, counted)
+    worse = beaten(table, judged, measure, counted)
     charts.quality_and_cost(judged, worse, chance_of(name, budget), titles(), measure, counted)
-    st.caption(ABOUT_QUALITY[measure])
+    st.caption(f"{ABOUT_QUALITY[measure]} {ABOUT_NOISE}")
     st.dataframe(
         pd.DataFrame([row(one) for one in judged]),
         hide_index=True,
@@ -148,7 +149,7 @@ def quality(name: str) -> None:
 def row(one: Judged) -> dict[str, object]:
     return {
         "Method": titles()[one.method],
-        "Gain": one.score,
+        "Gain": interval(one.score, one.gain_interval),
         "F1": interval(one.mean_f1, one.f1_interval),
         "Loss": one.mean_loss,
         "Cost": one.cost,

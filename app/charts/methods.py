@@ -27,8 +27,10 @@ TASK_AXIS = alt.Axis(
 NAMES_AXIS = alt.Axis(
     domain=False, ticks=False, labelOverlap=False, labelFlush=False, labelLimit=200
 )
-ROW, CELL, TALL, WIDE = 34, 26, 380, 600
-DOT, LETTER, LINE, MARGIN = 6, 7, 14, 40  # pixels, of points and their names
+ROW, CELL, TALL = 34, 26, 380
+WIDE, NARROW = 600, 230  # pixels from the cheapest point to the dearest, usually and on a phone
+DOT, LETTER, LINE = 6, 7, 14  # pixels, of points and their names
+PADDING, MARGIN = 30, 40  # pixels, from the outer points to the axis and to the picture's end
 # sides of a point, for its name: how that is aligned, and how far off it is in pixels
 SIDES: Mapping[str, tuple[Literal["left", "right"], int, int]] = {
     "above right": ("left", 9, -8),
@@ -118,8 +120,8 @@ def quality_and_cost(
 ) -> None:
     """What each method comes to over its cost, beside what random groupings come to.
 
-    measure: "gain", which groups are chosen by, or "f1", with its 95 % interval over images, where
-    methods that a cheaper one beats beyond the noise are grey.
+    measure: "gain", which groups are chosen by, or "f1"; each with its 95 % interval over images.
+    Methods that one of no more cost beats beyond the noise are grey.
     """
     rows = pd.DataFrame(
         [
@@ -127,17 +129,18 @@ def quality_and_cost(
                 "method": titles[one.method],
                 "cost": one.counted if counted else one.cost,
                 "value": one.score if measure == "gain" else one.mean_f1,
-                "low": one.f1_interval[0] if measure == "f1" else one.score,
-                "high": one.f1_interval[1] if measure == "f1" else one.score,
+                "low": (one.gain_interval if measure == "gain" else one.f1_interval)[0],
+                "high": (one.gain_interval if measure == "gain" else one.f1_interval)[1],
                 "gain": one.score,
                 "f1": one.mean_f1,
-                "beaten": measure == "f1" and worse,
+                "beaten": worse,
                 "groups": " | ".join(", ".join(group) for group in one.groups),
             }
             for one, worse in zip(judged, beaten, strict=True)
         ]
     )
-    rows["side"] = sides_of_names(rows)
+    rows["side"] = sides_of_names(rows, WIDE)
+    rows["narrow_side"] = sides_of_names(rows, NARROW)
     ends = [] if chance is None else [chance.gain if measure == "gain" else chance.f1]
     best = rows.sort_values("value", ascending=False)
     told = ", ".join(f"{one.method} {one.value:.3f}" for one in best.itertuples())
@@ -150,14 +153,15 @@ def quality_and_cost(
     )
 
 
-def sides_of_names(rows: pd.DataFrame) -> list[str]:
+def sides_of_names(rows: pd.DataFrame, width: int) -> list[str]:
     """The side in SIDES of each point where its name covers neither a point nor a name before it.
 
-    rows: columns method, cost, value, low, high. Where no side is free: the first. Pixels are those
-    of a page of usual width; on a wider one there is only more room.
+    rows: columns method, cost, value, low, high; width: from the first point to the last, in
+    pixels; where it is wider there is only more room. "" where no side is free: the table has the
+    name, and pointing at the point shows it.
     """
     log_cost = np.log(rows["cost"].to_numpy(float))
-    x = (log_cost - log_cost.min()) / max(np.ptp(log_cost), 1e-9) * WIDE
+    x = (log_cost - log_cost.min()) / max(np.ptp(log_cost), 1e-9) * width
     low, high = rows["low"].min(), rows["high"].max()
     y = (high - rows["value"].to_numpy(float)) / max(high - low, 1e-9) * TALL
     taken = [(px - DOT, py - DOT, px + DOT, py + DOT) for px, py in zip(x, y, strict=True)]
@@ -170,10 +174,12 @@ def sides_of_names(rows: pd.DataFrame) -> list[str]:
         free = [
             side
             for side, box in boxes.items()
-            if box[2] < WIDE + MARGIN and not any(_overlap(box, other) for other in taken)
+            if box[0] > -PADDING
+            and box[2] < width + MARGIN
+            and not any(_overlap(box, other) for other in taken)
         ]
-        sides.append(free[0] if free else next(iter(SIDES)))
-        taken.append(boxes[sides[-1]])
+        sides.append(free[0] if free else "")
+        taken += [boxes[side] for side in free[:1]]
     return sides
 
 
@@ -187,7 +193,7 @@ def _quality_and_cost(measure: str, dark: bool) -> Spec:
     x = alt.X(
         "cost:Q",
         title="Cost, in trainings of all tasks together",
-        scale=alt.Scale(type="log", nice=False, padding=30),
+        scale=alt.Scale(type="log", nice=False, padding=PADDING),
     )
     y = alt.Y("value:Q", title=MEASURES[measure], scale=alt.Scale(zero=False))
     ends = {"y": alt.Y("low:Q", title=MEASURES[measure]), "y2": "high:Q"}
@@ -195,14 +201,11 @@ def _quality_and_cost(measure: str, dark: bool) -> Spec:
         alt.Tooltip("method:N", title="Method"),
         alt.Tooltip("gain:Q", title="Mean gain", format="+.4f"),
         alt.Tooltip("f1:Q", title="Mean F1", format=".4f"),
+        alt.Tooltip("low:Q", title="95 % interval from", format="+.4f"),
+        alt.Tooltip("high:Q", title="to", format="+.4f"),
         alt.Tooltip("cost:Q", title="Cost", format=".1f"),
         alt.Tooltip("groups:N", title="Groups"),
     ]
-    if measure == "f1":
-        tooltip[2:2] = [
-            alt.Tooltip("low:Q", title="F1, 95 %, from", format=".4f"),
-            alt.Tooltip("high:Q", title="to", format=".4f"),
-        ]
     base = alt.Chart(alt.NamedData("rows")).encode(x=x)
     band = alt.Chart(alt.NamedData("chance")).mark_rect(color=ink, opacity=0.1).encode(**ends)
     reach = base.mark_rule(color=ink, opacity=0.5).encode(**ends)
@@ -212,9 +215,13 @@ def _quality_and_cost(measure: str, dark: bool) -> Spec:
         tooltip=tooltip,
     )
     names = [
-        base.transform_filter(alt.datum.side == side)
-        .mark_text(align=align, dx=dx, dy=dy, fontSize=12, color=ink)
+        base.transform_filter(alt.datum[of_width] == side)
+        .mark_text(align=align, dx=dx, dy=dy, fontSize=12, color=ink, opacity=alt.expr(seen))
         .encode(y=y, text="method:N")
+        for of_width, seen in (
+            ("side", f"width >= {WIDE + 2 * PADDING} ? 1 : 0"),
+            ("narrow_side", f"width < {WIDE + 2 * PADDING} ? 1 : 0"),
+        )
         for side, (align, dx, dy) in SIDES.items()
     ]
     chart = alt.layer(band, reach, points, *names, title="Quality and cost")

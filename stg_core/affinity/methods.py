@@ -311,17 +311,19 @@ class Judged:
     """What a method's groups come to, on the test images.
 
     groups: the tasks of each; served_by: per task, the place of its group; score: mean true gain of
-    the tasks; mean_f1 with f1_interval, 95 % over test images; mean_loss; cost: seconds of all that
-    was trained over those of one training of all tasks; counted: the same by count of trainings;
-    within_budget: whether there are at most as many groups as allowed; exact, gap: see `Selection`;
-    pearson, r2: of what it says of groups of two tasks or more that it did not train, None where it
-    says nothing (r2 also where it says affinities, which have another unit).
+    the tasks with gain_interval, and mean_f1 with f1_interval, 95 % over test images; mean_loss;
+    cost: seconds of all that was trained over those of one training of all tasks; counted: the same
+    by count of trainings; within_budget: whether there are at most as many groups as allowed;
+    exact, gap: see `Selection`; pearson, r2: of what it says of groups of two tasks or more that it
+    did not train, None where it says nothing (r2 also where it says affinities, which have another
+    unit).
     """
 
     method: str
     groups: tuple[tuple[str, ...], ...]
     served_by: tuple[int, ...]
     score: float
+    gain_interval: tuple[float, float]
     mean_f1: float
     f1_interval: tuple[float, float]
     mean_loss: float
@@ -339,7 +341,8 @@ def judge(table: GroupTable, choice: Choice, budget: int) -> Judged:
     from stg_core.affinity.etap import scores
 
     tasks = np.arange(len(table.tasks))
-    mean_f1, interval = table.mean_f1(choice.routing)
+    score, gain_interval = table.mean_gain(choice.routing)
+    mean_f1, f1_interval = table.mean_f1(choice.routing)
     told: Mapping[str, float] = {"pearson": np.nan, "r2": np.nan}
     if choice.values is not None:
         held_out = np.setdiff1d(np.arange(len(table.masks)), choice.searched)
@@ -350,9 +353,10 @@ def judge(table: GroupTable, choice: Choice, budget: int) -> Judged:
         method=choice.method,
         groups=tuple(table.spec_of(row).tasks for row in choice.groups),
         served_by=tuple(choice.groups.index(row) for row in choice.routing.tolist()),
-        score=float(table.gains[choice.routing, tasks].mean()),
+        score=score,
+        gain_interval=gain_interval,
         mean_f1=mean_f1,
-        f1_interval=interval,
+        f1_interval=f1_interval,
         mean_loss=float(table.losses[choice.routing, tasks].mean()),
         cost=cost,
         counted=counted,
@@ -461,13 +465,16 @@ def rank_correlations(affinities: Mapping[str, Floats], by_target: bool = False)
 # ------------------------------------------------------------------------- what is only noise
 
 
-def beaten(table: GroupTable, judged: Sequence[Judged], counted: bool = False) -> list[bool]:
-    """Whether some method of no more cost has a better F1 than each, beyond the noise.
+def beaten(
+    table: GroupTable, judged: Sequence[Judged], measure: str = "gain", counted: bool = False
+) -> list[bool]:
+    """Whether some method of no more cost has a better gain or F1 than each, beyond the noise.
 
     That is: the 95 % interval of the difference, over the same resampled test images, is above 0.
-    Methods whose F1 cannot be told apart do not beat each other.
+    Methods that cannot be told apart do not beat each other.
     """
-    drawn = [table.drawn_f1(_routing_of(table, one)) for one in judged]
+    drawn_of = {"gain": table.drawn_gain, "f1": table.drawn_f1}[measure]
+    drawn = [drawn_of(_routing_of(table, one)) for one in judged]
     costs = [one.counted if counted else one.cost for one in judged]
     return [
         any(

@@ -18,22 +18,37 @@ from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stg_core.affinity.joint import AffinityResult
 from stg_core.affinity.selection import Bools, Floats, Integers, all_groups
 from stg_core.engine.foreground import run_anywhere, train_all
-from stg_core.judging.ensembles import Resampling, Truth, scores_of_counts
+from stg_core.judging.ensembles import (
+    RESAMPLES,
+    RESAMPLING_SEED,
+    Resampling,
+    Singles,
+    Truth,
+    scores_of_counts,
+)
 from stg_core.results import store as store_module
 from stg_core.results.store import TABLES, Run, Store
 from stg_core.system.errors import UserError
 from stg_core.system.files import atomic
-from stg_core.tasks.groups import GROUPS, living_of_tasks, superclass_of_tasks
+from stg_core.tasks.groups import (
+    GROUPS,
+    living_of_tasks,
+    superclass_of_tasks,
+    weight_of_counts,
+)
 from stg_core.training.spec import TrainingSpec
+from stg_core.training.speed import total_seconds
 
 MOST_TASKS = 12  # whose groups, 4,095, can still be looked at one by one
 DIGITS_8 = ("1", "3", "8", "Odd", "Small", "Not small", "Downside", "Random")
 G1_6 = ("airplane", "cat", "dog", "horse", "ship", "truck")
 MAX_TABLE_BYTES = 10_000_000
+PARTS = 100  # of the test images, which intervals of gains are resampled from
 DAMAGE = (BadZipFile, zlib.error, OSError, ValueError, KeyError, TypeError, EOFError)
 PROVENANCE = ("device", "precision", "threads", "images", "versions", "python")
 
@@ -52,9 +67,11 @@ class GroupTable:
     spec         the training of all tasks together, with data maps
     masks        (R, n): who is in each group, as `all_groups` orders them
     losses, f1   (R, n): on the test images after the last epoch, NaN outside the mask
-    seconds      (R,): of each training, on the device
+    part_losses  (R, n, 100): sum of the losses in each of 100 random parts of the test images
+    seconds      (R,): of each training, as `total_seconds` counts them
     positive     (R, n, N/8): the test images that each task is said yes to, eight to a byte
     labels       (N, n): of the test images, 1, 0 or, where it is missing, -1
+    pos_weight   (n,): how often the loss of a positive counts
     affinities   of joint trainings, by method: see `AffinityResult`
     similarity   (n, n): `datamap_similarity`
     clusters     per number of clusters, from 1 to n: the hard groups of STG-MTL, (n,)
@@ -67,9 +84,11 @@ class GroupTable:
     masks: Bools
     losses: Floats
     f1: Floats
+    part_losses: Singles
     seconds: Floats
     positive: np.ndarray[Any, np.dtype[np.uint8]]
     labels: np.ndarray[Any, np.dtype[np.int8]]
+    pos_weight: Singles
     affinities: dict[str, AffinityResult] = field(default_factory=dict)
     similarity: Floats | None = None
     clusters: dict[int, Integers] = field(default_factory=dict)
@@ -134,9 +153,11 @@ class GroupTable:
         metrics = run.metrics
         self.losses[row, members] = metrics["test"]["loss"][-1]
         self.f1[row, members] = metrics["test"]["f1"][-1]
-        said = np.packbits(run.logits("test")[-1] > 0, axis=0).T
-        self.positive[row, members] = said
-        self.seconds[row] = sum(metrics["seconds"]) + sum(metrics["evaluation_seconds"])
+        logits = run.logits("test")[-1]
+        self.positive[row, members] = np.packbits(logits > 0, axis=0).T
+        losses = point_losses(logits, self.labels[:, members], self.pos_weight[members])
+        self.part_losses[row, members] = losses.T @ self._parts
+        self.seconds[row] = total_seconds(metrics)
 
     # ------------------------------------------------------------------------------ what it scores
 
@@ -147,6 +168,38 @@ class GroupTable:
     @cached_property
     def _resampling(self) -> Resampling:
         return Resampling(self._truth)
+
+    @cached_property
+    def _parts(self) -> Floats:
+        """Which part each test image is in, (N, 100), 0 or 1; all parts of about the same size."""
+        places = np.random.default_rng(RESAMPLING_SEED).permutation(len(self.labels)) % PARTS
+        return np.asarray(np.eye(PARTS)[places])
+
+    @cached_property
+    def _drawn_parts(self) -> Floats:
+        """How often each part is in each resample, (B, 100)."""
+        rng = np.random.default_rng(RESAMPLING_SEED)
+        return rng.multinomial(PARTS, np.full(PARTS, 1 / PARTS), RESAMPLES).astype(np.float64)
+
+    def mean_gain(self, routing: Integers) -> tuple[float, tuple[float, float]]:
+        """Mean gain of the tasks, each served by a row (n,), with its 95 % interval.
+
+        The interval is over test images, as that of `mean_f1`, and of this one training per group.
+        """
+        low, high = np.percentile(self.drawn_gain(routing), (2.5, 97.5))
+        tasks = np.arange(len(self.tasks))
+        return float(self.gains[routing, tasks].mean()), (float(low), float(high))
+
+    def drawn_gain(self, routing: Integers) -> Floats:
+        """The same mean on resampled test images, (B,): of every routing on the same ones.
+
+        Hundredths of the images are drawn instead of images: of so many random parts the variance
+        of a mean is the same, and a table need not keep the loss of every image.
+        """
+        tasks = np.arange(len(self.tasks))
+        alone = self._drawn_parts @ self.part_losses[self.alone, tasks].T
+        served = self._drawn_parts @ self.part_losses[routing, tasks].T
+        return np.asarray((1 - served / alone).mean(axis=1))
 
     def mean_f1(self, routing: Integers) -> tuple[float, tuple[float, float]]:
         """Mean test F1 of the tasks, each served by a row (n,), with its 95 % interval.
@@ -171,6 +224,18 @@ class GroupTable:
         return np.asarray(drawn["f1"].mean(axis=1))
 
 
+def point_losses(
+    logits: NDArray[np.float16], labels: NDArray[np.int8], pos_weight: Singles
+) -> Floats:
+    """Binary cross-entropy of each point and task, (N, n); 0 where the label is missing (-1).
+
+    pos_weight (n,): how often the loss of a positive counts.
+    """
+    x = logits.astype(np.float64)
+    of_positive, of_negative = np.logaddexp(0, -x) * pos_weight, np.logaddexp(0, x)
+    return np.select([labels == 1, labels == 0], [of_positive, of_negative], 0.0)
+
+
 # ------------------------------------------------------------------------------------- filling it
 
 Tell = Callable[[str], None]
@@ -192,14 +257,17 @@ def begin_table(spec: TrainingSpec, store: Store, tell: Tell) -> GroupTable:
     tell(f"All {n_tasks} tasks together.")
     run = run_anywhere(store, spec, lambda record: _tell_why(record, tell))
     masks, labels = all_groups(n_tasks), np.array(run.labels("test"))
+    negatives, positives = run.summary.histogram[-1].sum(axis=(2, 3), dtype=np.int64).T
     table = GroupTable(
         spec=spec,
         masks=masks,
         losses=np.full(masks.shape, np.nan),
         f1=np.full(masks.shape, np.nan),
+        part_losses=np.full((*masks.shape, PARTS), np.nan, dtype=np.float32),
         seconds=np.full(len(masks), np.nan),
         positive=np.zeros((*masks.shape, -(-len(labels) // 8)), dtype=np.uint8),
         labels=labels,
+        pos_weight=weight_of_counts(positives, negatives),
         provenance={name: run.provenance[name] for name in PROVENANCE},
     )
     table.add(table.together, run)
@@ -243,9 +311,11 @@ def save_table(table: GroupTable, path: Path) -> None:
         "about": np.frombuffer(json.dumps(about).encode(), dtype=np.uint8),
         "losses": table.losses,
         "f1": table.f1,
+        "part_losses": table.part_losses,
         "seconds": table.seconds,
         "positive": table.positive,
         "labels": table.labels,
+        "pos_weight": table.pos_weight,
     }
     if table.similarity is not None:
         arrays["similarity"] = table.similarity

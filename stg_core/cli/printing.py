@@ -120,16 +120,24 @@ def affinity_text(answer: dict[str, Any]) -> str:
 
 def methods_text(judged: Sequence[Judged]) -> str:
     """A row per method."""
-    header = f"{'':14}{'gain':>9}{'F1':>8}{'95 % interval':>18}{'cost':>8}{'counted':>9}  groups"
+    header = f"{'':14}{'gain':>9}{'95 % interval':>20}{'F1':>9}{'95 % interval':>19}"
     lines = [
-        f"{one.method:14}{one.score:+9.4f}{one.mean_f1:8.4f}"
-        f"{one.f1_interval[0]:10.4f} –{one.f1_interval[1]:7.4f}{one.cost:8.1f}{one.counted:9.1f}"
+        f"{one.method:14}{one.score:+9.4f}{_ends(one.gain_interval, '+.4f'):>20}"
+        f"{one.mean_f1:9.4f}{_ends(one.f1_interval, '.4f'):>19}{one.cost:8.1f}{one.counted:9.1f}"
         f"  {' | '.join(' '.join(group) for group in one.groups)}"
         for one in judged
     ]
     return "\n".join(
-        [header, *lines, "Gain and F1 on test images; cost in trainings of all tasks."]
+        [
+            f"{header}{'cost':>8}{'counted':>9}  groups",
+            *lines,
+            "Gain and F1 on test images, with intervals over them; cost in trainings of all tasks.",
+        ]
     )
+
+
+def _ends(interval: tuple[float, float], digits: str) -> str:
+    return " – ".join(format(end, digits) for end in interval)
 
 
 def cost_line(cost: Cost) -> str:

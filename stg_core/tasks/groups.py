@@ -288,7 +288,12 @@ def pos_weight(labels: NDArray[np.float32]) -> NDArray[np.float32]:
 
     A task without positives or without negatives gets weight 1.
     """
-    positives = np.nansum(labels == 1, axis=0)
-    negatives = np.nansum(labels == 0, axis=0)
+    return weight_of_counts((labels == 1).sum(axis=0), (labels == 0).sum(axis=0))
+
+
+def weight_of_counts(
+    positives: NDArray[np.integer], negatives: NDArray[np.integer]
+) -> NDArray[np.float32]:
+    """The same from how many labels (T,) there are of either kind."""
     usable = (positives > 0) & (negatives > 0)
     return np.where(usable, negatives / np.maximum(positives, 1), 1).astype(np.float32)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,8 @@ def test_what_groups_were_chosen_by_is_drawn_and_no_front(open_app: OpenApp, cos
     spec = str(drawn(app))
     assert "Mean gain on test images" in spec and "Mean F1 on test images" not in spec
     assert "'line'" not in spec and "Pareto" not in texts(app)
-    assert "90 % of random groupings" in texts(app) and "no interval here" in texts(app)
+    assert "90 % of random groupings" in texts(app) and "95 % intervals" in texts(app)
+    assert re.fullmatch(r"-?\d\.\d{3} \(-?\d.* to .*\)", scores(app).loc["STG-MTL", "Gain"])
     app.button_group(key="quality").set_value("f1").run()
     assert "Mean F1 on test images" in str(drawn(app)) and "'line'" not in str(drawn(app))
     assert "95 % intervals" in texts(app) and "F1 is not what groups were chosen by" in texts(app)
@@ -156,7 +158,9 @@ def test_names_of_methods_that_cost_and_score_alike_do_not_cover_each_other() ->
             )
         ]
     )
-    sides = dict(zip(rows["method"], charts.sides_of_names(rows), strict=True))
+    sides = dict(zip(rows["method"], charts.sides_of_names(rows, charts.WIDE), strict=True))
     assert sides["All together"] == "above right"
     assert sides["STG-MTL"] != sides["Gradient cosine"]
     assert sides["Exhaustive"].endswith("left"), "to the right of it the picture ends"
+    narrow = charts.sides_of_names(pd.concat([rows] * 3), charts.NARROW)
+    assert "" in narrow, "a name without room is left to the table"
