@@ -9,8 +9,8 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import ROOT, keep_screenshot
-from tests.browser.looking import drawn
+from tests.browser.conftest import ROOT, keep_screenshot, settled
+from tests.browser.looking import LISTEN, drawn, problems
 
 pytestmark = pytest.mark.browser
 
@@ -23,9 +23,12 @@ def at_step(page: Page, number: int) -> None:
 
 
 def test_the_lesson_is_played_to_its_end(address: str, open_page: OpenPage) -> None:
-    page = open_page(f"{address}/lesson")
+    page = open_page(f"{address}/lesson", script=LISTEN)
+    cut_or_covered = []
     for number, written in enumerate(WRITTEN, start=1):
         at_step(page, number)
+        settled(page)
+        cut_or_covered += [f"step {number}: {problem}" for problem in problems(page)]
         answer = page.get_by_text("Show the answer")
         expect(answer).to_have_count(1)  # the last step's may still be there
         answer.click()
@@ -36,6 +39,7 @@ def test_the_lesson_is_played_to_its_end(address: str, open_page: OpenPage) -> N
         if number < len(WRITTEN):
             page.get_by_role("button", name="Next").click()
     expect(page.get_by_role("button", name="Next")).to_be_disabled()
+    assert not cut_or_covered, "\n".join(cut_or_covered)
 
 
 def test_the_fuzzifier_makes_shares_even_while_the_class_looks_on(
