@@ -86,6 +86,12 @@ class Cluster:
         self.workers.append(Worker(self.address, home, offers))
         return self.workers[-1]
 
+    def with_workers(self, count: int, monkeypatch: pytest.MonkeyPatch) -> Cluster:
+        """Itself, with so many workers, as what the app and the commands of a test use."""
+        self.have_workers(count)
+        monkeypatch.setenv("STG_SCHEDULER", self.address)
+        return self
+
     def have_workers(self, count: int) -> None:
         """Keeps so many of those that can train; others leave, and new ones make up the number."""
         from distributed import Client
@@ -147,23 +153,17 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, digits_home: Path) -> Iter
 
 @pytest.fixture
 def pair(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Cluster:
-    cluster.have_workers(2)
-    monkeypatch.setenv("STG_SCHEDULER", cluster.address)
-    return cluster
+    return cluster.with_workers(2, monkeypatch)
 
 
 @pytest.fixture
 def one_worker(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Cluster:
-    cluster.have_workers(1)
-    monkeypatch.setenv("STG_SCHEDULER", cluster.address)
-    return cluster
+    return cluster.with_workers(1, monkeypatch)
 
 
 @pytest.fixture
 def no_worker(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Cluster:
-    cluster.have_workers(0)
-    monkeypatch.setenv("STG_SCHEDULER", cluster.address)
-    return cluster
+    return cluster.with_workers(0, monkeypatch)
 
 
 @pytest.fixture
