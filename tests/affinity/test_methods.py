@@ -244,6 +244,9 @@ def test_only_what_is_beyond_the_noise_beats_a_method(name: str, measure: str) -
 
 def test_a_method_that_cannot_be_told_from_a_cheaper_one_is_not_beaten() -> None:
     table = bundled_table("g1-6")
+    found = judged(table, 3)
+    by_f1 = dict(zip(found, beaten(table, list(found.values()), "f1"), strict=True))
+    assert by_f1["mtgnet"] and not by_f1["stg"]
     pair = [judge(table, choose(table, name, 3), 3) for name in ("together", "superclasses")]
     assert pair[0].cost < pair[1].cost and pair[0].score > pair[1].score
     assert beaten(table, pair) == [False, False]

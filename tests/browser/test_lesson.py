@@ -94,6 +94,9 @@ def test_a_step_that_is_presented_fits_the_window_with_its_answer(
     page.set_viewport_size({"width": 1280, "height": 800})
     for number, written in enumerate(WRITTEN, start=1):
         at_step(page, number)
+        for width, height in ((1280, 800), (1920, 1080)):
+            page.set_viewport_size({"width": width, "height": height})
+            expect_fits(page)
         page.get_by_text("Show the answer").last.click()
         first_words = " ".join(written["answer"].replace("*", "").split()[:4])
         expect(page.get_by_role("status").filter(has_text=first_words)).to_be_visible()
