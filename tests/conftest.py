@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from hypothesis import settings
@@ -34,6 +36,13 @@ CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrom
 def installed_chromium() -> str | None:
     """Path of the machine's Chromium; None where Playwright's own is to be used."""
     return next((path for name in CHROMIUM_NAMES if (path := shutil.which(name))), None)
+
+
+def command_line(process: psutil.Process) -> list[str]:
+    """What a process was started with; empty for one that has ended."""
+    with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+        return process.cmdline()
+    return []
 
 
 def realistic_maps(

@@ -8,22 +8,19 @@ from pathlib import Path
 import psutil
 
 from tests.browser.conftest import served
+from tests.conftest import command_line
 
 
 def app_processes(address: str) -> list[psutil.Process]:
     port = address.rsplit(":", 1)[1]
-    app = next(
-        process
-        for process in psutil.process_iter()
-        if process.status() != psutil.STATUS_ZOMBIE and port in process.cmdline()
-    )
+    app = next(process for process in psutil.process_iter() if port in command_line(process))
     return [app, *app.children(recursive=True)]
 
 
 def wait_for_engine(address: str) -> list[psutil.Process]:
     deadline = time.monotonic() + 90
     while len(found := app_processes(address)) < 4 or not any(
-        "spawn_main" in " ".join(process.cmdline()) for process in found
+        "spawn_main" in " ".join(command_line(process)) for process in found
     ):
         assert time.monotonic() < deadline, "the engine did not start"
         time.sleep(0.2)

@@ -38,7 +38,7 @@ from stg_core.grouping.layout import task_map
 from stg_core.grouping.memberships import METHODS, TaskSpace
 from stg_core.maps.summary import summarise
 from stg_core.results.store import Run, Store
-from tests.conftest import realistic_maps
+from tests.conftest import command_line, realistic_maps
 
 PATIENCE = 120  # seconds, on a busy machine
 NO_SUCH_RUN = Question("no such run", ("choose", "bundled:nothing"))
@@ -54,7 +54,7 @@ def derived(own_home: Path) -> Iterator[Derived]:
 
 
 def children() -> list[psutil.Process]:
-    return [p for p in psutil.Process().children() if "stg_core" in p.cmdline()]
+    return [p for p in psutil.Process().children() if "stg_core" in command_line(p)]
 
 
 def until(ask: Callable[[], T | None]) -> T:

@@ -32,6 +32,7 @@ from stg_core.system.errors import UserError
 from stg_core.system.guard import environment
 from stg_core.tasks.groups import GROUPS
 from stg_core.training.spec import TrainingSpec
+from tests.conftest import command_line
 
 PATIENCE = 120
 
@@ -48,7 +49,7 @@ class Worker:
     @property
     def process(self) -> psutil.Process:
         children = psutil.Process(self.nanny.pid).children()
-        return next(p for p in children if "spawn_main" in " ".join(p.cmdline()))
+        return next(p for p in children if "spawn_main" in " ".join(command_line(p)))
 
     def runs(self) -> set[str]:
         return {path.name for path in (self.store.folder / "runs").iterdir()}

@@ -26,6 +26,7 @@ from stg_core.results.store import Store
 from stg_core.tasks.groups import GROUPS
 from stg_core.training.callbacks import Callback, Progress
 from stg_core.training.spec import TrainingSpec
+from tests.conftest import command_line
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 120
@@ -68,14 +69,13 @@ def engine_processes(parent: int) -> list[psutil.Process]:
     return [
         child
         for child in psutil.Process(parent).children(recursive=True)
-        if child.status() != psutil.STATUS_ZOMBIE  # which has no command line
-        and any(name in " ".join(child.cmdline()) for name in ("distributed", "spawn_main"))
+        if any(name in " ".join(command_line(child)) for name in ("distributed", "spawn_main"))
     ]
 
 
 def worker_process(engine: Engine) -> psutil.Process:
     nanny = psutil.Process(engine._connection.own.processes[1].pid)
-    return next(p for p in nanny.children() if "spawn_main" in " ".join(p.cmdline()))
+    return next(p for p in nanny.children() if "spawn_main" in " ".join(command_line(p)))
 
 
 def test_a_training_ends_in_the_store_and_tells_its_progress(engine: Engine) -> None:

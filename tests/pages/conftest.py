@@ -15,6 +15,7 @@ import streamlit as st
 from numpy.typing import NDArray
 from streamlit.testing.v1 import AppTest
 
+from app import images
 from stg_core.engine import jobs
 from stg_core.engine.derived import Answer, Derived, Question
 from stg_core.engine.job import Job
@@ -133,6 +134,15 @@ def open_app(
     st.cache_resource.clear()
     yield at
     st.cache_resource.clear()
+
+
+@pytest.fixture
+def begin_preparing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Nothing prepares images until this is called."""
+    begin = tmp_path / "begin"
+    held = f"import os, time\nwhile not os.path.exists({str(begin)!r}): time.sleep(0.1)\n"
+    monkeypatch.setattr(images, "PREPARE", held + images.PREPARE)
+    return begin.touch
 
 
 def titles(app: AppTest) -> set[str]:

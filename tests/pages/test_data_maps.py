@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -285,10 +286,11 @@ def when_prepared(app: AppTest) -> AppTest:
 
 
 def test_images_that_are_files_are_prepared_while_the_page_waits(
-    open_app: OpenApp, of_cifar: Run
+    open_app: OpenApp, of_cifar: Run, begin_preparing: Callable[[], None]
 ) -> None:
     app = open_app("data_maps", of_cifar, task="Downside", region="0,1,0,1")
     assert not app.exception and not image_texts(app)
+    begin_preparing()
     assert not when_prepared(app).exception
     assert sorted(indices(app)) == list(range(40))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -119,10 +120,13 @@ def test_with_cifar_the_lesson_shows_its_images(
     assert image_texts(app) == [f"A training image of class {name}" for name in names]
 
 
-def test_the_lesson_waits_for_digits_that_are_not_prepared(lesson: OpenApp) -> None:
+def test_the_lesson_waits_for_digits_that_are_not_prepared(
+    lesson: OpenApp, begin_preparing: Callable[[], None]
+) -> None:
     app = lesson(step="2")
     assert not app.exception and not app.error and not image_texts(app)
     assert "Preparing the images of handwritten digits" in app.status[0].label
+    begin_preparing()
     deadline = time.monotonic() + 60
     while app.status and time.monotonic() < deadline:
         time.sleep(0.3)
