@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help app test soak bench clean
+.PHONY: help app test slow soak bench clean
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
@@ -10,12 +10,16 @@ help: ## Show this list
 app: $(VENV)/.installed-app ## Start the app on this machine and print its address
 	exec $(PYTHON) -m streamlit run app/main.py
 
-test: $(VENV)/.installed-test ## Run all checks and tests
+test: $(VENV)/.installed-test ## Run the checks, and all tests but the slow ones
 	sh tests/install_browser.sh $(PYTHON)
 	$(PYTHON) -m ruff check
 	$(PYTHON) -m ruff format --check
 	$(PYTHON) -m mypy
-	$(PYTHON) -m pytest -n auto --dist loadfile --no-loadscope-reorder -m "not soak"
+	$(PYTHON) -m pytest -n auto --dist loadfile --no-loadscope-reorder -m "not slow and not soak"
+
+slow: $(VENV)/.installed-test ## Run the slow tests: whole plans, killed processes, every page in the dark
+	sh tests/install_browser.sh $(PYTHON)
+	$(PYTHON) -m pytest -n auto --dist loadfile --no-loadscope-reorder -m slow
 
 soak: $(VENV)/.installed-test ## Open every page with 2,000 random addresses; takes some minutes
 	$(PYTHON) -m pytest -n auto --dist load -m soak

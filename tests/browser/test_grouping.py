@@ -81,6 +81,7 @@ def colour_by_task(page: Page) -> dict[str, str]:
 # ------------------------------------------------------------------------------------- the sliders
 
 
+@pytest.mark.slow
 def test_the_numbers_change_while_the_slider_is_dragged(address: str, open_page: OpenPage) -> None:
     page = open_page(f"{address}/grouping?run=bundled:g2")
     slider = page.get_by_role("slider", name="Clusters (k)")
@@ -276,6 +277,7 @@ def test_umap_takes_the_place_of_pca_when_it_is_computed(address: str, open_page
     expect(page).to_have_url(re.compile(r"[?&]map=pca"))
 
 
+@pytest.mark.slow
 def test_every_view_of_a_hundred_tasks_is_drawn(address: str, open_page: OpenPage) -> None:
     page = open_page(f"{address}/grouping?run=bundled:g3&map=pca")
     for view, seen in (

@@ -53,6 +53,7 @@ def test_the_fuzzifier_makes_shares_even_while_the_class_looks_on(
     expect(page).to_have_url(f"{address}/lesson?step=5&lesson_fuzzifier=1.01")
 
 
+@pytest.mark.slow
 def test_presenter_mode_is_larger_and_follows_the_keys(address: str, open_page: OpenPage) -> None:
     page = open_page(f"{address}/lesson")
     at_step(page, 1)
@@ -87,6 +88,7 @@ def test_presenter_mode_is_larger_and_follows_the_keys(address: str, open_page: 
     expect(page).not_to_have_url(re.compile("present"))
 
 
+@pytest.mark.slow
 def test_a_step_that_is_presented_fits_the_window_with_its_answer(
     address: str, open_page: OpenPage
 ) -> None:

@@ -14,6 +14,7 @@ from tests.browser.conftest import settled
 pytestmark = pytest.mark.browser
 
 
+@pytest.mark.slow
 def test_the_groups_follow_the_budget(address: str, open_page: Callable[..., Page]) -> None:
     page = open_page(f"{address}/methods")
     chart = page.locator("[data-testid=stVegaLiteChart]")

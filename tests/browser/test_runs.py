@@ -61,6 +61,7 @@ def test_a_run_is_exported_imported_renamed_and_deleted(
     expect(page.get_by_text("Ours")).to_have_count(0)
 
 
+@pytest.mark.slow
 def test_a_card_of_a_task_group_fills_the_settings_and_the_address(
     address: str, open_page: Callable[..., Page]
 ) -> None:

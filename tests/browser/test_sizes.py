@@ -30,6 +30,7 @@ def test_on_a_phone_nothing_is_cut_and_no_words_lie_on_others(
     assert not found, "\n".join(map(str, found))
 
 
+@pytest.mark.slow
 def test_on_a_phone_every_step_of_the_lesson_has_room(
     address: str, open_page: Callable[..., Page]
 ) -> None:

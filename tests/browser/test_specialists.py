@@ -52,6 +52,7 @@ def downloaded(page: Page, label: str) -> str:
     return Path(started.value.path()).read_text("utf-8-sig")
 
 
+@pytest.mark.slow
 def test_a_plan_of_the_digits_from_the_grouping_to_the_verdict(
     digits: tuple[str, str], open_page: Callable[..., Page]
 ) -> None:

@@ -85,6 +85,7 @@ def test_what_is_pointed_at_shows_its_image(address: str, open_page: OpenPage) -
     keep_screenshot(page, "task_map_image")
 
 
+@pytest.mark.slow
 def test_a_mouse_and_a_finger_show_the_same(
     address: str, browser: Browser, open_page: OpenPage
 ) -> None:

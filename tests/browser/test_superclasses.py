@@ -54,6 +54,7 @@ def grouped(run: Run, k: int) -> tuple[TaskSpace, Agreement]:
     return space, agreement_with(reference, group_tasks(space, k))
 
 
+@pytest.mark.slow
 def test_g3_against_its_superclasses(address: str, open_page: Callable[..., Page]) -> None:
     run = Store().run("bundled:g3")
     page = open_page(f"{address}/superclasses?run=bundled:g3")
@@ -74,6 +75,7 @@ def test_g3_against_its_superclasses(address: str, open_page: Callable[..., Page
     expect(page.get_by_role("slider", name="Clusters (k)")).to_have_value("19")
 
 
+@pytest.mark.slow
 def test_g1_against_labels_of_ones_own(address: str, open_page: Callable[..., Page]) -> None:
     run = Store().run("bundled:g1")
     space, _ = grouped(run, 2)

@@ -96,6 +96,7 @@ def test_a_choice_is_computed_once_in_the_background_and_kept(derived: Derived) 
     assert not children()
 
 
+@pytest.mark.slow
 def test_quality_that_is_slow_comes_with_its_own_question(derived: Derived) -> None:
     run, space = run_and_space(derived.store)
     found = until(lambda: derived.choice(run, space, 1.5, "fcm").value)

@@ -145,6 +145,7 @@ def test_a_job_cancelled_before_its_turn_never_begins(engine: Engine) -> None:
     assert engine.store.get(waiting) is None
 
 
+@pytest.mark.slow
 def test_a_plan_cancelled_half_way_trains_only_what_is_missing_when_it_is_resumed(
     engine: Engine,
 ) -> None:
@@ -211,6 +212,7 @@ def test_a_killed_worker_costs_nothing_but_the_epoch_it_was_in(
     np.testing.assert_array_equal(alone.test_logits(), killed.test_logits())
 
 
+@pytest.mark.slow
 def test_a_killed_scheduler_is_started_again_and_the_job_goes_on(engine: Engine) -> None:
     spec = digits(epochs=20, seed=6)
     engine.submit(spec)
@@ -264,6 +266,7 @@ while True:
 """
 
 
+@pytest.mark.slow
 def test_a_run_survives_the_end_of_the_app_and_no_process_is_left_behind(
     own_home: Path, digits_home: Path
 ) -> None:

@@ -193,6 +193,7 @@ def test_both_pictures_of_the_tasks_have_the_colours_of_the_grouping_page(
         assert len(here["order"]) == 10  # those that have a label
 
 
+@pytest.mark.slow
 def test_a_k_beyond_the_curve_is_not_marked_on_it(open_app: OpenApp) -> None:
     app = open_app("superclasses", bundles=True, run="bundled:g3", k="100")
     run = Store().run("bundled:g3")

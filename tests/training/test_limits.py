@@ -146,6 +146,7 @@ def test_more_data_maps_than_a_page_can_hold_are_refused_with_how_many_it_can() 
     check_limits(dataclasses.replace(spec, recorded_epochs=tuple(range(2, 2 + most))))
 
 
+@pytest.mark.slow
 def test_a_thousand_tasks_go_out_and_come_in_again() -> None:
     taken_back(dataclasses.replace(many(1_000), epochs=2, recorded_epochs=(2,)))
 
