@@ -16,7 +16,8 @@ from stg_core.results.store import Run
 from stg_core.system.errors import UserError
 from stg_core.system.guard import environment
 from stg_core.system.home import data_folder, home
-from stg_core.tasks.groups import sampled_points, upside_down
+from stg_core.tasks.data import sampled_points
+from stg_core.tasks.groups import upside_down
 from stg_core.tasks.images import (
     CLASS_NAMES,
     DATASET_TITLES,

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from stg_core.maps.summary import DataMapSummary, summarise
     from stg_core.results.store import Run, Store
     from stg_core.system.errors import UserError
-    from stg_core.tasks.groups import Task, TaskData, TaskGroup, custom_group
+    from stg_core.tasks.data import TaskData
+    from stg_core.tasks.groups import Task, TaskGroup, custom_group
     from stg_core.training.callbacks import Callback
     from stg_core.training.loop import train
     from stg_core.training.models import register
@@ -31,7 +32,7 @@ _ROOMS = {
     "Run": "results.store",
     "Store": "results.store",
     "Task": "tasks.groups",
-    "TaskData": "tasks.groups",
+    "TaskData": "tasks.data",
     "TaskGroup": "tasks.groups",
     "TaskSpace": "grouping.memberships",
     "TrainingSpec": "training.spec",

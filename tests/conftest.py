@@ -16,7 +16,8 @@ from hypothesis import settings
 from PIL import Image
 from threadpoolctl import threadpool_limits
 
-from stg_core.tasks.groups import GROUPS, TaskData, load_task_data
+from stg_core.tasks.data import TaskData, load_task_data
+from stg_core.tasks.groups import GROUPS
 from stg_core.tasks.images import CLASS_NAMES
 from stg_core.training.loop import TrainingResult, train
 from stg_core.training.spec import TrainingSpec

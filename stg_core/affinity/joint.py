@@ -133,7 +133,7 @@ def _key(spec: TrainingSpec, methods: tuple[str, ...], every: int, update: str) 
 def _measure(
     spec: TrainingSpec, recorder: AffinityRecorder, folder: Path, callbacks: Sequence[Callback]
 ) -> AffinityResult:
-    from stg_core.tasks.groups import load_task_data
+    from stg_core.tasks.data import load_task_data
     from stg_core.training.loop import train
 
     data = load_task_data(spec.group, preparation_told_to(callbacks))

@@ -35,12 +35,8 @@ from stg_core.results import store as store_module
 from stg_core.results.store import TABLES, Run, Store
 from stg_core.system.errors import UserError
 from stg_core.system.files import atomic
-from stg_core.tasks.groups import (
-    GROUPS,
-    living_of_tasks,
-    superclass_of_tasks,
-    weight_of_counts,
-)
+from stg_core.tasks.data import weight_of_counts
+from stg_core.tasks.groups import GROUPS, living_of_tasks, superclass_of_tasks
 from stg_core.training.spec import TrainingSpec
 from stg_core.training.speed import total_seconds
 

@@ -21,7 +21,7 @@ def run_spec(store: Store, spec: TrainingSpec, callbacks: Sequence[Callback] = (
 
     Whoever else trains the same spec on this machine is waited for. Raises UserError, Cancelled.
     """
-    from stg_core.tasks.groups import load_task_data
+    from stg_core.tasks.data import load_task_data
     from stg_core.training.loop import train
 
     with store.training(spec.key):

@@ -1,26 +1,26 @@
-"""Task groups: named lists of binary tasks over one data set, and their label matrices."""
+"""Task groups: named lists of tasks over one data set."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stg_core.system.errors import UserError
-from stg_core.tasks.images import CLASS_NAMES, DATASET_TITLES, load_images
+from stg_core.system.words import counted
+from stg_core.tasks.images import CLASS_NAMES, DATASET_TITLES
 from stg_core.tasks.names import check_names
 
 Split = Literal["train", "test"]
-Rule = Literal["classes", "downside", "random"]
+Rule = Literal["classes", "downside", "random", "column"]
+Kind = Literal["binary", "multiclass", "regression"]
 
 SPLITS: tuple[Split, ...] = ("train", "test")
 # Label draws belong to the task, not to a run: every run of a group sees the same labels.
 DOWNSIDE_SEED, RANDOM_SEED = 67, 61
-SAMPLE_SEED = 59
 
 PAPERS_GROUPS = ("g1", "g2", "g3")  # which Sherif et al. 2023 write G1, G2, G3
 
@@ -52,35 +52,82 @@ CIFAR100_SUPERCLASSES: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Task:
-    """A binary classification over all images.
+    """One question about every point.
 
-    `rule` says what is positive: "classes", an image of one of `classes`; "downside", an image
-    that the group turned upside down; "random", a coin flip per image.
+    `rule` says where its labels come from: "classes", positive is an image of one of `classes`;
+    "downside", an image that the group turned upside down; "random", a coin flip per image;
+    "column", the labels of a data set of one's own. `values`: the answers of a multi-class task, in
+    the order of their numbers; `family`: what people count the task to, or "".
     """
 
     name: str
     classes: tuple[str, ...] = ()
     rule: Rule = "classes"
+    kind: Kind = "binary"
+    values: tuple[str, ...] = ()
+    family: str = ""
+
+    @property
+    def width(self) -> int:
+        """How many outputs of a model answer it."""
+        return len(self.values) if self.kind == "multiclass" else 1
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON; what came after the first version is left out at its default."""
+        plain = asdict(self)
+        for field in fields(self)[3:]:
+            if plain[field.name] == field.default:
+                del plain[field.name]
+        return plain
+
+    @classmethod
+    def from_json(cls, plain: Mapping[str, Any]) -> Task:
+        """The inverse of `to_json`; raises KeyError, TypeError or UserError for anything else."""
+        task = cls(
+            plain["name"],
+            tuple(plain["classes"]),
+            plain.get("rule", "classes"),
+            plain.get("kind", "binary"),
+            tuple(plain.get("values", ())),
+            plain.get("family", ""),
+        )
+        words = (task.name, task.rule, task.kind, task.family, *task.classes, *task.values)
+        if not all(type(word) is str for word in words) or task.kind not in KINDS_OF_TASKS:
+            raise TypeError("a task is described in another way")
+        if task.kind == "multiclass" and len(task.values) < 2:
+            raise TypeError(f"the multi-class task {task.name} has no two classes")
+        return task
+
+
+KINDS_OF_TASKS: Mapping[Kind, str] = {
+    "binary": "yes or no",
+    "multiclass": "one of several classes",
+    "regression": "a number",
+}
 
 
 @dataclass(frozen=True)
 class TaskGroup:
-    """A named list of tasks over one data set. Raises UserError where it cannot be trained."""
+    """A named list of tasks over one data set. Raises UserError where it cannot be one.
+
+    `digest` says which data a data set of one's own holds; "" for the built-in image data sets.
+    """
 
     name: str
     dataset: str
     tasks: tuple[Task, ...]
+    digest: str = ""
 
     def __post_init__(self) -> None:
-        if self.dataset not in CLASS_NAMES:
-            known = ", ".join(CLASS_NAMES)
-            raise UserError(f"There is no data set {self.dataset!r}; choose one of {known}.")
         if not self.tasks:
-            raise UserError("A task group needs at least one task; name some classes.")
+            raise UserError("A task group needs at least one task; name some.")
         if len(set(self.task_names)) < len(self.tasks):
             twice = sorted({n for n in self.task_names if self.task_names.count(n) > 1})
             raise UserError(f"Task names must differ, and {', '.join(twice)} stands there twice.")
-        classes = CLASS_NAMES[self.dataset]
+        if self.dataset in CLASS_NAMES:
+            self._check_classes(CLASS_NAMES[self.dataset])
+
+    def _check_classes(self, classes: Sequence[str]) -> None:
         for task in self.tasks:
             if unknown := [c for c in task.classes if c not in classes]:
                 raise UserError(
@@ -100,17 +147,54 @@ class TaskGroup:
     @property
     def title(self) -> str:
         """For people, and no part of any key: such as "15 questions about CIFAR-10 (G2)"."""
-        count = len(self.tasks)
+        if self.is_own:
+            return f"{counted(len(self.tasks), 'task')} of {self.dataset}"
         about = DATASET_TITLES.get(self.dataset, self.dataset)
-        said = f"{count} {'question' if count == 1 else 'questions'} about {about}"
+        said = f"{counted(len(self.tasks), 'question')} about {about}"
         if self.name == self.dataset:
             return said
         return f"{said} ({self.name.upper() if self.name in PAPERS_GROUPS else self.name})"
 
     @property
+    def is_own(self) -> bool:
+        """Whether it is of a data set that somebody added."""
+        return bool(self.digest)
+
+    @property
+    def all_binary(self) -> bool:
+        return all(task.kind == "binary" for task in self.tasks)
+
+    @property
     def flips_images(self) -> bool:
         """Whether half of the images are turned upside down, as the Downside task needs."""
         return any(task.rule == "downside" for task in self.tasks)
+
+    def task(self, name: str) -> Task:
+        return self.tasks[self.task_names.index(name)]
+
+    def to_json(self) -> dict[str, Any]:
+        plain: dict[str, Any] = {
+            "name": self.name,
+            "dataset": self.dataset,
+            "tasks": [task.to_json() for task in self.tasks],
+        }
+        return plain | ({"digest": self.digest} if self.digest else {})
+
+    @classmethod
+    def from_json(cls, plain: Mapping[str, Any]) -> TaskGroup:
+        """The inverse of `to_json`; raises KeyError, TypeError or UserError for anything else."""
+        tasks = tuple(Task.from_json(task) for task in plain["tasks"])
+        return cls(plain["name"], plain["dataset"], tasks, plain.get("digest", ""))
+
+
+def families_of_tasks(group: TaskGroup) -> tuple[str | None, ...] | None:
+    """What people count each task to, shape (T,): its family, or its CIFAR-100 superclass.
+
+    None for a task that has no family; None altogether where no task has one.
+    """
+    if any(task.family for task in group.tasks):
+        return tuple(task.family or None for task in group.tasks)
+    return superclass_of_tasks(group)
 
 
 def superclass_of_tasks(group: TaskGroup) -> tuple[str, ...] | None:
@@ -142,6 +226,9 @@ def custom_group(
 
     Raises UserError for what cannot be trained, or not be shown afterwards.
     """
+    if dataset not in CLASS_NAMES:
+        known = ", ".join(CLASS_NAMES)
+        raise UserError(f"There is no image data set {dataset!r}; choose one of {known}.")
     single = [Task(c, (c,)) for c in classes]
     united = [Task(title, tuple(members)) for title, members in (unions or {}).items()]
     check_names((name, *(unions or {})))
@@ -213,87 +300,3 @@ def label_matrix(
             positive = [CLASS_NAMES[group.dataset].index(c) for c in task.classes]
             labels[:, t] = np.isin(class_indices, positive)
     return labels
-
-
-@dataclass(frozen=True)
-class TaskData:
-    """The images and labels of a task group, ready to train on.
-
-    Images are uint8, shape (N, H, W, C); labels float32, shape (N, T), with NaN where a label is
-    missing. Data sets with the same `digest` are equal pixel for pixel.
-    """
-
-    tasks: tuple[str, ...]
-    train_images: NDArray[np.uint8]
-    train_labels: NDArray[np.float32]
-    test_images: NDArray[np.uint8]
-    test_labels: NDArray[np.float32]
-    digest: str = ""
-
-    def select(self, tasks: Sequence[str]) -> TaskData:
-        """The same images with the labels of some tasks only."""
-        columns = [self.tasks.index(task) for task in tasks]
-        return TaskData(
-            tuple(tasks),
-            self.train_images,
-            self.train_labels[:, columns],
-            self.test_images,
-            self.test_labels[:, columns],
-            self.digest,
-        )
-
-    def sample(self, training_images: int) -> TaskData:
-        """The same with so many training images, always the same ones; with all of them if 0.
-
-        Raises UserError where there are not as many.
-        """
-        there = len(self.train_images)
-        if training_images > there:
-            raise UserError(
-                f"There are {there:,} training images, and {training_images:,} were asked for;"
-                " ask for fewer, or for all with 0."
-            )
-        if training_images in (0, there):
-            return self
-        drawn = sampled_points(there, training_images)
-        return dataclasses.replace(
-            self, train_images=self.train_images[drawn], train_labels=self.train_labels[drawn]
-        )
-
-
-def sampled_points(there: int, wanted: int) -> NDArray[np.int64]:
-    """Which of `there` training images are trained on when `wanted` are, ascending; 0 for all."""
-    order = np.random.default_rng(SAMPLE_SEED).permutation(there)
-    return np.sort(order[: wanted or there])
-
-
-def load_task_data(
-    group: TaskGroup, progress: Callable[[str, float], None] | None = None
-) -> TaskData:
-    """Images and labels of a group; raises UserError where the images are absent or damaged."""
-    images = load_images(group.dataset, progress)
-    arrays: dict[Split, tuple[NDArray[np.uint8], NDArray[np.float32]]] = {}
-    for split in SPLITS:
-        pixels, classes = images.split(split)
-        if group.flips_images:
-            turned = upside_down(len(pixels), split)
-            pixels = np.array(pixels)
-            pixels[turned] = pixels[turned, ::-1]
-        arrays[split] = pixels, label_matrix(group, classes, split)
-    return TaskData(group.task_names, *arrays["train"], *arrays["test"], images.digest)
-
-
-def pos_weight(labels: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Negatives over positives of each task, shape (T,); missing labels count nowhere.
-
-    A task without positives or without negatives gets weight 1.
-    """
-    return weight_of_counts((labels == 1).sum(axis=0), (labels == 0).sum(axis=0))
-
-
-def weight_of_counts(
-    positives: NDArray[np.integer], negatives: NDArray[np.integer]
-) -> NDArray[np.float32]:
-    """The same from how many labels (T,) there are of either kind."""
-    usable = (positives > 0) & (negatives > 0)
-    return np.where(usable, negatives / np.maximum(positives, 1), 1).astype(np.float32)

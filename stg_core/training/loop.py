@@ -28,7 +28,7 @@ from stg_core.system.errors import Cancelled, UserError
 from stg_core.system.files import SlabWriter, atomic
 from stg_core.system.memory import freed_memory_kept
 from stg_core.system.threads import wanted_threads
-from stg_core.tasks.groups import TaskData, load_task_data, pos_weight
+from stg_core.tasks.data import TaskData, load_task_data, pos_weight
 from stg_core.training.callbacks import Callback, Training
 from stg_core.training.inputs import Normalisation, augment, autocast, choose_device, device_name
 from stg_core.training.limits import check_limits
@@ -126,7 +126,7 @@ class _Run:
         self.spec, self.data, self.folder, self.callbacks = spec, data, folder, callbacks
         chosen, precision = choose_device(device)
         torch.manual_seed(_derived_seed(spec.seed, 0))
-        height, width, channels = data.train_images.shape[1:]
+        height, width, channels = data.train_points.shape[1:]
         model = build(spec.model, (channels, height, width), len(spec.tasks))
         model = model.to(chosen).to(memory_format=torch.channels_last)
         n_points, n_tasks = data.train_labels.shape
@@ -136,7 +136,7 @@ class _Run:
             precision=precision,
             model=model,
             optimizer=torch.optim.Adam(model.parameters(), lr=spec.learning_rate, fused=True),
-            images=torch.tensor(data.train_images, device=chosen),
+            images=torch.tensor(data.train_points, device=chosen),
             labels=torch.tensor(data.train_labels, device=chosen),
             pos_weight=torch.tensor(pos_weight(data.train_labels), device=chosen),
             recorder=DataMapRecorder(n_points, n_tasks, chosen) if spec.recorded else None,
@@ -144,7 +144,7 @@ class _Run:
             metrics=empty_metrics(),
         )
         self.clock = clock_of(chosen)
-        self.test_images = torch.tensor(data.test_images, device=chosen)
+        self.test_points = torch.tensor(data.test_points, device=chosen)
         self.test_labels = torch.tensor(data.test_labels, device=chosen)
         self.normalise = Normalisation(self.training.images)
         self.task_weights = torch.tensor(spec.task_weights, device=chosen)
@@ -237,7 +237,7 @@ class _Run:
         sample = training.images[self.measured], training.labels[self.measured]
         for split, (images, labels) in {
             "train": sample,
-            "test": (self.test_images, self.test_labels),
+            "test": (self.test_points, self.test_labels),
         }.items():
             logits[split] = self.predict(images)
             scores = task_scores(logits[split], labels)

@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from stg_core.tasks.groups import TaskData
+from stg_core.tasks.data import TaskData
 from stg_core.tasks.images import IMAGE_COUNTS_AND_SHAPES
 from stg_core.training.loop import MEASURED_TRAINING_POINTS, train
 from stg_core.training.spec import TrainingSpec

@@ -22,7 +22,8 @@ from stg_core.cli.main import main
 from stg_core.grouping.memberships import TaskSpace
 from stg_core.results.store import Store
 from stg_core.system.errors import Cancelled, UserError
-from stg_core.tasks.groups import GROUPS, TaskData
+from stg_core.tasks.data import TaskData
+from stg_core.tasks.groups import GROUPS
 from stg_core.training import loop as training_module
 from stg_core.training.callbacks import Callback, Training
 from stg_core.training.inputs import autocast
@@ -71,9 +72,9 @@ def data(digits_data: TaskData) -> TaskData:
     """The first 330 training and 100 test images: many runs of it take no time."""
     return dataclasses.replace(
         digits_data,
-        train_images=digits_data.train_images[::4][:330],
+        train_points=digits_data.train_points[::4][:330],
         train_labels=digits_data.train_labels[::4][:330],
-        test_images=digits_data.test_images[::3][:100],
+        test_points=digits_data.test_points[::3][:100],
         test_labels=digits_data.test_labels[::3][:100],
     )
 
@@ -193,7 +194,7 @@ def test_missing_labels_count_nowhere() -> None:
 
 
 def real_batch(data: TaskData, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
-    images = torch.tensor(data.train_images[:64]).permute(0, 3, 1, 2).to(dtype) / 8 - 1
+    images = torch.tensor(data.train_points[:64]).permute(0, 3, 1, 2).to(dtype) / 8 - 1
     return images, torch.tensor(data.train_labels[:64, :4]).to(dtype)
 
 

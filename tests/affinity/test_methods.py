@@ -41,7 +41,8 @@ from stg_core.cli.main import main
 from stg_core.results import store as store_module
 from stg_core.results.store import Store
 from stg_core.system.errors import UserError
-from stg_core.tasks.groups import GROUPS, TaskData
+from stg_core.tasks.data import TaskData
+from stg_core.tasks.groups import GROUPS
 from stg_core.training.spec import TrainingSpec
 
 TASKS = ("1", "Odd", "Small", "Not small")

@@ -49,7 +49,8 @@ def spread(times: Sequence[float]) -> str:
 
 
 def _synthetic(points: int) -> Any:
-    from stg_core.tasks.groups import GROUPS, TaskData, label_matrix
+    from stg_core.tasks.data import TaskData
+    from stg_core.tasks.groups import GROUPS, label_matrix
 
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (points, 32, 32, 3), dtype=np.uint8)
@@ -152,11 +153,11 @@ def bench_b(options: argparse.Namespace) -> None:
         """As torchvision's CIFAR10: a picture, and its labels made item by item."""
 
         def __len__(self) -> int:
-            return len(data.train_images)
+            return len(data.train_points)
 
         def __getitem__(self, index: int) -> tuple[Any, Any]:
             assert self.transform is not None
-            picture = self.transform(Image.fromarray(data.train_images[index]))
+            picture = self.transform(Image.fromarray(data.train_points[index]))
             return picture, torch.tensor([float(label) for label in data.train_labels[index]])
 
     usual = transforms.Compose(

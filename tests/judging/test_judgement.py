@@ -50,7 +50,8 @@ from stg_core.judging.report import (
 from stg_core.judging.verdict import verdict, verdict_of
 from stg_core.results.store import BUNDLES, Store
 from stg_core.system.errors import UserError
-from stg_core.tasks.groups import GROUPS, TaskData, label_matrix, superclass_of_tasks
+from stg_core.tasks.data import TaskData
+from stg_core.tasks.groups import GROUPS, label_matrix, superclass_of_tasks
 from stg_core.tasks.images import CLASS_NAMES, load_images
 from stg_core.training.callbacks import Callback, Training
 from stg_core.training.loop import _derived_seed, train
@@ -81,9 +82,9 @@ def data(digits_data: TaskData) -> TaskData:
     test_labels[::4, digits_data.tasks.index("7")] = np.nan
     return dataclasses.replace(
         digits_data,
-        train_images=digits_data.train_images[::4][:330],
+        train_points=digits_data.train_points[::4][:330],
         train_labels=train_labels,
-        test_images=digits_data.test_images[::3][:100],
+        test_points=digits_data.test_points[::3][:100],
         test_labels=test_labels,
     )
 

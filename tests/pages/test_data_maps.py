@@ -18,7 +18,8 @@ from app import images
 from app.widgets import plain
 from stg_core.engine.job import Job
 from stg_core.results.store import Run, Store
-from stg_core.tasks.groups import GROUPS, TaskData, load_task_data
+from stg_core.tasks.data import TaskData, load_task_data
+from stg_core.tasks.groups import GROUPS
 from stg_core.tasks.images import load_images
 from stg_core.training.loop import train
 from stg_core.training.spec import TrainingSpec
@@ -244,7 +245,7 @@ def test_images_are_those_the_model_saw(open_app: OpenApp, with_images: Run) -> 
     downside = saw.tasks.index("Downside")
     for index in (0, 1, 2, 700, 1436):
         shown = found.enlarged(index)[6::12, images.MARGIN + 6 : -images.MARGIN : 12]
-        assert np.array_equal(shown[..., 0], saw.train_images[index, ..., 0])
+        assert np.array_equal(shown[..., 0], saw.train_points[index, ..., 0])
         assert (shown[..., 3] == 255).all()
         assert found.turned[index] == saw.train_labels[index, downside]
         assert saw.train_labels[index, saw.tasks.index(found.name(index))] == 1
@@ -383,8 +384,8 @@ def test_a_task_with_missing_labels_shows_the_points_it_has(
     labels = digits_data.train_labels.copy()
     labels[:1000, 0], labels[:, 1] = np.nan, np.nan
     data = TaskData(
-        *(digits_data.tasks, digits_data.train_images, labels),
-        *(digits_data.test_images, digits_data.test_labels, digits_data.digest),
+        *(digits_data.tasks, digits_data.train_points, labels),
+        *(digits_data.test_points, digits_data.test_labels, digits_data.digest),
     )
     kept = Store(tmp_path / "home")
     spec = TrainingSpec(GROUPS["digits"], epochs=2)

@@ -16,7 +16,7 @@ from streamlit.testing.v1 import AppTest
 
 from app.glances import Things
 from stg_core.results.store import Run
-from stg_core.tasks.groups import TaskData, load_task_data
+from stg_core.tasks.data import TaskData, load_task_data
 from tests.pages.conftest import OpenApp, move, picture
 
 LARGEST = 6_000  # bytes of a message
@@ -61,7 +61,7 @@ def test_a_point_shows_its_image_and_what_it_is(
     turned = saw.train_labels[:, saw.tasks.index("Downside")]
     for index in (0, 700, 1436):
         found = point_at(app, trained, "points", str(index))
-        np.testing.assert_array_equal(pixels(found), saw.train_images[index, ..., 0])
+        np.testing.assert_array_equal(pixels(found), saw.train_points[index, ..., 0])
         digit = saw.tasks[int(saw.train_labels[index, :10].argmax())]
         upside_down = ", upside down" * int(turned[index])
         assert found["lines"] == [f"An image of class {digit}{upside_down}"]
@@ -90,7 +90,7 @@ def test_each_task_on_the_map_shows_an_example_of_a_yes(
     downside = saw.train_labels[:, saw.tasks.index("Downside")]
     for t, task in enumerate(saw.tasks):
         shown = pixels(point_at(app, trained, "tasks", task))
-        same = (saw.train_images[..., 0] == shown).all(axis=(1, 2))
+        same = (saw.train_points[..., 0] == shown).all(axis=(1, 2))
         assert (saw.train_labels[same, t] == 1).any(), task
         assert downside[same].any() == (task == "Downside")
     found = point_at(app, trained, "tasks", "no task")

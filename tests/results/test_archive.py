@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 from stg_core.results.archive import ARRAYS, LOGITS, export_run, file_name, import_run
 from stg_core.results.store import Run, Store
 from stg_core.system.errors import UserError
-from stg_core.tasks.groups import GROUPS, TaskData
+from stg_core.tasks.data import TaskData
+from stg_core.tasks.groups import GROUPS
 from stg_core.training.loop import TrainingResult, train
 from stg_core.training.spec import TrainingSpec
 

@@ -6,18 +6,15 @@ import numpy as np
 import pytest
 
 from stg_core.system.errors import UserError
+from stg_core.tasks.data import TaskData, load_task_data, pos_weight, sampled_points
 from stg_core.tasks.groups import (
     CIFAR100_SUPERCLASSES,
     GROUPS,
     SPLITS,
-    TaskData,
     TaskGroup,
     custom_group,
     label_matrix,
-    load_task_data,
     named_group,
-    pos_weight,
-    sampled_points,
     superclass_of_tasks,
     upside_down,
 )
@@ -102,8 +99,8 @@ def test_the_images_labelled_downside_are_those_turned_upside_down(digits_data: 
     plain = load_task_data(custom_group("digits", ["0"]))
     column = digits_data.tasks.index("Downside")
     for turned, upright, labels in (
-        (digits_data.train_images, plain.train_images, digits_data.train_labels),
-        (digits_data.test_images, plain.test_images, digits_data.test_labels),
+        (digits_data.train_points, plain.train_points, digits_data.train_labels),
+        (digits_data.test_points, plain.test_points, digits_data.test_labels),
     ):
         down = labels[:, column] == 1
         assert down.sum() == len(down) // 2
@@ -113,7 +110,7 @@ def test_the_images_labelled_downside_are_those_turned_upside_down(digits_data: 
 
 def test_groups_without_downside_leave_the_images_on_disk() -> None:
     data = load_task_data(custom_group("digits", ["0"]))
-    assert isinstance(data.train_images, np.memmap)
+    assert isinstance(data.train_points, np.memmap)
 
 
 def test_twenty_superclasses_of_five_cover_the_hundred_classes() -> None:
@@ -174,17 +171,17 @@ def test_selecting_tasks_keeps_their_labels_and_all_images(digits_data: TaskData
     two = digits_data.select(["Odd", "3"])
     assert two.tasks == ("Odd", "3")
     assert np.array_equal(two.train_labels, digits_data.train_labels[:, [10, 3]])
-    assert two.train_images is digits_data.train_images
+    assert two.train_points is digits_data.train_points
 
 
 def test_a_sample_of_the_training_images_is_always_the_same(digits_data: TaskData) -> None:
     sample = digits_data.sample(100)
-    assert len(sample.train_images) == len(sample.train_labels) == 100
-    assert np.array_equal(sample.train_images, digits_data.sample(100).train_images)
-    points = sampled_points(len(digits_data.train_images), 100)
-    assert np.array_equal(sample.train_images, digits_data.train_images[points])
+    assert len(sample.train_points) == len(sample.train_labels) == 100
+    assert np.array_equal(sample.train_points, digits_data.sample(100).train_points)
+    points = sampled_points(len(digits_data.train_points), 100)
+    assert np.array_equal(sample.train_points, digits_data.train_points[points])
     assert np.array_equal(sample.train_labels, digits_data.train_labels[points])
-    assert sample.test_images is digits_data.test_images
+    assert sample.test_points is digits_data.test_points
     assert digits_data.sample(0) is digits_data
 
 

@@ -18,7 +18,8 @@ from stg_core.maps.summary import DataMapSummary, summarise, summary_bytes
 from stg_core.results.archive import export_run, import_run
 from stg_core.results.store import Store
 from stg_core.system.errors import UserError
-from stg_core.tasks.groups import Task, TaskData, TaskGroup, custom_group
+from stg_core.tasks.data import TaskData
+from stg_core.tasks.groups import Task, TaskGroup, custom_group
 from stg_core.training.limits import MOST_TASKS, check_limits, largest_files
 from stg_core.training.loop import TrainingResult, train
 from stg_core.training.spec import TrainingSpec

@@ -19,7 +19,8 @@ from torch import nn
 
 from stg_core.maps.recorder import DataMapRecorder
 from stg_core.system.errors import Cancelled, UserError
-from stg_core.tasks.groups import GROUPS, TaskData
+from stg_core.tasks.data import TaskData
+from stg_core.tasks.groups import GROUPS
 from stg_core.training import loop as training
 from stg_core.training import models
 from stg_core.training.callbacks import Callback, Training
@@ -38,9 +39,9 @@ def data(digits_data: TaskData) -> TaskData:
     """The first 330 training and 100 test images: many runs of it take no time."""
     return dataclasses.replace(
         digits_data,
-        train_images=digits_data.train_images[::4][:330],
+        train_points=digits_data.train_points[::4][:330],
         train_labels=digits_data.train_labels[::4][:330],
-        test_images=digits_data.test_images[::3][:100],
+        test_points=digits_data.test_points[::3][:100],
         test_labels=digits_data.test_labels[::3][:100],
     )
 
@@ -51,7 +52,7 @@ def spec_of(**settings: Any) -> TrainingSpec:
 
 def shortened(data: TaskData, n_points: int) -> TaskData:
     return dataclasses.replace(
-        data, train_images=data.train_images[:n_points], train_labels=data.train_labels[:n_points]
+        data, train_points=data.train_points[:n_points], train_labels=data.train_labels[:n_points]
     )
 
 
