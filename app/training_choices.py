@@ -45,7 +45,7 @@ def choose_spec() -> TrainingSpec:
             help="One of the groups above, or tasks of your own.",
         )
     group = choose_custom_group() if name == CUSTOM else GROUPS[name]
-    suited = default_model(group.dataset)
+    suited = default_model(group)
     model = columns[1].selectbox(
         "Model",
         BUILT_IN_MODELS,

@@ -395,7 +395,9 @@ def _curves(job: Job) -> None:
         with left:
             learning_curve(loss, "Loss", key=f"loss {job.key}")
         with right:
-            learning_curve(mean_f1, "Mean F1", share=True, key=f"f1 {job.key}")
+            measure = f"Mean {score_name([job.spec.group.task(name) for name in job.spec.tasks])}"
+            defined = [value for value in mean_f1 if value is not None]
+            learning_curve(defined, measure, share=measure == "Mean F1", key=f"f1 {job.key}")
 
 
 def _cancel_button(job: Job) -> None:

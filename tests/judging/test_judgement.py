@@ -489,7 +489,7 @@ def test_the_report_s_scores_are_those_that_were_measured_while_training(
         assert scores["mtl"][split]["seeds"] == pytest.approx(np.array(each), abs=1e-5)
         assert scores["mtl"][split]["mean"] == pytest.approx(np.mean(each, axis=0), abs=1e-5)
     assert scores["mtl"]["mean_f1"] == pytest.approx(
-        np.mean([r.mean_f1 for r in runs.values() if r]), abs=1e-5
+        np.mean([r.mean_score for r in runs.values() if r]), abs=1e-5
     )
     alone = [
         run.metrics["test"]["f1"][-1][0]

@@ -169,7 +169,7 @@ def test_start_lists_runs(open_app: OpenApp, trained: Run) -> None:
     (row,) = shown_runs(app)
     assert (row["Run"], row["Model"]) == (trained.title, "tiny_cnn")
     assert row["Group"] == "15 questions about handwritten digits"
-    assert row["Epochs"] == 2 and row["Mean F1"] == pytest.approx(trained.mean_f1)
+    assert row["Epochs"] == 2 and row["Mean F1"] == pytest.approx(trained.mean_score)
     assert row["Size"] == trained.size and row["When"] is not None
     assert "Tick a run" in texts(app)
 
