@@ -23,6 +23,7 @@ from stg_core.maps.summary import FEATURES
 from stg_core.results.store import Run
 from stg_core.system.errors import UserError
 from stg_core.system.words import counted
+from stg_core.training.metrics import score_name
 
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
