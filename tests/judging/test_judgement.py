@@ -93,7 +93,7 @@ def data(digits_data: TaskData) -> TaskData:
 def trained(data: TaskData, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     """A store in which whatever is asked for is trained on the few digits."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("stg_core.tasks.groups.load_task_data", lambda *_: data)
+        patch.setattr("stg_core.tasks.data.load_task_data", lambda *_: data)
         yield Store(tmp_path_factory.mktemp("trained"))
 
 
@@ -821,7 +821,7 @@ def digits_run(
     data: TaskData, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> str:
     """The key of a small run on the digits, in this test's own home."""
-    monkeypatch.setattr("stg_core.tasks.groups.load_task_data", lambda *_: data)
+    monkeypatch.setattr("stg_core.tasks.data.load_task_data", lambda *_: data)
     assert main("extract --group digits --epochs 2 --batch-size 64 --json".split()) == 0
     return str(json.loads(capsys.readouterr().out)["run"])
 
