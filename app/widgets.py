@@ -99,7 +99,7 @@ def open_run(run_id: str) -> None:
         for page, label, icon in (
             (state.DATA_MAPS, "Data maps", ":material/scatter_plot:"),
             (state.GROUPING, "Grouping", ":material/workspaces:"),
-            (state.SUPERCLASSES, "Superclasses", ":material/account_tree:"),
+            (state.AGREEMENT, "Agreement", ":material/account_tree:"),
             (state.SPECIALISTS, "Specialists", ":material/groups:"),
         ):
             st.page_link(page, label=label, icon=icon, query_params={"run": run_id})

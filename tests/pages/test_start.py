@@ -72,7 +72,7 @@ def test_every_page_opens_on_the_run_that_start_explores(open_app: OpenApp) -> N
     assert app.selectbox(key="run_choice").value == "bundled:digits"
     start = open_app("start", None, bundles=True)
     assert start.button(key="choose digits").disabled  # and it is the group that is chosen
-    for page in ("data_maps", "grouping", "superclasses"):
+    for page in ("data_maps", "grouping", "agreement"):
         opened = open_app(page, None, bundles=True)
         assert opened.selectbox(key="run_choice").value == "bundled:digits", page
     judged = open_app("specialists", None, bundles=True)
