@@ -377,9 +377,13 @@ def _guesses(read: Sequence[Labels], kinds: Mapping[str, Kind]) -> list[str]:
             tasks.setdefault((one.task.kind, _general(one)), []).append(one.task.name)
     return [
         f"{counted(len(names), 'task')} taken as {kind} ({named(names[0])}"
-        f"{' and more' * (len(names) > 1)}): {why}."
+        f"{' and more' * (len(names) > 1)}): {why if len(names) == 1 else _of_several(why)}."
         for (kind, why), names in tasks.items()
     ]
+
+
+def _of_several(why: str) -> str:
+    return why.replace("its labels", "their labels", 1)
 
 
 def _general(one: Labels) -> str:
