@@ -13,10 +13,12 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from stg_core.cli import groupings, peers, runs, specialists, trainings
+from stg_core.cli import data, groupings, peers, runs, specialists, trainings
 from stg_core.cli.options import Answer
 from stg_core.results.store import without_nan
 from stg_core.system.errors import Cancelled, UserError
+
+GOES_ON = "Cancelled. The same command goes on after the last whole epoch."
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -52,7 +54,7 @@ def _run(arguments: Sequence[str] | None) -> int:
         print(f"stg_core: {error}", file=sys.stderr)
         return 2
     except (KeyboardInterrupt, Cancelled):
-        print("Cancelled. The same command goes on after the last whole epoch.", file=sys.stderr)
+        print(getattr(options, "cancelled", GOES_ON), file=sys.stderr)
         return 130
     print(json.dumps(without_nan(answer)) if options.json else text)
     return 0
@@ -75,6 +77,6 @@ def _parser() -> argparse.ArgumentParser:
         added.set_defaults(command=run)
         return added
 
-    for family in (trainings, groupings, specialists, peers, runs):
+    for family in (data, trainings, groupings, specialists, peers, runs):
         family.add_commands(command)
     return parser

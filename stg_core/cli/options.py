@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 from stg_core.maps.summary import FEATURES
 from stg_core.results.store import Run
 from stg_core.system.errors import UserError
-from stg_core.tasks.groups import GROUPS, TaskGroup, custom_group, named_group
+from stg_core.tasks.choices import matching
+from stg_core.tasks.datasets import find_group
+from stg_core.tasks.groups import GROUPS, TaskGroup, custom_group
 from stg_core.training.spec import AUGMENTATIONS, BUILT_IN_MODELS, TrainingSpec
 
 if TYPE_CHECKING:
@@ -22,9 +24,10 @@ Command = Callable[
 
 
 def spec_from(options: argparse.Namespace) -> TrainingSpec:
+    group = group_from(options)
     return TrainingSpec(
-        group=group_from(options),
-        tasks=options.tasks,
+        group=group,
+        tasks=tasks_from(options, group),
         model=options.model or "",
         epochs=options.epochs,
         recorded_epochs=options.recorded_epochs,
@@ -37,11 +40,19 @@ def spec_from(options: argparse.Namespace) -> TrainingSpec:
     )
 
 
+def tasks_from(options: argparse.Namespace, group: TaskGroup) -> tuple[str, ...]:
+    """Tasks that are named, or match a pattern, in the order of the group; () for all."""
+    named = {
+        name for pattern in options.task for name in matching(pattern, group.task_names, "task")
+    }
+    return (*options.tasks, *(t for t in group.task_names if t in named and t not in options.tasks))
+
+
 def group_from(options: argparse.Namespace) -> TaskGroup:
     if options.group != "custom":
         if options.classes or options.union or options.dataset:
             raise UserError("--dataset, --classes and --union belong to --group custom.")
-        return named_group(options.group)
+        return find_group(options.group)
     unions = {}
     for union in options.union:
         name, equals, members = union.partition("=")
@@ -76,8 +87,11 @@ def words(text: str) -> tuple[str, ...]:
 
 
 def add_training_options(parser: argparse.ArgumentParser, required: bool = True) -> None:
-    parser.add_argument("--group", required=required, help=f"{', '.join(GROUPS)} or custom")
+    parser.add_argument("--group", required=required, help=f"{', '.join(GROUPS)}, custom, or yours")
     parser.add_argument("--tasks", type=words, default=(), help="some of the group: task,task,…")
+    parser.add_argument(
+        "--task", action="append", default=[], metavar="PATTERN", help="one of them, or a pattern"
+    )
     parser.add_argument("--dataset", help="custom: the data set (default cifar10)")
     parser.add_argument("--classes", type=words, default=(), help="custom: class,class,…")
     parser.add_argument(

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from stg_core.grouping.memberships import Grouping
     from stg_core.judging.plan import Cost, Plan
     from stg_core.judging.verdict import Verdict
+    from stg_core.tasks.checks import Facts, TaskFacts
+    from stg_core.tasks.datasets import DataSet
 
 
 # --------------------------------------------------------------------------------------- answers
@@ -171,6 +173,43 @@ def judgement_text(schemes: Mapping[str, Mapping[str, Any]], verdict: Verdict) -
     return "\n".join([verdict.headline, "", header, *lines, unit, "", verdict.details])
 
 
+def data_set_line(found: DataSet) -> str:
+    """A data set of one's own by its name, and how large it is."""
+    counts, tasks = found.counts, counted(len(found.group.tasks), "task")
+    shape = " × ".join(map(str, found.shape))
+    what = f"images of {shape}" if found.has_images else counted(found.shape[0], "feature")
+    return (
+        f"{found.name}: {counted(sum(counts.values()), 'point')} ({counts['train']:,} for training,"
+        f" {counts['test']:,} for testing), {what}, {tasks}, {found.size / 1e6:,.1f} MB"
+    )
+
+
+def data_set_text(found: DataSet, facts: Facts, most: int = 40) -> str:
+    """A row per task, at most `most` of them, what was guessed, and warnings."""
+    shown = facts.tasks[:most]
+    width = max(4, *(min(60, len(one.task.name)) for one in shown))
+    lines = [f"{'task':<{width}}  {'kind':<12}{'train':>9}{'test':>9}{'missing':>9}  positives"]
+    for one in shown:
+        name = one.task.name if len(one.task.name) <= width else one.task.name[: width - 1] + "…"
+        lines.append(
+            f"{name:<{width}}  {one.task.kind:<12}{one.labelled['train']:>9,}"
+            f"{one.labelled['test']:>9,}{one.missing:>9.1%}  {_positives(one)}"
+        )
+    if len(facts.tasks) > most:
+        lines.append(f"… and {len(facts.tasks) - most:,} more: stg data {found.name}")
+    warnings = [f"Warning: {sentence}" for sentence in facts.warnings]
+    return "\n".join([data_set_line(found), "", *lines, "", *found.manifest["notes"], *warnings])
+
+
+def _positives(one: TaskFacts) -> str:
+    """How many points a binary task is true of; the classes of another one."""
+    if one.task.kind == "multiclass":
+        return f"{len(one.task.values)} classes"
+    if one.prevalence is None:
+        return "–"
+    return f"{one.positives('train'):,} + {one.positives('test'):,} ({one.prevalence:.1%})"
+
+
 def asked(question: str) -> bool:
     """Whether who sits at the terminal says yes."""
     print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
@@ -215,6 +254,16 @@ def tell_of_all(plan: Plan, count: int) -> Callable[[TrainingSpec, dict[str, Any
             epochs_told[name] = record["epoch"]
             line = f"{done} of {count} trained. {name}: {_progress_line(record)}"
             print(line, file=sys.stderr, flush=True)
+
+    return tell
+
+
+def tell_of_share() -> Callable[[str, float], None]:
+    """What is being done and how far it is, in a line of a terminal; elsewhere nothing."""
+
+    def tell(what: str, share: float) -> None:
+        if sys.stderr.isatty():
+            _write_over("" if share >= 1 else f"{what}, {share:.0%} …")
 
     return tell
 

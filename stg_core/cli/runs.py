@@ -102,14 +102,14 @@ def _rename(options: argparse.Namespace) -> Answer:
 def _delete(options: argparse.Namespace) -> Answer:
     store = Store()
     run = store.run(options.run)
-    agreed = options.yes or run.bundled or _agreed(f"Delete {run.title} ({run.id}) for good?")
-    if not agreed:
+    if not (options.yes or run.bundled or agreed(f"Delete {run.title} ({run.id}) for good?")):
         return {"deleted": None}, "Nothing was deleted."
     store.delete(run)
     return {"deleted": run.id}, f"Deleted: {run.title}"
 
 
-def _agreed(question: str) -> bool:
+def agreed(question: str) -> bool:
+    """Asks on a terminal; UserError elsewhere, where a script must say so."""
     if not sys.stdin.isatty():
         raise UserError(f"{question} Say so with --yes.")
     return asked(question)

@@ -11,12 +11,13 @@ from stg_core.cli.runs import described
 from stg_core.engine.foreground import run_anywhere
 from stg_core.results.store import Run, Store
 from stg_core.system.errors import UserError
+from stg_core.tasks.datasets import data_sets
 from stg_core.tasks.groups import GROUPS
 from stg_core.training.spec import TrainingSpec
 
 
 def add_commands(command: Command) -> None:
-    command("groups", _groups, "List the built-in task groups.")
+    command("groups", _groups, "List the task groups: built-in ones, and your data sets.")
     extract = command("extract", _extract, "Train on a task group and keep its data maps.")
     add_training_options(extract)
 
@@ -24,7 +25,7 @@ def add_commands(command: Command) -> None:
 def _groups(_: argparse.Namespace) -> Answer:
     groups = [
         {"name": g.name, "title": g.title, "dataset": g.dataset, "tasks": list(g.task_names)}
-        for g in GROUPS.values()
+        for g in (*GROUPS.values(), *(one.group for one in data_sets()))
     ]
     lines = [f"{g['name']}: {g['title']}: {', '.join(g['tasks'])}" for g in groups]
     return {"groups": groups}, "\n".join(lines)

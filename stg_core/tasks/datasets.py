@@ -374,12 +374,21 @@ def _guesses(read: Sequence[Labels], kinds: Mapping[str, Kind]) -> list[str]:
     tasks: dict[tuple[str, str], list[str]] = {}
     for one in read:
         if one.task.name not in kinds:
-            tasks.setdefault((one.task.kind, one.why), []).append(one.task.name)
+            tasks.setdefault((one.task.kind, _general(one)), []).append(one.task.name)
     return [
         f"{counted(len(names), 'task')} taken as {kind} ({named(names[0])}"
-        f"{' and more' * (len(names) > 1)}): {why}."
+        f"{' and more' * (len(names) > 1)}): {why if len(names) == 1 else _of_several(why)}."
         for (kind, why), names in tasks.items()
     ]
+
+
+def _of_several(why: str) -> str:
+    return why.replace("its labels", "their labels", 1)
+
+
+def _general(one: Labels) -> str:
+    """Why a task is of its kind, in the same words for all tasks of which the same is true."""
+    return "its labels are numbers" if one.task.kind == "regression" else one.why
 
 
 def _split(

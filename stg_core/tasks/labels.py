@@ -43,11 +43,11 @@ class Column:
                 " value for each point."
             )
         if array.dtype.kind in "Ob" or array.dtype.kind == "U":
-            array = np.array(["" if x is None else _text(x) for x in array.tolist()], dtype=str)
+            array = np.array(["" if x is None else text_of(x) for x in array.tolist()], dtype=str)
         if array.dtype.kind not in "Uiuf":
             raise UserError(f"The labels of {named(name)} are neither numbers nor words.")
         distinct, codes = np.unique(array, return_inverse=True)
-        values = tuple(_text(value) for value in distinct.tolist())
+        values = tuple(text_of(value) for value in distinct.tolist())
         empty = np.array([value == "" for value in values], dtype=bool)
         return cls(name, values, np.where(empty[codes], -1, codes).astype(np.int32))
 
@@ -61,7 +61,7 @@ class Labels:
     why: str
 
 
-def _text(value: Any) -> str:
+def text_of(value: Any) -> str:
     """As a table would have it; NaN is an empty cell, and a whole number has no decimals."""
     if isinstance(value, bool):
         return str(int(value))
@@ -102,11 +102,12 @@ def read_labels(
 def _normal(value: str) -> str:
     """The same for values that mean the same: "-1", "−1" and "-1.0"; "NA" and "na"."""
     text = value.strip().replace("−", "-").lower()
-    number = _number(text)
+    number = number_of(text)
     return text if number is None else repr(number + 0.0)
 
 
-def _number(text: str) -> float | None:
+def number_of(text: str) -> float | None:
+    """The number that a text is; None for any other."""
     try:
         value = float(text.replace("−", "-"))
     except ValueError:
@@ -126,7 +127,7 @@ class _Reading:
         family: str,
     ) -> None:
         self.name, self.told, self.counts, self.family = name, told, counts, family
-        self.numbers = {i: n for i, v in told.items() if (n := _number(v)) is not None}
+        self.numbers = {i: n for i, v in told.items() if (n := number_of(v)) is not None}
         self.no = None if no is None else _normal(no)
         self.total = int(sum(counts[i] for i in told))
 
@@ -144,7 +145,8 @@ class _Reading:
         all_numbers = len(self.numbers) == len(self.told)
         plain = words <= set(NO_AND_YES) or (all_numbers and numbers <= {-1, 0, 1})
         if plain or self.no is not None:
-            return self._binary(f"its labels are {self._some(self.told)}")
+            in_order = sorted(self.told, key=self.told.__getitem__)
+            return self._binary(f"its labels are {self._some(in_order)}")
         if 0 < len(self.numbers) < len(self.told):
             strange = [v for i, v in self.told.items() if i not in self.numbers]
             if len(strange) <= SHOWN and len(self.numbers) > len(strange):
