@@ -74,7 +74,7 @@ def sampled_points(there: int, wanted: int) -> NDArray[np.int64]:
 
 def counts_and_shape(group: TaskGroup) -> tuple[int, ...]:
     """Training points, test points, and the shape of a point; UserError where they are unknown."""
-    if not group.is_own:
+    if group.dataset in IMAGE_COUNTS_AND_SHAPES:
         return IMAGE_COUNTS_AND_SHAPES[group.dataset]
     counts = data_set_of(group).counts
     return (counts["train"], counts["test"], *group.point_shape)
