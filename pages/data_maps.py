@@ -30,7 +30,7 @@ MEANING = {
 }
 MOST_IMAGES = 60
 PER_PAGE = 15
-MEASURES = ("order in the group", "name", "mean confidence", "mean variability", "test score")
+MEASURES = ("order in the group", "name", "mean confidence", "mean variability")
 
 
 # ----------------------------------------------------------------------------- one task, or two
@@ -200,11 +200,12 @@ def region_points(run: Run, task: str, epoch: int, kind: str, region: Region | N
 @st.fragment(key="all tasks")
 def all_tasks(run: Run) -> None:
     st.header("All tasks")
+    measures = [*MEASURES, test_score(run)]
     by, order, turn = st.columns([4, 2, 4], vertical_alignment="bottom", gap="medium")
     measure = by.selectbox(
         "Sorted by",
-        MEASURES,
-        **in_url("sort", OneOf(MEASURES)),
+        measures,
+        **in_url("sort", OneOf(measures)),
         help="Means are over all points of a task. F1, on test images after the last epoch: 1 is"
         " perfect; of a regression it is R². The number stands beside the name.",
     )
@@ -236,7 +237,7 @@ def sorted_maps(run: Run, measure: str, backwards: bool) -> list[Small]:
     values = {
         "mean confidence": summary.task_means[-1, 0].tolist(),
         "mean variability": summary.task_means[-1, 1].tolist(),
-        "test score": np.nan_to_num(test_scores(run)).tolist(),
+        test_score(run): np.nan_to_num(test_scores(run)).tolist(),
     }
     names = summary.tasks.tolist()
     keys = values | {
@@ -253,6 +254,11 @@ def sorted_maps(run: Run, measure: str, backwards: bool) -> list[Small]:
         )
         for t in order
     ]
+
+
+def test_score(run: Run) -> str:
+    """What the scores of a run's tasks are called."""
+    return f"test {run.score_name}"
 
 
 def test_scores(run: Run) -> NDArray[np.float64]:
