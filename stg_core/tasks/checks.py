@@ -88,7 +88,7 @@ def overlap_of(labels: NDArray[np.float32]) -> NDArray[np.float64]:
         both += block.T @ block
     each = np.diag(both)
     either = each[:, None] + each[None] - both
-    return both / np.maximum(either, 1)
+    return np.asarray(both / np.maximum(either, 1))
 
 
 def _task_facts(task: Task, t: int, labels: Mapping[Split, NDArray[np.float32]]) -> TaskFacts:

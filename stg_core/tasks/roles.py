@@ -12,7 +12,7 @@ import pyarrow.compute as compute
 
 from stg_core.system.errors import UserError
 from stg_core.system.words import counted, named
-from stg_core.tasks.choices import Choices, Part, Role, listed, matching
+from stg_core.tasks.choices import Choices, Part, Role, listed, matching, no_such
 from stg_core.tasks.labels import MISSING
 from stg_core.tasks.rows import is_text
 from stg_core.tasks.splits import TEST_WORDS, TRAIN_WORDS
@@ -135,7 +135,7 @@ class _Assignment:
         single: list[tuple[Role, str]] = [("id", said.id), ("text", text), ("split", said.split)]
         for _, name in single:
             if name and name not in self.names:
-                matching(name + " ", self.names)  # raises: a pattern cannot say which one
+                raise no_such(name, self.names)
         for role, name in [*single, *many]:
             if name in self.names and (name or role in ("task", "feature")):
                 self._take_one(name, role)
