@@ -197,12 +197,21 @@ def test_a_table_of_texts_is_learned_from_their_pieces(tmp_path: Path) -> None:
 
 
 def test_without_tasks_nothing_is_guessed_and_patterns_are_suggested(tmp_path: Path) -> None:
-    columns = {"NR-a": halves(1), "NR-b": halves(2), "SR-c": halves(3), "mass": numbers()}
+    columns: dict[str, Sequence[Any]] = {"NR-a": halves(1), "NR-b": halves(2), "SR-c": halves(3)}
+    columns["mass"] = numbers()
     path = write(tmp_path / "t.csv", columns)
     refused(path, r"--task 'NR-\*' --task 'SR-\*'")
     seen = look(path)
     assert seen.suggested_tasks == ("NR-a", "NR-b", "SR-c") and not seen.tasks
     assert "--task" in seen.problem and [part.column for part in seen.columns] == list(columns)
+
+
+def test_what_a_column_is_called_says_what_it_may_be(tmp_path: Path) -> None:
+    columns = {"PassengerId": range(N), "fluid": numbers(1), "class": ["a", "b"] * (N // 2)}
+    path = write(tmp_path / "t.csv", columns)
+    assert look(path).suggested_tasks == ("class",)
+    found = add_source(path, Choices(tasks=("class",)))
+    assert found.features == ("fluid",) and found.about([0])[0]["id"] in map(str, range(N))
 
 
 def test_a_preview_reads_the_beginning_only(tmp_path: Path) -> None:
