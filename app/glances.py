@@ -19,6 +19,7 @@ from app import images
 from app.images import TrainingImages
 from stg_core.results.store import Run
 from stg_core.system.errors import UserError
+from stg_core.tasks.datasets import has_data_set
 from stg_core.tasks.images import has_images, prepared_images
 
 Things = Literal["points", "tasks"]
@@ -60,8 +61,11 @@ _glances = st.components.v2.component("stg_explorer.glances", js=JS)
 
 def whose(run: Run, things: Things) -> str | None:
     """What a picture of such things calls its `glances`; None where the images are not here."""
-    dataset = run.spec.group.dataset
-    here = has_images(dataset) or prepared_images(dataset)
+    group = run.spec.group
+    if group.is_own:
+        here = not group.has_rows and has_data_set(group)
+    else:
+        here = has_images(group.dataset) or prepared_images(group.dataset) is not None
     return f"{things} of {run.id}" if here else None
 
 
@@ -99,7 +103,7 @@ def _of_point(run: Run, known: TrainingImages, name: str) -> Glance | None:
     index = int(name) if name.isdecimal() and len(name) < LONGEST else -1
     if not 0 <= index < len(known.points):
         return None
-    return _glance(name, known, index, f"An image of class {known.name(index)}")
+    return _glance(name, known, index, f"An image of {known.name(index)}")
 
 
 def _of_task(run: Run, known: TrainingImages, name: str) -> Glance | None:
@@ -115,7 +119,7 @@ def _of_task(run: Run, known: TrainingImages, name: str) -> Glance | None:
         return None
     upright = yes[~known.turned[yes]]
     index = int(upright[-1] if len(upright) else yes[-1])
-    return _glance(name, known, index, f"A yes, for example: an image of class {known.name(index)}")
+    return _glance(name, known, index, f"A yes, for example: an image of {known.name(index)}")
 
 
 def _glance(name: str, known: TrainingImages, index: int, said: str) -> Glance:

@@ -1,4 +1,4 @@
-"""Images of training points: the chosen ones are read, and the whole set is never in memory."""
+"""Training points as pictures: the chosen ones are read, and the whole set is never in memory."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
+from app.words import plain
 from stg_core.maps.summary import TaskMap
 from stg_core.results.store import Run
 from stg_core.system.errors import UserError
 from stg_core.system.guard import environment
 from stg_core.system.home import data_folder, home
 from stg_core.tasks.data import sampled_points
+from stg_core.tasks.datasets import DataSet, data_set_of
 from stg_core.tasks.groups import upside_down
 from stg_core.tasks.images import (
     CLASS_NAMES,
@@ -49,16 +51,17 @@ class TrainingImages:
 
     pixels   of the whole data set, memory-mapped uint8, (images, H, W, C)
     points   which image each point is, (N,)
-    classes  class indices, (N,)
-    names    class names
     turned   which images are upside down, (N,)
+    classes  class indices, (N,), and names, of CIFAR's and the digits
+    own      the data set of one's own that they are of
     """
 
     pixels: NDArray[np.uint8]
     points: NDArray[np.int64]
-    classes: NDArray[np.uint8]
-    names: tuple[str, ...]
     turned: NDArray[np.bool_]
+    classes: NDArray[np.uint8] | None = None
+    names: tuple[str, ...] = ()
+    own: DataSet | None = None
 
     def image(self, index: int) -> NDArray[np.uint8]:
         """One image, (H, W, C)."""
@@ -68,13 +71,19 @@ class TrainingImages:
         """One image as RGBA, with whole pixels of the screen for each of its own, and a margin."""
         image = self.image(index)
         times = max(round(SIDE / len(image)), 1)
+        image = image[..., :3] if image.shape[-1] >= 3 else image[..., :1]
         rgb = np.broadcast_to(image, (*image.shape[:2], 3)).repeat(times, 0).repeat(times, 1)
         opaque = np.full((*rgb.shape[:2], 1), 255, dtype=np.uint8)
         margin = ((0, 0), (MARGIN, MARGIN), (0, 0))
         return np.pad(np.concatenate([rgb, opaque], axis=-1), margin)
 
     def name(self, index: int) -> str:
-        return self.names[self.classes[index]]
+        """What people call a point: its class, or the text or id that it was added with."""
+        if self.own is not None:
+            about = self.own.about([int(self.points[index])])[0]
+            return about.get("text") or about["id"]
+        assert self.classes is not None
+        return f"class {self.names[self.classes[index]]}"
 
 
 def training_images(run: Run) -> TrainingImages | None:
@@ -84,6 +93,8 @@ def training_images(run: Run) -> TrainingImages | None:
     are not those that the run was trained on.
     """
     group = run.spec.group
+    if group.is_own:
+        return own_images(run)
     called = DATASET_TITLES.get(group.dataset, group.dataset)
     wanted = run.provenance.get("images")
     found = prepared_images(group.dataset)
@@ -109,7 +120,15 @@ def training_images(run: Run) -> TrainingImages | None:
     turned = upside_down(len(classes), "train") & group.flips_images
     points = sampled_points(len(classes), run.spec.training_images)
     names = CLASS_NAMES[group.dataset]
-    return TrainingImages(pixels, points, classes[points], names, turned[points])
+    return TrainingImages(pixels, points, turned[points], classes[points], names)
+
+
+def own_images(run: Run) -> TrainingImages:
+    """Those of a data set of one's own; UserError where it is not on this machine."""
+    found = data_set_of(run.spec.group)
+    pixels, _ = found.split("train")
+    points = sampled_points(len(pixels), run.spec.training_images)
+    return TrainingImages(pixels, points, np.zeros(len(points), dtype=bool), own=found)
 
 
 def look_again() -> None:
@@ -152,9 +171,12 @@ def show_images(images: TrainingImages, found: TaskMap, positions: NDArray[np.in
     for p in positions:
         index, label = int(found.indices[p]), "positive" if found.positive[p] else "negative"
         shown = f"{found.confidence[p]:.2f} ± {found.variability[p]:.2f}"
-        captions.append(f"**{images.name(index)}**  \n{label}  \n{shown}  \n#{index}")
+        name = images.name(index)
+        captions.append(
+            f"**{plain(name.removeprefix('class '))}**  \n{label}  \n{shown}  \n#{index}"
+        )
         texts.append(
-            f"Training point {index}, an image of class {images.name(index)}, {label}:"
+            f"Training point {index}, an image of {name}, {label}:"
             f" confidence {found.confidence[p]:.2f}, variability {found.variability[p]:.2f}"
         )
     st.image(

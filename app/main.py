@@ -26,15 +26,22 @@ st.logo(
     str(ROOT / "assets" / "logo.svg"), icon_image=str(ROOT / "assets" / "icon.svg"), size="large"
 )
 
+
+def go_to_agreement() -> None:
+    """Links of the first version name that page after what it held groupings against."""
+    st.switch_page(state.AGREEMENT, query_params=st.query_params.to_dict())
+
+
 page = st.navigation(
     [
         st.Page(state.START, title="Start", icon=":material/play_circle:", default=True),
         st.Page(state.LESSON, title="Lesson", icon=":material/school:"),
         st.Page(state.DATA_MAPS, title="Data maps", icon=":material/scatter_plot:"),
         st.Page(state.GROUPING, title="Grouping", icon=":material/workspaces:"),
-        st.Page(state.SUPERCLASSES, title="Superclasses", icon=":material/account_tree:"),
+        st.Page(state.AGREEMENT, title="Agreement", icon=":material/account_tree:"),
         st.Page(state.SPECIALISTS, title="Specialists", icon=":material/groups:"),
         st.Page(state.METHODS, title="Methods", icon=":material/balance:"),
+        st.Page(go_to_agreement, url_path="superclasses", visibility="hidden"),
     ],
     position="hidden" if state.presenting() else "sidebar",
 )

@@ -23,7 +23,7 @@ def list_runs(runs: list[Run]) -> None:
         pd.DataFrame(
             {
                 "Run": [run.title for run in runs],
-                "Mean F1": [run.mean_f1 for run in runs],
+                **score_columns(runs),
                 "Model": [run.spec.model for run in runs],
                 "Epochs": [run.spec.epochs for run in runs],
                 "When": [widgets.when(run) for run in runs],
@@ -42,15 +42,27 @@ def list_runs(runs: list[Run]) -> None:
         column_config={
             "Group": st.column_config.TextColumn(help="Task group."),
             "Epochs": st.column_config.NumberColumn(help="Passes over all training images."),
-            "Mean F1": st.column_config.NumberColumn(
-                format="%.3f",
-                help="Mean over the tasks, on the test images, after the last epoch: 0 to 1.",
-            ),
+            **{
+                name: st.column_config.NumberColumn(
+                    format="%.3f",
+                    help="Mean over the tasks, on the test points, after the last epoch.",
+                )
+                for name in score_columns(runs)
+            },
             "When": st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm"),
             "Took": st.column_config.TextColumn(help="On the machine where it was trained."),
             "Size": st.column_config.NumberColumn(format="bytes", help="On this disk."),
         },
     )
+
+
+def score_columns(runs: list[Run]) -> dict[str, list[float | None]]:
+    """A column for each kind of score that a run has, and F1 always."""
+    names = dict.fromkeys(["F1", *(run.score_name for run in runs)])
+    return {
+        f"Mean {name}": [run.mean_score if run.score_name == name else None for run in runs]
+        for name in names
+    }
 
 
 def tick(key: str, ids: list[str]) -> None:

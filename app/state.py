@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from stg_core.grouping.memberships import TaskSpace
 
 ROOT = Path(__file__).resolve().parents[1]
-START, DATA_MAPS, GROUPING, SUPERCLASSES, SPECIALISTS, METHODS, LESSON = (
+START, DATA_MAPS, GROUPING, AGREEMENT, SPECIALISTS, METHODS, LESSON = (
     ROOT / "pages" / f"{name}.py"
     for name in (
         "start",
         "data_maps",
         "grouping",
-        "superclasses",
+        "agreement",
         "specialists",
         "methods",
         "lesson",

@@ -10,25 +10,35 @@ from app import state, widgets
 from app.parameters import Flag, Number, OneOf, SeveralOf, Text, in_url
 from stg_core.system.errors import UserError
 from stg_core.system.words import counted
+from stg_core.tasks.datasets import data_sets, find_group
 from stg_core.tasks.groups import GROUPS, TaskGroup, custom_group
 from stg_core.tasks.images import CLASS_NAMES, DATASET_TITLES
 from stg_core.training.spec import (
     AUGMENTATIONS,
     BUILT_IN_MODELS,
+    DROPOUT,
+    HIDDEN_WIDTHS,
     TrainingSpec,
+    default_epochs,
     default_model,
     default_recorded_epochs,
 )
 
 CUSTOM = "custom"
-TITLES = {name: group.title for name, group in GROUPS.items()} | {CUSTOM: "Questions of my own"}
-FIRST_GROUP = next(iter(TITLES))
+FIRST_GROUP = next(iter(GROUPS))
 LONGEST_MODEL, LONGEST_LIST, LONGEST_UNIONS = 200, 1_000, 10_000  # characters in the URL
+
+
+def titles() -> dict[str, str]:
+    """Of all that can be chosen, by name: built-in groups, own data sets, own questions."""
+    built_in = {name: group.title for name, group in GROUPS.items()}
+    own = {found.name: found.group.title for found in data_sets()}
+    return built_in | own | {CUSTOM: "Questions of my own"}
 
 
 def chosen_group() -> str:
     """The name of the task group that is chosen below."""
-    return state.kept("group", OneOf([*TITLES])) or FIRST_GROUP
+    return state.kept("group", OneOf([*titles()])) or FIRST_GROUP
 
 
 def choose_group(name: str) -> None:
@@ -40,16 +50,17 @@ def choose_spec() -> TrainingSpec:
     with columns[0]:
         name = widgets.titled_choice(
             "Task group",
-            TITLES,
+            titles(),
             key="group",
             help="One of the groups above, or tasks of your own.",
         )
-    group = choose_custom_group() if name == CUSTOM else GROUPS[name]
-    suited = default_model(group.dataset)
+    group = choose_custom_group() if name == CUSTOM else find_group(name)
+    suited = default_model(group)
+    models = [suited] if group.has_rows else [*BUILT_IN_MODELS]
     model = columns[1].selectbox(
         "Model",
-        BUILT_IN_MODELS,
-        index=BUILT_IN_MODELS.index(suited),
+        models,
+        index=models.index(suited),
         accept_new_options=True,
         **in_url(f"model_{group.dataset}", Text(LONGEST_MODEL)),
         help="The backbone. For one of your own, write module:name, such as my_models:tiny_vit.",
@@ -58,9 +69,9 @@ def choose_spec() -> TrainingSpec:
         "Epochs",
         min_value=2,
         max_value=1000,
-        value=10,
-        **in_url("epochs", Number(2, 1000)),
-        help="Passes over all training images; data maps need at least 2.",
+        value=default_epochs(group),
+        **in_url("epochs_of_rows" if group.has_rows else "epochs", Number(2, 1000)),
+        help="Passes over all training points; data maps need at least 2.",
     )
     seed = columns[3].number_input(
         "Seed",
@@ -71,11 +82,11 @@ def choose_spec() -> TrainingSpec:
         help="The same choices with the same seed give the same result.",
     )
     with st.expander("More settings", icon=":material/tune:"):
-        more = choose_more(int(epochs))
+        more = choose_more(int(epochs), group)
     return TrainingSpec(group, model=model or suited, epochs=int(epochs), seed=int(seed), **more)
 
 
-def choose_more(epochs: int) -> dict[str, Any]:
+def choose_more(epochs: int, group: TaskGroup) -> dict[str, Any]:
     columns = st.columns(4)
     recorded = columns[0].text_input(
         "Recorded epochs",
@@ -84,19 +95,15 @@ def choose_more(epochs: int) -> dict[str, Any]:
         help="After these epochs the data maps are kept as they are then: numbers from 2 to the"
         " last, with commas. Empty: five spread evenly.",
     )
-    augmentation = columns[1].selectbox(
-        "Augmentation",
-        AUGMENTATIONS,
-        **in_url("augmentation", OneOf(AUGMENTATIONS)),
-        help="Random changes to the images in every epoch: moved by up to 4 pixels, mirrored.",
-    )
+    with columns[1]:
+        of_points = choose_layers() if group.has_rows else choose_augmentation()
     batch_size = columns[2].number_input(
         "Batch size",
         min_value=2,
         max_value=4096,
         value=256,
         **in_url("batch_size", Number(2, 4096)),
-        help="Images between two steps of the optimiser.",
+        help="Points between two steps of the optimiser.",
     )
     learning_rate = columns[3].number_input(
         "Learning rate",
@@ -118,9 +125,46 @@ def choose_more(epochs: int) -> dict[str, Any]:
         "recorded_epochs": read_epochs(recorded or ""),
         "batch_size": int(batch_size),
         "learning_rate": float(learning_rate),
-        "augmentation": augmentation,
         "single_task_models": single_task_models,
+        **of_points,
     }
+
+
+def choose_augmentation() -> dict[str, Any]:
+    augmentation = st.selectbox(
+        "Augmentation",
+        AUGMENTATIONS,
+        **in_url("augmentation", OneOf(AUGMENTATIONS)),
+        help="Random changes to the images in every epoch: moved by up to an eighth, mirrored.",
+    )
+    return {"augmentation": augmentation}
+
+
+def choose_layers() -> dict[str, Any]:
+    """Of the model of rows."""
+    widths = st.text_input(
+        "Hidden widths",
+        **in_url("hidden_widths", Text(LONGEST_LIST)),
+        placeholder=", ".join(map(str, HIDDEN_WIDTHS)),
+        help="Units of each hidden layer, with commas between them.",
+    )
+    dropout = st.number_input(
+        "Dropout",
+        min_value=0.0,
+        max_value=0.9,
+        value=DROPOUT,
+        step=0.1,
+        **in_url("dropout", Number(0.0, 0.9, fraction=True)),
+        help="Share of the hidden units that is switched off at random in training.",
+    )
+    return {"hidden_widths": read_widths(widths or ""), "dropout": float(dropout)}
+
+
+def read_widths(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(",") if part.strip()) or HIDDEN_WIDTHS
+    except ValueError:
+        raise UserError(f"Write hidden widths as 256, 128; “{text}” is not a list.") from None
 
 
 def read_epochs(text: str) -> tuple[int, ...] | None:

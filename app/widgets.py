@@ -23,6 +23,7 @@ from stg_core.maps.summary import FEATURES
 from stg_core.results.store import Run
 from stg_core.system.errors import UserError
 from stg_core.system.words import counted
+from stg_core.training.metrics import score_name
 
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
@@ -98,7 +99,7 @@ def open_run(run_id: str) -> None:
         for page, label, icon in (
             (state.DATA_MAPS, "Data maps", ":material/scatter_plot:"),
             (state.GROUPING, "Grouping", ":material/workspaces:"),
-            (state.SUPERCLASSES, "Superclasses", ":material/account_tree:"),
+            (state.AGREEMENT, "Agreement", ":material/account_tree:"),
             (state.SPECIALISTS, "Specialists", ":material/groups:"),
         ):
             st.page_link(page, label=label, icon=icon, query_params={"run": run_id})
@@ -395,7 +396,9 @@ def _curves(job: Job) -> None:
         with left:
             learning_curve(loss, "Loss", key=f"loss {job.key}")
         with right:
-            learning_curve(mean_f1, "Mean F1", share=True, key=f"f1 {job.key}")
+            measure = f"Mean {score_name([job.spec.group.task(name) for name in job.spec.tasks])}"
+            defined = [value for value in mean_f1 if value is not None]
+            learning_curve(defined, measure, share=measure == "Mean F1", key=f"f1 {job.key}")
 
 
 def _cancel_button(job: Job) -> None:

@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import streamlit as st
+from numpy.typing import NDArray
 
-from app import glances, images, state, widgets
+from app import glances, images, points, state, widgets
 from app.charts.data_maps import Small, bounds_of, data_map, region_of, small_maps
 from app.live_slider import live_slider
 from app.parameters import Flag, Number, OneOf, Reading, in_url, number_of
@@ -15,10 +16,12 @@ from stg_core.maps.summary import KINDS, REGIONS, Region
 from stg_core.results.store import Run
 from stg_core.system.errors import UserError
 from stg_core.system.words import counted, named
+from stg_core.training.metrics import score_name, scores_by_epoch
 
 ABOUT = (
-    "Each point is a training image. **Confidence** is the model's mean probability of the true"
-    " label over the epochs so far, **variability** how much that probability moved."
+    "Each point is a training example. **Confidence** is the model's mean probability of the true"
+    " label over the epochs so far, or how near it came to a number; **variability** is how much"
+    " that moved."
 )
 MEANING = {
     "easy to learn": "The model finds the true label probable, and does not change its mind.",
@@ -27,7 +30,7 @@ MEANING = {
 }
 MOST_IMAGES = 60
 PER_PAGE = 15
-MEASURES = ("order in the group", "name", "mean confidence", "mean variability", "test F1")
+MEASURES = ("order in the group", "name", "mean confidence", "mean variability", "test score")
 
 
 # ----------------------------------------------------------------------------- one task, or two
@@ -48,7 +51,7 @@ def explore(run: Run) -> None:
             with right:
                 one_map(run, beside, epoch, kind, "map beside", region, pictured)
         with st.container() if beside else right:
-            region_images(run, task, epoch, kind, region)
+            region_points(run, task, epoch, kind, region)
         glances.answer(run, "points")
 
 
@@ -60,7 +63,7 @@ def controls(run: Run) -> tuple[str, str | None, str, int]:
         "Task",
         tasks,
         **in_url("task", OneOf(tasks)),
-        help="One yes-or-no question, asked about every image.",
+        help="One question, asked about every point.",
     )
     beside = second.selectbox(
         "Beside it",
@@ -75,9 +78,12 @@ def controls(run: Run) -> tuple[str, str | None, str, int]:
             "Points",
             KINDS,
             key="points",
-            help="Positives are the images whose true answer to the task is yes, negatives the"
+            help="Positives are the points whose true answer to the task is yes, negatives the"
             " others.",
         )
+        if run.spec.group.task(task).kind != "binary" and kind != "all":
+            kind = "all"
+            st.caption("Only a yes-or-no task has positives: all points are shown.")
     with fourth:
         epoch = live_slider(
             "Recorded epoch",
@@ -104,14 +110,15 @@ def one_map(
     summary = run.summary
     t, e = summary.tasks.tolist().index(task), summary.epochs.tolist().index(epoch)
     confidence, variability = summary.task_means[e, :, t]
-    f1 = run.metrics["test"]["f1"][-1][t]
+    score = test_scores(run)[t]
+    measure = score_name([run.spec.group.task(task)])
     found = summary.task_map(task, epoch, kind)
     points = counted(int(found.histogram.sum()), "point")
     means = f"mean confidence {confidence:.2f}, variability {variability:.2f}"
     st.caption(
-        f"{points}, {means}, test F1 {'–' if f1 is None else format(f1, '.2f')}",
-        help="The means are over all points of the task: a confidence of 0.5 is guessing, 1 is sure"
-        " and right. F1, on test images after the last epoch: 1 is perfect.",
+        f"{points}, {means}, test {measure} {'–' if np.isnan(score) else format(score, '.2f')}",
+        help="The means are over all points of the task: a confidence of 0.5 is guessing a yes or"
+        f" no, 1 is sure and right. {measure}, on test points after the last epoch: 1 is perfect.",
     )
     data_map(
         found,
@@ -125,7 +132,7 @@ def one_map(
     )
 
 
-# ------------------------------------------------------------------------------ images of a region
+# ------------------------------------------------------------------------------ points of a region
 
 
 class Rectangle:
@@ -150,11 +157,11 @@ def chosen_region() -> Region | None:
     return region_of([float(bound) for bound in linked.split(",")]) if linked else None
 
 
-def region_images(run: Run, task: str, epoch: int, kind: str, region: Region | None) -> None:
+def region_points(run: Run, task: str, epoch: int, kind: str, region: Region | None) -> None:
     with st.container(
         horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
     ):
-        st.markdown("**Images of a region**", width="content", help="Of the points in a rectangle.")
+        st.markdown("**Points of a region**", width="content", help="Those in a rectangle.")
         st.button("Clear", type="tertiary", on_click=keep_region, args=(None,), disabled=not region)
     with st.container(horizontal=True, gap="small"):
         for name, bounds in REGIONS.items():
@@ -168,9 +175,13 @@ def region_images(run: Run, task: str, epoch: int, kind: str, region: Region | N
     st.caption(
         f"{len(shown)} of the {len(inside):,} in the rectangle, of a sample of"
         f" {len(found.indices):,} of {counted(int(found.histogram.sum()), 'point')}. By rising"
-        " confidence; below each: class, label, confidence ± variability, index."
+        " confidence, with label, confidence and variability, and index."
     )
+    points.download(run, task, found, inside)
     try:
+        if run.spec.group.has_rows:
+            points.show_rows(run, points.Rows(run), task, found, shown)
+            return
         pictures = images.training_images(run)
     except UserError as error:
         st.info(widgets.plain(str(error)), icon=":material/image_not_supported:")
@@ -195,7 +206,7 @@ def all_tasks(run: Run) -> None:
         MEASURES,
         **in_url("sort", OneOf(MEASURES)),
         help="Means are over all points of a task. F1, on test images after the last epoch: 1 is"
-        " perfect. The number stands beside the name.",
+        " perfect; of a regression it is R². The number stands beside the name.",
     )
     backwards = order.toggle(
         "Backwards", **in_url("backwards", Flag()), help="The last, or the highest, first."
@@ -225,7 +236,7 @@ def sorted_maps(run: Run, measure: str, backwards: bool) -> list[Small]:
     values = {
         "mean confidence": summary.task_means[-1, 0].tolist(),
         "mean variability": summary.task_means[-1, 1].tolist(),
-        "test F1": [0.0 if f1 is None else f1 for f1 in run.metrics["test"]["f1"][-1]],
+        "test score": np.nan_to_num(test_scores(run)).tolist(),
     }
     names = summary.tasks.tolist()
     keys = values | {
@@ -242,6 +253,12 @@ def sorted_maps(run: Run, measure: str, backwards: bool) -> list[Small]:
         )
         for t in order
     ]
+
+
+def test_scores(run: Run) -> NDArray[np.float64]:
+    """F1, or R² of a regression, of each task after the last epoch, (T,); NaN where undefined."""
+    every = scores_by_epoch(run.metrics.get("test", {}))
+    return every[-1] if len(every) else np.full(len(run.spec.tasks), np.nan)
 
 
 def open_large(task: str) -> None:

@@ -10,9 +10,9 @@ import numpy as np
 import streamlit as st
 
 from app import images, lesson_images, state, widgets
+from app.charts import agreement as agreement_charts
 from app.charts import grouping as grouping_charts
 from app.charts import lesson as charts
-from app.charts import superclasses as superclass_charts
 from app.live_slider import live_slider
 from app.parameters import Flag, Number, OneOf, in_url
 from app.presenter import presenter
@@ -178,7 +178,7 @@ def superclasses() -> None:
     )
     panel = next(p for p in agreement_with(reference, grouping).panels if p.label == chosen)
     lesson_images.classes("cifar100", panel.tasks)
-    superclass_charts.membership_panels(
+    agreement_charts.membership_panels(
         [panel], grouping, colours, "Memberships in the twenty clusters"
     )
     of = dict(zip(grouping.tasks, grouping.labels, strict=True))

@@ -7,6 +7,7 @@ from pathlib import Path
 import streamlit as st
 
 from app import state, widgets
+from app.data_sets import show_own, tell_what_was_added
 from app.examples import contact_sheet
 from app.parameters import Flag, in_url
 from app.run_list import ask_for_file, list_runs, show_run
@@ -21,7 +22,7 @@ STEPS: tuple[tuple[str, str, str, Path | None, str], ...] = (
     (
         "data_maps",
         "2. Keep its data maps",
-        "How sure it was of every image, and how steadily.",
+        "How sure it was of every point, and how steadily.",
         state.DATA_MAPS,
         "Data maps",
     ),
@@ -101,11 +102,12 @@ def train_a_model() -> None:
     st.header(
         "Task groups",
         help="Tasks that one model learns together. A task is a yes-or-no"
-        " question, asked about every image.",
+        " question, a choice of classes, or a number, asked about every point.",
     )
     for column, group in zip(st.columns(len(GROUPS)), GROUPS.values(), strict=True):
         with column.container(border=True, height="stretch", vertical_alignment="distribute"):
             show_group(group)
+    show_own()
     st.header("Train a model", anchor=TRAINING)
     with widgets.user_errors():
         spec = choose_spec()
@@ -192,9 +194,10 @@ def show_runs() -> None:
 st.title("Which tasks belong together?")
 st.markdown(
     "A model that learns several tasks at once may do better for it, or worse. STG Explorer finds"
-    " out which tasks are *learned alike*, from how the model learned every single image, and lets"
+    " out which tasks are *learned alike*, from how the model learned every single point, and lets"
     " you test whether training them apart pays."
 )
+tell_what_was_added()
 show_ways()
 show_steps()
 train_a_model()

@@ -27,7 +27,6 @@ from stg_core.affinity.settings import EVERY, checked_methods
 from stg_core.system.errors import UserError
 from stg_core.training.callbacks import Callback, Training
 from stg_core.training.inputs import autocast
-from stg_core.training.scores import task_losses
 from stg_core.training.speed import clock_of
 
 Floats = NDArray[np.float64]
@@ -83,7 +82,7 @@ class AffinityRecorder(Callback):
             self._drawn = random_state(training.device)
 
     def on_losses(
-        self, training: Training, images: Tensor, targets: Tensor, losses: Tensor
+        self, training: Training, points: Tensor, targets: Tensor, losses: Tensor
     ) -> bool:
         if not self._due(training):
             return False
@@ -91,7 +90,7 @@ class AffinityRecorder(Callback):
         clock = clock_of(training.device)
         started = clock()
         with same_random_numbers(training.device):
-            found = self._affinities(images, targets, losses)
+            found = self._affinities(points, targets, losses)
         known = (~targets.isnan()).any(0).cpu()
         for method, values in found.items():
             counts = known[:, None] & known & values.isfinite()
@@ -133,7 +132,7 @@ class AffinityRecorder(Callback):
             self._sums.setdefault(method, empty.clone())
             self._counts.setdefault(method, empty)
 
-    def _affinities(self, images: Tensor, targets: Tensor, losses: Tensor) -> dict[str, Tensor]:
+    def _affinities(self, points: Tensor, targets: Tensor, losses: Tensor) -> dict[str, Tensor]:
         """The matrices of one step by method, (T, T) float64, in memory."""
         trial, before = self._trial, losses.detach()
         assert trial is not None
@@ -147,7 +146,7 @@ class AffinityRecorder(Callback):
             if self.methods != ("cosine",):
                 trial.move(gradient)
             if "tag" in self.methods:
-                lookahead.append(1 - trial.losses(images, targets, self._drawn) / before)
+                lookahead.append(1 - trial.losses(points, targets, self._drawn) / before)
             if "etap" in self.methods:
                 trial.moved(moves[source])
         found = {"tag": torch.stack(lookahead)} if lookahead else {}
@@ -164,7 +163,7 @@ class Trial:
     def __init__(self, training: Training, update: str) -> None:
         self.training = training
         model, optimizer = training.model, training.optimizer
-        heads = {id(p) for p in head_parameters(model, len(training.spec.tasks))}
+        heads = {id(p) for p in head_parameters(model, training.heads.n_outputs)}
         shared = {
             name: parameter
             for name, parameter in model.named_parameters()
@@ -243,31 +242,31 @@ class Trial:
             torch.sub(own.detach(), copy, out=piece)
 
     @torch.no_grad()
-    def losses(self, images: Tensor, targets: Tensor, drawn: list[Tensor]) -> Tensor:
+    def losses(self, points: Tensor, targets: Tensor, drawn: list[Tensor]) -> Tensor:
         """The task losses (T,) at θ_i with the heads as they are; statistics of batch norm stay."""
         training = self.training
         buffers = {name: buffer.clone() for name, buffer in training.model.named_buffers()}
         moved = dict(zip(self.names, self.copies, strict=True))
         set_random_state(training.device, drawn)
         with autocast(training.device, training.precision):
-            logits = functional_call(training.model, {**buffers, **moved}, (images,))
-        return task_losses(logits.float(), targets, training.pos_weight)
+            logits = functional_call(training.model, {**buffers, **moved}, (points,))
+        return training.heads.losses(logits.float(), targets)
 
 
-def head_parameters(model: nn.Module, n_tasks: int) -> list[nn.Parameter]:
-    """The parameters that are not shared: of `model.heads`, else of the last layer with T outputs.
+def head_parameters(model: nn.Module, n_outputs: int) -> list[nn.Parameter]:
+    """The parameters that are not shared: of `model.heads`, else of the last layer, with O outputs.
 
     A backbone of your own tells with an attribute `heads`, a module, which are its heads, unless
-    they are its last `nn.Linear`, with one output per task. Raises UserError without either.
+    they are its last `nn.Linear`, with all outputs of the tasks. Raises UserError without either.
     """
     heads = getattr(model, "heads", None)
     if not isinstance(heads, nn.Module):
         linear = [m for m in model.modules() if isinstance(m, nn.Linear)]
-        if not linear or linear[-1].out_features != n_tasks:
+        if not linear or linear[-1].out_features != n_outputs:
             raise UserError(
                 f"Which parameters of {type(model).__name__} are its output heads? Its last Linear"
-                f" layer does not have {n_tasks} outputs: give the model an attribute `heads`, the"
-                " module that holds them."
+                f" layer does not have {n_outputs} outputs: give the model an attribute `heads`,"
+                " the module that holds them."
             )
         heads = linear[-1]
     return list(heads.parameters())

@@ -163,11 +163,11 @@ def check_methods(methods: Sequence[str]) -> None:
 
 def recorded_every(table: GroupTable) -> int:
     """Every tenth step, or more often where fewer than 50 steps would be recorded."""
-    from stg_core.tasks.images import IMAGE_COUNTS_AND_SHAPES
+    from stg_core.tasks.data import counts_and_shape
 
     spec = table.spec
-    images = spec.training_images or IMAGE_COUNTS_AND_SHAPES[spec.group.dataset][0]
-    steps = spec.epochs * -(-images // spec.batch_size)
+    points = spec.training_images or counts_and_shape(spec.group)[0]
+    steps = spec.epochs * -(-points // spec.batch_size)
     return max(1, min(EVERY, steps // FEWEST_RECORDED))
 
 

@@ -36,7 +36,7 @@ from stg_core.results.store import TABLES, Run, Store
 from stg_core.system.errors import UserError
 from stg_core.system.files import atomic
 from stg_core.tasks.data import weight_of_counts
-from stg_core.tasks.groups import GROUPS, living_of_tasks, superclass_of_tasks
+from stg_core.tasks.groups import GROUPS, families_of_tasks, living_of_tasks
 from stg_core.training.spec import TrainingSpec
 from stg_core.training.speed import total_seconds
 
@@ -132,9 +132,9 @@ class GroupTable:
 
     @property
     def reference(self) -> tuple[str, ...] | None:
-        """What people know of each task, (n,): its superclass, or living or not; else None."""
+        """What people know of each task, (n,): its family, or living or not; else None."""
         group = self.spec.group
-        of_group = superclass_of_tasks(group) or living_of_tasks(group)
+        of_group = families_of_tasks(group) or living_of_tasks(group)
         if of_group is None:
             return None
         of_task = dict(zip(group.task_names, of_group, strict=True))
@@ -204,7 +204,7 @@ class GroupTable:
         """
         low, high = np.percentile(self.drawn_f1(routing), (2.5, 97.5))
         tasks = np.arange(len(self.tasks))
-        return float(self.f1[routing, tasks].mean()), (float(low), float(high))
+        return float(np.nanmean(self.f1[routing, tasks])), (float(low), float(high))
 
     def drawn_f1(self, routing: Integers) -> Floats:
         """The same mean on resampled test images, (B,): of every routing on the same ones."""
@@ -217,7 +217,7 @@ class GroupTable:
             self._resampling.positives,
             self._resampling.negatives,
         )
-        return np.asarray(drawn["f1"].mean(axis=1))
+        return np.asarray(np.nanmean(drawn["f1"], axis=1))
 
 
 def point_losses(
@@ -247,6 +247,10 @@ def begin_table(spec: TrainingSpec, store: Store, tell: Tell) -> GroupTable:
         raise UserError(
             f"Ways to choose groups are compared on 2 to {MOST_TASKS} tasks, and there are"
             f" {n_tasks}: choose some of them with --tasks."
+        )
+    if not spec.all_binary:
+        raise UserError(
+            "Ways to choose groups are compared on yes-or-no tasks only: choose those with --tasks."
         )
     if spec.single_task_models or set(spec.task_weights) != {1.0} or not spec.recorded:
         raise UserError("Groups are compared from one model of all tasks, alike, with data maps.")

@@ -12,7 +12,16 @@ from stg_core.system.errors import UserError
 from stg_core.tasks.choices import matching
 from stg_core.tasks.datasets import find_group
 from stg_core.tasks.groups import GROUPS, TaskGroup, custom_group
-from stg_core.training.spec import AUGMENTATIONS, BUILT_IN_MODELS, TrainingSpec
+from stg_core.training.spec import (
+    AUGMENTATIONS,
+    BUILT_IN_MODELS,
+    DROPOUT,
+    EPOCHS,
+    EPOCHS_OF_ROWS,
+    HIDDEN_WIDTHS,
+    TrainingSpec,
+    default_epochs,
+)
 
 if TYPE_CHECKING:
     from stg_core.grouping.memberships import Grouping, TaskSpace
@@ -29,7 +38,7 @@ def spec_from(options: argparse.Namespace) -> TrainingSpec:
         group=group,
         tasks=tasks_from(options, group),
         model=options.model or "",
-        epochs=options.epochs,
+        epochs=default_epochs(group) if options.epochs is None else options.epochs,
         recorded_epochs=options.recorded_epochs,
         seed=options.seed,
         batch_size=options.batch_size,
@@ -37,6 +46,8 @@ def spec_from(options: argparse.Namespace) -> TrainingSpec:
         augmentation=options.augmentation,
         single_task_models=options.single_task_models,
         training_images=options.training_images,
+        hidden_widths=options.hidden_widths,
+        dropout=options.dropout,
     )
 
 
@@ -98,12 +109,18 @@ def add_training_options(parser: argparse.ArgumentParser, required: bool = True)
         "--union", action="append", default=[], metavar="NAME=CLASS,CLASS", help="custom: one task"
     )
     parser.add_argument("--model", help=f"{', '.join(BUILT_IN_MODELS)} or your_module:name")
-    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument(
+        "--epochs", type=int, help=f"default {EPOCHS}, of rows of a table {EPOCHS_OF_ROWS}"
+    )
     parser.add_argument("--recorded-epochs", type=whole_numbers, metavar="2,4,…")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--batch-size", type=int, default=256)
     parser.add_argument("--learning-rate", type=float, default=1e-3)
     parser.add_argument("--augmentation", choices=AUGMENTATIONS, default="none")
+    parser.add_argument(
+        "--hidden-widths", type=whole_numbers, default=HIDDEN_WIDTHS, metavar="256,128", help="mlp"
+    )
+    parser.add_argument("--dropout", type=float, default=DROPOUT, help=f"mlp: default {DROPOUT}")
     parser.add_argument(
         "--training-images", type=int, default=0, metavar="N", help="of all, always the same ones"
     )

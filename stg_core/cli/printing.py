@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 
 def run_line(run: Run) -> str:
     """A run by its id, with its title and score."""
-    seconds = run.provenance["seconds"]
-    return f"{run.id}  {run.title}  mean F1 {run.mean_f1:.3f}  {seconds:.0f} s"
+    seconds, score = run.provenance["seconds"], run.mean_score
+    told = "–" if score is None else f"{score:.3f}"
+    return f"{run.id}  {run.title}  mean {run.score_name} {told}  {seconds:.0f} s"
 
 
 def grouping_text(grouping: Grouping) -> str:
@@ -278,9 +279,11 @@ def _progress_line(record: dict[str, Any]) -> str:
     parts = [record["message"].removesuffix(".")]
     if record.get("seconds_left") is not None:
         rate, left = record["images_per_second"], record["seconds_left"]
-        parts.append(f"{rate:,.0f} images/s, {left:,.0f} s left")
+        parts.append(f"{rate:,.0f} points/s, {left:,.0f} s left")
     if record.get("loss"):
-        parts.append(f"loss {record['loss'][-1]:.3f}, mean F1 {record['mean_f1'][-1]:.3f}")
+        parts.append(f"loss {record['loss'][-1]:.3f}")
+    if record.get("mean_f1") and record["mean_f1"][-1] is not None:
+        parts.append(f"mean score {record['mean_f1'][-1]:.3f}")
     return ", ".join(parts)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from stg_core.system.errors import UserError
+from stg_core.training.metrics import mean_scores
 from stg_core.training.spec import TrainingSpec
 
 State = Literal["queued", "running", "done", "failed", "cancelled"]
@@ -19,8 +20,9 @@ class Job:
 
     place: how many, of all that this engine knows, are to be trained before it; epoch: finished
     epochs; fraction: share done, in [0, 1]; seconds_left: None while unknown; metrics: "loss" and
-    "mean_f1" (test) per finished epoch; message: what goes on, or why it failed and what to do;
-    owner: who takes turns with other owners; turn: how many of the same owner go before it.
+    "mean_f1" (the mean test score, see `mean_scores`) per finished epoch; message: what goes on, or
+    why it failed and what to do; owner: who takes turns with other owners; turn: how many of the
+    same owner go before it.
     """
 
     key: str
@@ -31,7 +33,7 @@ class Job:
     fraction: float = 0.0
     images_per_second: float = 0.0
     seconds_left: float | None = None
-    metrics: dict[str, list[float]] = field(default_factory=lambda: {"loss": [], "mean_f1": []})
+    metrics: dict[str, list[Any]] = field(default_factory=lambda: {"loss": [], "mean_f1": []})
     message: str = WAITS
     owner: str = ""
     turn: int = 0
@@ -43,7 +45,7 @@ class Job:
     def end_with(self, metrics: Mapping[str, Any]) -> None:
         """Takes over what the metrics of its finished run tell."""
         self.epoch, self.fraction = self.spec.epochs, 1.0
-        mean_f1 = [sum(f1) / len(f1) for f1 in metrics["test"]["f1"]]
+        mean_f1 = mean_scores(metrics["test"])
         self.metrics = {"loss": list(metrics["loss"]), "mean_f1": mean_f1}
 
     def record(self) -> dict[str, Any]:

@@ -19,7 +19,12 @@ from sklearn.metrics.cluster import expected_mutual_information
 from stg_core.grouping.memberships import Floats, Grouping, Labels, TaskSpace, group_tasks
 from stg_core.system.errors import UserError
 from stg_core.system.spreadsheets import as_written
-from stg_core.tasks.groups import TaskGroup, living_of_tasks, superclass_of_tasks
+from stg_core.tasks.groups import (
+    TaskGroup,
+    families_of_tasks,
+    living_of_tasks,
+    superclass_of_tasks,
+)
 
 SCORES = (
     "adjusted_rand_index",
@@ -143,13 +148,15 @@ class Agreement:
 
 
 def built_in_reference(group: TaskGroup, tasks: Sequence[str]) -> Reference | None:
-    """CIFAR-100's superclasses, or living or not for CIFAR-10; None where they do not apply.
+    """CIFAR-100's superclasses, families of one's own, or living or not; None where none apply.
 
-    Only a task that is one class has a label: a union may mix them, and Downside and Random have
-    none. None also where fewer than two labels are left.
+    Of CIFAR's tasks only one that is a single class has a label: a union may mix them, and Downside
+    and Random have none. None also where fewer than two labels are left.
     """
+    superclasses = superclass_of_tasks(group)
     known: dict[str, tuple[str | None, ...] | None] = {
-        "superclasses": superclass_of_tasks(group),
+        "superclasses": superclasses,
+        "families": None if superclasses else families_of_tasks(group),
         "living or not": living_of_tasks(group),
     }
     for name, labels in known.items():

@@ -327,8 +327,7 @@ def _check_metrics(path: Path, spec: TrainingSpec) -> None:
     for name in ("loss", "seconds", "images_per_second", "evaluation_seconds"):
         _check_numbers(metrics[name], (n_epochs,))
     for split in ("train", "test"):
-        _check_numbers(metrics[split]["f1"], (n_epochs, n_tasks))
-        for name in ("loss", "accuracy", "balanced_accuracy"):
+        for name in {"loss", "f1", "accuracy", "balanced_accuracy", *metrics[split]}:
             _check_numbers(metrics[split][name], (n_epochs, n_tasks), gaps=True)
 
 
@@ -399,8 +398,8 @@ def _check_arrays(paths: Mapping[str, Path], spec: TrainingSpec, n_points: int) 
     if LOGITS & set(headers):
         for split in ("test", "train"):
             n = headers[f"{split}_labels.npy"][1][0]
-            expected[f"{split}_labels.npy"] = "|i1", (n, t)
-            expected[f"{split}_logits.npy"] = "<f2", (len(spec.logit_epochs), n, t)
+            expected[f"{split}_labels.npy"] = "|i1" if spec.all_binary else "<f4", (n, t)
+            expected[f"{split}_logits.npy"] = "<f2", (len(spec.logit_epochs), n, spec.n_outputs)
     for name, (kind, shape) in expected.items():
         _check_header(name, headers[name], kind, shape)
 

@@ -42,6 +42,7 @@ from stg_core.system.errors import UserError
 from stg_core.system.files import DISK_FULL, FORBIDDEN, atomic
 from stg_core.system.home import home
 from stg_core.system.words import named
+from stg_core.training.metrics import mean_scores, score_name, scores_by_epoch
 from stg_core.training.spec import TrainingSpec
 
 if TYPE_CHECKING:
@@ -89,9 +90,18 @@ class Run:
         return sum(file["bytes"] for file in self.files.values())
 
     @property
-    def mean_f1(self) -> float:
-        """Mean test F1 over tasks after the last epoch, in [0, 1]."""
-        return float(np.mean(self.metrics["test"]["f1"][-1]))
+    def score_name(self) -> str:
+        """What `mean_score` is: "F1", "R²" or, of tasks of both kinds, "score"."""
+        return score_name([self.spec.group.task(name) for name in self.spec.tasks])
+
+    @property
+    def mean_score(self) -> float | None:
+        """Mean test F1, or R² of regressions, over the tasks after the last epoch.
+
+        None where it is defined for no task, and of a run that was not scored.
+        """
+        means = mean_scores(self.metrics.get("test", {}))
+        return means[-1] if means else None
 
     @property
     def has_data_maps(self) -> bool:
@@ -123,11 +133,11 @@ class Run:
         return "train_logits.npy" in self.files
 
     def logits(self, split: str) -> NDArray[np.float16]:
-        """Logits of "test" or measured "train" points, (E', N, T) float16, memory-mapped."""
+        """Outputs for "test" or measured "train" points, (E', N, O) float16, memory-mapped."""
         return self._kept(f"{split}_logits.npy")
 
-    def labels(self, split: str) -> NDArray[np.int8]:
-        """Labels of the points of `logits`, 1, 0 or -1 (missing), (N, T) int8, memory-mapped."""
+    def labels(self, split: str) -> NDArray[Any]:
+        """Labels of the points of `logits`, (N, T), memory-mapped; see `TrainingResult`."""
         return self._kept(f"{split}_labels.npy")
 
     def _kept(self, name: str) -> NDArray[Any]:
@@ -454,7 +464,7 @@ def _read_run(run_id: str, folder: Path) -> Run:
             if _digest(path) != known["blake2b"]:
                 raise _Damaged(f"{name} has changed since it was written")
         metrics = json.loads((folder / "metrics.json").read_text())
-        if len(metrics["test"]["f1"][-1]) != len(spec.tasks):
+        if any(len(scores) != len(spec.tasks) for scores in scores_by_epoch(metrics["test"])):
             raise _Damaged("metrics.json is of other tasks")
     except FileNotFoundError as error:
         raise _Damaged(f"{Path(str(error.filename)).name} is missing") from error

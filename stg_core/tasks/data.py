@@ -14,7 +14,7 @@ from stg_core.system.errors import UserError
 from stg_core.system.words import counted, named
 from stg_core.tasks.datasets import data_set_of
 from stg_core.tasks.groups import SPLITS, Split, Task, TaskGroup, label_matrix, upside_down
-from stg_core.tasks.images import CLASS_NAMES, load_images
+from stg_core.tasks.images import CLASS_NAMES, IMAGE_COUNTS_AND_SHAPES, load_images
 
 SAMPLE_SEED = 59
 
@@ -72,6 +72,14 @@ def sampled_points(there: int, wanted: int) -> NDArray[np.int64]:
     return np.sort(order[: wanted or there])
 
 
+def counts_and_shape(group: TaskGroup) -> tuple[int, ...]:
+    """Training points, test points, and the shape of a point; UserError where they are unknown."""
+    if group.dataset in IMAGE_COUNTS_AND_SHAPES:
+        return IMAGE_COUNTS_AND_SHAPES[group.dataset]
+    counts = data_set_of(group).counts
+    return (counts["train"], counts["test"], *group.point_shape)
+
+
 def load_task_data(
     group: TaskGroup, progress: Callable[[str, float], None] | None = None
 ) -> TaskData:
@@ -122,7 +130,8 @@ def checked(data: TaskData, group: TaskGroup) -> TaskData:
     if len(unlabelled):
         names = ", ".join(named(data.tasks[t]) for t in unlabelled)
         raise UserError(
-            f"No training point has a label for {names}: nothing can be learned of that. Leave it out, or label some points."
+            f"No training point has a label for {names}: nothing can be learned of that. Leave it"
+            " out, or label some points."
         )
     return dataclasses.replace(data, train_labels=train, test_labels=test)
 

@@ -69,7 +69,7 @@ class DataSet:
     def group(self) -> TaskGroup:
         """All of its tasks."""
         tasks = tuple(Task.from_json(task) for task in self.manifest["tasks"])
-        return TaskGroup(self.name, self.name, tasks, self.digest)
+        return TaskGroup(self.name, self.name, tasks, self.digest, self.shape)
 
     @property
     def shape(self) -> tuple[int, ...]:

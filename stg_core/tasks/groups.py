@@ -110,13 +110,15 @@ KINDS_OF_TASKS: Mapping[Kind, str] = {
 class TaskGroup:
     """A named list of tasks over one data set. Raises UserError where it cannot be one.
 
-    `digest` says which data a data set of one's own holds; "" for the built-in image data sets.
+    Of a data set of one's own `digest` says which data it holds, and `point_shape` is that of a
+    point, (F,) of a row or (H, W, C) of an image; of the built-in image data sets both are empty.
     """
 
     name: str
     dataset: str
     tasks: tuple[Task, ...]
     digest: str = ""
+    point_shape: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.tasks:
@@ -161,6 +163,11 @@ class TaskGroup:
         return bool(self.digest)
 
     @property
+    def has_rows(self) -> bool:
+        """Whether its points are rows of numbers and no images."""
+        return len(self.point_shape) == 1
+
+    @property
     def all_binary(self) -> bool:
         return all(task.kind == "binary" for task in self.tasks)
 
@@ -178,13 +185,17 @@ class TaskGroup:
             "dataset": self.dataset,
             "tasks": [task.to_json() for task in self.tasks],
         }
-        return plain | ({"digest": self.digest} if self.digest else {})
+        own = {"digest": self.digest, "point_shape": list(self.point_shape)}
+        return plain | (own if self.is_own else {})
 
     @classmethod
     def from_json(cls, plain: Mapping[str, Any]) -> TaskGroup:
         """The inverse of `to_json`; raises KeyError, TypeError or UserError for anything else."""
         tasks = tuple(Task.from_json(task) for task in plain["tasks"])
-        return cls(plain["name"], plain["dataset"], tasks, plain.get("digest", ""))
+        shape = tuple(plain.get("point_shape", ()))
+        if not all(type(n) is int and n > 0 for n in shape) or len(shape) not in (0, 1, 3):
+            raise TypeError("the shape of a point is described in another way")
+        return cls(plain["name"], plain["dataset"], tasks, plain.get("digest", ""), shape)
 
 
 def families_of_tasks(group: TaskGroup) -> tuple[str | None, ...] | None:

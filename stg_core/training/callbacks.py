@@ -7,11 +7,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from stg_core.training.metrics import mean_scores
+
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
     from stg_core.maps.recorder import DataMapRecorder
+    from stg_core.training.heads import Heads
     from stg_core.training.spec import TrainingSpec
 
 RECORDS_PER_SECOND = 2
@@ -24,7 +27,7 @@ class Training:
     metrics: lists with one entry per finished epoch: "loss" (mean over the epoch's batches),
     "images_per_second", "seconds", "evaluation_seconds", the same two by `speed.clock_of` as
     "own_seconds" and "own_evaluation_seconds", and under "train" and "test" the per-task lists
-    "loss", "f1", "accuracy", "balanced_accuracy".
+    "loss" and the scores of `Heads.scores`, NaN where one is not defined.
     """
 
     spec: TrainingSpec
@@ -32,9 +35,9 @@ class Training:
     precision: str
     model: nn.Module
     optimizer: torch.optim.Optimizer
-    images: Tensor
+    points: Tensor
     labels: Tensor
-    pos_weight: Tensor
+    heads: Heads
     recorder: DataMapRecorder | None
     steps_per_epoch: int
     metrics: dict[str, Any]
@@ -53,14 +56,14 @@ class Callback:
         """Before every forward pass: what it draws at random is not drawn yet."""
 
     def on_losses(
-        self, training: Training, images: Tensor, targets: Tensor, losses: Tensor
+        self, training: Training, points: Tensor, targets: Tensor, losses: Tensor
     ) -> bool:
         """Between forward and backward pass: the batch as the model saw it, and its task losses.
 
-        images (B, C, H, W), normalised and augmented; targets (B, T), NaN where missing; losses
-        (T,), without task weights. Leave model, optimiser and random numbers as they were. True
-        says that every parameter has its gradient of the weighted loss already, and no backward
-        pass is made; before False, differentiate with `retain_graph=True` only.
+        points (B, C, H, W), normalised and augmented, or (B, F); targets (B, T), NaN where
+        missing; losses (T,), without task weights. Leave model, optimiser and random numbers as
+        they were. True says that every parameter has its gradient of the weighted loss already, and
+        no backward pass is made; before False, differentiate with `retain_graph=True` only.
         """
         return False
 
@@ -96,7 +99,8 @@ class Progress(Callback):
     """Tells how far a training is, twice a second and after every epoch, as a plain record.
 
     Keys: message and, once it trains, tasks, epoch (finished ones), fraction in [0, 1],
-    images_per_second, seconds_left (None while unknown), loss and mean_f1 per finished epoch.
+    images_per_second, seconds_left (None while unknown), loss, and as mean_f1 the mean test score
+    (see `mean_scores`), per finished epoch.
     """
 
     def __init__(
@@ -140,7 +144,7 @@ class Progress(Callback):
                 "images_per_second": rate,
                 "seconds_left": (spec.epochs - done) * epoch_seconds if epoch_seconds else None,
                 "loss": list(metrics["loss"]),
-                "mean_f1": [sum(f1) / len(f1) for f1 in metrics["test"]["f1"]],
+                "mean_f1": mean_scores(metrics["test"]),
             }
         )
 

@@ -1,4 +1,4 @@
-"""Where a model computes, and images as it sees them: normalised and augmented on its device."""
+"""Where a model computes, and points as it sees them: normalised and augmented on its device."""
 
 from __future__ import annotations
 
@@ -32,9 +32,15 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
 
 
 class Normalisation:
-    """uint8 images (B, H, W, C) to floats (B, C, H, W), channels-last, of mean 0 and variance 1."""
+    """uint8 images (B, H, W, C) to floats (B, C, H, W), channels-last, of mean 0 and variance 1.
+
+    Rows (B, F) stay as they are: they were standardised when they were added.
+    """
 
     def __init__(self, images: Tensor) -> None:
+        self.of_images = images.ndim == 4
+        if not self.of_images:
+            return
         levels = torch.arange(256, dtype=torch.float64)
         mean, std = [], []
         for channel in images.unbind(-1):
@@ -45,6 +51,8 @@ class Normalisation:
         self.std = torch.stack(std).float().to(images.device)
 
     def __call__(self, images: Tensor) -> Tensor:
+        if not self.of_images:
+            return images.float()
         return images.float().sub_(self.mean).div_(self.std).permute(0, 3, 1, 2)
 
 

@@ -22,18 +22,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from stg_core.maps.recorder import DataMapRecorder, confidence
+from stg_core.maps.recorder import DataMapRecorder
 from stg_core.maps.summary import DataMapSummary, summarise
 from stg_core.system.errors import Cancelled, UserError
 from stg_core.system.files import SlabWriter, atomic
 from stg_core.system.memory import freed_memory_kept
 from stg_core.system.threads import wanted_threads
-from stg_core.tasks.data import TaskData, load_task_data, pos_weight
+from stg_core.tasks.data import TaskData, checked, load_task_data
 from stg_core.training.callbacks import Callback, Training
+from stg_core.training.heads import Heads
 from stg_core.training.inputs import Normalisation, augment, autocast, choose_device, device_name
 from stg_core.training.limits import check_limits
 from stg_core.training.models import build
-from stg_core.training.scores import empty_metrics, merged_metrics, task_losses, task_scores
+from stg_core.training.scores import empty_metrics, merged_metrics
 from stg_core.training.spec import TrainingSpec
 from stg_core.training.speed import clock_of
 
@@ -48,13 +49,14 @@ class TrainingResult:
     """What a finished training leaves.
 
     metrics            per epoch: see `Training.metrics`
-    test_logits        of each of `spec.logit_epochs`, (E', N_test, T) float16
-    train_logits       the same of the measured training points, (E', N_measured, T) float16
-    test_labels        1, 0 or, where it is missing, -1, (N_test, T) int8
-    train_labels       the same of the measured training points, (N_measured, T) int8
+    test_logits        outputs (see `Heads`) of each of `spec.logit_epochs`, (E', N_test, O) float16
+    train_logits       the same of the measured training points, (E', N_measured, O) float16
+    test_labels        1, 0 or, where it is missing, -1, (N_test, T) int8; with tasks of other kinds
+                       float32, NaN where one is missing, those of a regression scaled
+    train_labels       the same of the measured training points, (N_measured, T)
     datamaps           (E, 2, T, N) float16, memory-mapped; None without recorded epochs
     summary            the DataMapSummary of `datamaps`; None without recorded epochs
-    provenance         device, precision, threads, seconds, digest of the images
+    provenance         device, precision, threads, seconds, digest of the data as "images"
     model              the trained network; None for merged single-task models
     """
 
@@ -62,8 +64,8 @@ class TrainingResult:
     metrics: dict[str, Any]
     test_logits: NDArray[np.float16]
     train_logits: NDArray[np.float16]
-    test_labels: NDArray[np.int8]
-    train_labels: NDArray[np.int8]
+    test_labels: NDArray[np.int8] | NDArray[np.float32]
+    train_labels: NDArray[np.int8] | NDArray[np.float32]
     datamaps: NDArray[np.float16] | None
     summary: DataMapSummary | None
     provenance: dict[str, Any]
@@ -80,14 +82,15 @@ def train(
 ) -> TrainingResult:
     """Trains what the spec says and returns its result.
 
-    `data` defaults to the images and labels of the spec's group. `folder` keeps the checkpoint and
+    `data` defaults to the points and labels of the spec's group. `folder` keeps the checkpoint and
     the large arrays; called again with the same folder, the training goes on after its last whole
     epoch. `device` ("cpu", "cuda", "mps") and precision are chosen automatically. Raises Cancelled
-    when a callback says so, and UserError when the loss is not finite or the result could not be
-    kept (see `limits`). The number of threads is
-    torch's own, or `STG_THREADS`.
+    when a callback says so, and UserError when the labels are not those of the tasks (see
+    `tasks.data.checked`), the loss is not finite or the result could not be kept (see `limits`).
+    The number of threads is torch's own, or `STG_THREADS`.
     """
     check_limits(spec)
+    data = checked((data or load_task_data(spec.group)).select(spec.tasks), spec.group)
     if spec.single_task_models:
         return _train_single_task_models(spec, data, folder, callbacks, device)
     if folder is None:
@@ -96,7 +99,7 @@ def train(
             maps = None if result.datamaps is None else np.array(result.datamaps)
             return dataclasses.replace(result, datamaps=maps)
     folder.mkdir(parents=True, exist_ok=True)
-    data = (data or load_task_data(spec.group)).select(spec.tasks).sample(spec.training_images)
+    data = data.sample(spec.training_images)
     with torch.random.fork_rng(), freed_memory_kept(), said_threads():
         return _Run(spec, data, folder, callbacks, device).run()
 
@@ -126,8 +129,16 @@ class _Run:
         self.spec, self.data, self.folder, self.callbacks = spec, data, folder, callbacks
         chosen, precision = choose_device(device)
         torch.manual_seed(_derived_seed(spec.seed, 0))
-        height, width, channels = data.train_points.shape[1:]
-        model = build(spec.model, (channels, height, width), len(spec.tasks))
+        tasks = [spec.group.task(name) for name in spec.tasks]
+        self.heads = Heads(tasks, data.train_labels, chosen)
+        model = build(
+            spec.model,
+            point_shape(data.train_points),
+            self.heads.n_outputs,
+            widths=self.heads.widths,
+            hidden_widths=spec.hidden_widths,
+            dropout=spec.dropout,
+        )
         model = model.to(chosen).to(memory_format=torch.channels_last)
         n_points, n_tasks = data.train_labels.shape
         self.training = Training(
@@ -136,23 +147,25 @@ class _Run:
             precision=precision,
             model=model,
             optimizer=torch.optim.Adam(model.parameters(), lr=spec.learning_rate, fused=True),
-            images=torch.tensor(data.train_points, device=chosen),
-            labels=torch.tensor(data.train_labels, device=chosen),
-            pos_weight=torch.tensor(pos_weight(data.train_labels), device=chosen),
+            points=torch.tensor(data.train_points, device=chosen),
+            labels=torch.tensor(self.heads.scaled(data.train_labels), device=chosen),
+            heads=self.heads,
             recorder=DataMapRecorder(n_points, n_tasks, chosen) if spec.recorded else None,
             steps_per_epoch=len(_batch_bounds(n_points, spec.batch_size)),
             metrics=empty_metrics(),
         )
         self.clock = clock_of(chosen)
         self.test_points = torch.tensor(data.test_points, device=chosen)
-        self.test_labels = torch.tensor(data.test_labels, device=chosen)
-        self.normalise = Normalisation(self.training.images)
+        self.test_labels = torch.tensor(self.heads.scaled(data.test_labels), device=chosen)
+        self.normalise = Normalisation(self.training.points)
         self.task_weights = torch.tensor(spec.task_weights, device=chosen)
         self.measured = torch.tensor(_measured_points(n_points), device=chosen)
         points = {"test": len(data.test_labels), "train": len(self.measured)}
         self.logits = {
             split: SlabWriter(
-                folder / f"{split}_logits.npy", (len(spec.logit_epochs), count, n_tasks), "<f2"
+                folder / f"{split}_logits.npy",
+                (len(spec.logit_epochs), count, self.heads.n_outputs),
+                "<f2",
             )
             for split, count in points.items()
         }
@@ -180,7 +193,7 @@ class _Run:
         training, spec = self.training, self.spec
         training.model.train()
         torch.manual_seed(_derived_seed(spec.seed, training.epoch))
-        order = torch.randperm(len(training.images)).to(training.device)
+        order = torch.randperm(len(training.points)).to(training.device)
         losses = torch.zeros(training.steps_per_epoch, device=training.device)
         started, began = time.perf_counter(), self.clock()
         for step, (start, stop) in enumerate(_batch_bounds(len(order), spec.batch_size)):
@@ -200,24 +213,24 @@ class _Run:
 
     def run_batch(self, indices: Tensor) -> Tensor:
         training = self.training
-        images = self.normalise(training.images[indices])
+        points = self.normalise(training.points[indices])
         if self.spec.augmentation != "none":
-            images = augment(images, flip="flip" in self.spec.augmentation)
+            points = augment(points, flip="flip" in self.spec.augmentation)
         targets = training.labels[indices]
         for callback in self.callbacks:
             callback.on_batch_start(training)
         with autocast(training.device, training.precision):
-            logits = training.model(images)
+            logits = training.model(points)
         logits = logits.float()
-        losses = task_losses(logits, targets, training.pos_weight)
+        losses = self.heads.losses(logits, targets)
         loss = losses @ self.task_weights
         training.optimizer.zero_grad()
-        differentiated = [c.on_losses(training, images, targets, losses) for c in self.callbacks]
+        differentiated = [c.on_losses(training, points, targets, losses) for c in self.callbacks]
         if not any(differentiated):
             loss.backward()  # type: ignore[no-untyped-call]
         training.optimizer.step()
         if training.recorder:
-            training.recorder.update(indices, confidence(logits, targets))
+            training.recorder.update(indices, self.heads.confidence(logits, targets))
         return loss.detach()
 
     def check_finite(self, losses: Tensor) -> None:
@@ -230,30 +243,30 @@ class _Run:
             )
 
     def evaluate(self) -> dict[str, Tensor]:
-        """Adds the epoch's scores to the metrics; returns the logits of each split, (N, T)."""
+        """Adds the epoch's scores to the metrics; returns the outputs of each split, (N, O)."""
         training = self.training
         logits = {}
         started, began = time.perf_counter(), self.clock()
-        sample = training.images[self.measured], training.labels[self.measured]
-        for split, (images, labels) in {
+        sample = training.points[self.measured], training.labels[self.measured]
+        for split, (points, labels) in {
             "train": sample,
             "test": (self.test_points, self.test_labels),
         }.items():
-            logits[split] = self.predict(images)
-            scores = task_scores(logits[split], labels)
-            scores["loss"] = task_losses(logits[split], labels, training.pos_weight)
+            logits[split] = self.predict(points)
+            scores = self.heads.scores(logits[split], labels)
+            scores["loss"] = self.heads.losses(logits[split], labels)
             for name, values in scores.items():
-                training.metrics[split][name].append(values.tolist())
+                training.metrics[split].setdefault(name, []).append(values.tolist())
         training.metrics["evaluation_seconds"].append(time.perf_counter() - started)
         training.metrics["own_evaluation_seconds"].append(self.clock() - began)
         return logits
 
     @torch.inference_mode()
-    def predict(self, images: Tensor) -> Tensor:
+    def predict(self, points: Tensor) -> Tensor:
         training = self.training
         training.model.eval()
         parts = []
-        for batch in torch.split(images, EVALUATION_BATCH):
+        for batch in torch.split(points, EVALUATION_BATCH):
             with autocast(training.device, training.precision):
                 parts.append(training.model(self.normalise(batch)).float())
         return torch.cat(parts)
@@ -316,10 +329,10 @@ class _Run:
             metrics=training.metrics,
             test_logits=np.array(self.logits["test"].read()),
             train_logits=np.array(self.logits["train"].read()),
-            test_labels=compact_labels(self.data.test_labels),
-            train_labels=compact_labels(labels[self.measured.cpu().numpy()]),
+            test_labels=self.kept_labels(self.data.test_labels),
+            train_labels=self.kept_labels(labels[self.measured.cpu().numpy()]),
             datamaps=maps,
-            summary=None if maps is None else summarise(maps, labels, spec.tasks, spec.recorded),
+            summary=None if maps is None else summarised(maps, labels, spec),
             provenance={
                 "device": device_name(training.device),
                 "precision": training.precision,
@@ -330,16 +343,18 @@ class _Run:
             model=training.model,
         )
 
+    def kept_labels(self, labels: NDArray[np.float32]) -> NDArray[np.int8] | NDArray[np.float32]:
+        return compact_labels(labels) if self.heads.all_binary else self.heads.scaled(labels)
+
 
 def _train_single_task_models(
     spec: TrainingSpec,
-    data: TaskData | None,
+    data: TaskData,
     folder: Path | None,
     callbacks: Sequence[Callback],
     device: str | None,
 ) -> TrainingResult:
     """One training per task, and their results side by side as if from one."""
-    data = data or load_task_data(spec.group)
     parts = [
         train(
             spec.for_task(task),
@@ -353,16 +368,15 @@ def _train_single_task_models(
     maps = summary = None
     if spec.recorded:
         maps = np.concatenate([p.datamaps for p in parts if p.datamaps is not None], axis=2)
-        labels = data.select(spec.tasks).sample(spec.training_images).train_labels
-        summary = summarise(maps, labels, spec.tasks, spec.recorded)
+        summary = summarised(maps, data.sample(spec.training_images).train_labels, spec)
     seconds = sum(part.provenance["seconds"] for part in parts)
     return TrainingResult(
         spec=spec,
         metrics=merged_metrics([part.metrics for part in parts]),
         test_logits=np.concatenate([part.test_logits for part in parts], axis=2),
         train_logits=np.concatenate([part.train_logits for part in parts], axis=2),
-        test_labels=np.concatenate([part.test_labels for part in parts], axis=1),
-        train_labels=np.concatenate([part.train_labels for part in parts], axis=1),
+        test_labels=_side_by_side([part.test_labels for part in parts]),
+        train_labels=_side_by_side([part.train_labels for part in parts]),
         datamaps=maps,
         summary=summary,
         provenance={**parts[0].provenance, "seconds": seconds},
@@ -370,6 +384,19 @@ def _train_single_task_models(
 
 
 # ------------------------------------------------------------------------------------ the pieces
+
+
+def _side_by_side(
+    labels: Sequence[NDArray[np.int8] | NDArray[np.float32]],
+) -> NDArray[np.int8] | NDArray[np.float32]:
+    """Kept labels (N, 1) of single tasks as those of one training (N, T)."""
+    if all(column.dtype == np.int8 for column in labels):
+        return np.concatenate(labels, axis=1).astype(np.int8)
+    columns = [
+        np.where(column < 0, np.nan, column) if column.dtype == np.int8 else column
+        for column in labels
+    ]
+    return np.concatenate(columns, axis=1).astype(np.float32)
 
 
 def _batch_bounds(n_points: int, batch_size: int) -> list[tuple[int, int]]:
@@ -381,6 +408,23 @@ def _batch_bounds(n_points: int, batch_size: int) -> list[tuple[int, int]]:
     if len(starts) > 1 and n_points - starts[-1] == 1:
         starts.pop()
     return list(zip(starts, [*starts[1:], n_points], strict=True))
+
+
+def point_shape(points: NDArray[Any]) -> tuple[int, ...]:
+    """Of a point as a model sees it: (C, H, W) of images (N, H, W, C), (F,) of rows (N, F)."""
+    if points.ndim == 2:
+        return points.shape[1:]
+    height, width, channels = points.shape[1:]
+    return channels, height, width
+
+
+def summarised(
+    maps: NDArray[np.float16], labels: NDArray[np.float32], spec: TrainingSpec
+) -> DataMapSummary:
+    """The summary of data maps (E, 2, T, N); only binary tasks have positives."""
+    binary = np.array([spec.group.task(name).kind == "binary" for name in spec.tasks])
+    answers = labels if binary.all() else np.where(binary | np.isnan(labels), labels, 0)
+    return summarise(maps, answers.astype(np.float32), spec.tasks, spec.recorded)
 
 
 def compact_labels(labels: NDArray[np.float32]) -> NDArray[np.int8]:

@@ -12,17 +12,30 @@ from typing import Any
 
 from stg_core.system.errors import UserError
 from stg_core.system.words import counted
-from stg_core.tasks.groups import GROUPS, Task, TaskGroup
+from stg_core.tasks.groups import GROUPS, TaskGroup
 
-BUILT_IN_MODELS = ("resnet18", "resnet34", "small_cnn", "tiny_cnn")
+BUILT_IN_MODELS = ("mlp", "resnet18", "resnet34", "small_cnn", "tiny_cnn")
 AUGMENTATIONS = ("none", "shift", "shift+flip")
 RECORDED_BY_DEFAULT = 5
 LOGITS_KEPT_OF = 20  # epochs at most
+HIDDEN_WIDTHS, DROPOUT = (256, 128), 0.2  # of the model mlp
+EPOCHS, EPOCHS_OF_ROWS = 10, 30  # by default: an epoch of a table has few steps, and takes no time
+TINY, SMALL = 12, 64  # pixels: images up to that side have a model of that name
 
 
-def default_model(dataset: str) -> str:
-    """The backbone that suits the images of a data set."""
-    return "tiny_cnn" if dataset == "digits" else "resnet18"
+def default_model(group: TaskGroup) -> str:
+    """The backbone that suits the points of a group."""
+    if group.has_rows:
+        return "mlp"
+    if not group.is_own:
+        return "tiny_cnn" if group.dataset == "digits" else "resnet18"
+    side = max(group.point_shape[:2])
+    return "tiny_cnn" if side <= TINY else "small_cnn" if side <= SMALL else "resnet18"
+
+
+def default_epochs(group: TaskGroup) -> int:
+    """For how many epochs a group is trained where nothing else is said."""
+    return EPOCHS_OF_ROWS if group.has_rows else EPOCHS
 
 
 def default_recorded_epochs(epochs: int) -> tuple[int, ...]:
@@ -39,10 +52,11 @@ def default_recorded_epochs(epochs: int) -> tuple[int, ...]:
 class TrainingSpec:
     """One training: of a group's `tasks` with their `task_weights`, from a seed.
 
-    `tasks` default to all of the group, `task_weights` to 1 each, `model` to what suits the images,
+    `tasks` default to all of the group, `task_weights` to 1 each, `model` to what suits the points,
     `recorded_epochs` to five spread evenly (an empty tuple keeps no data maps). With
     `single_task_models`, one model per task is trained and their results are merged. With
-    `training_images`, only so many are trained on, always the same ones; 0 stands for all.
+    `training_images`, only so many points are trained on, always the same ones; 0 stands for all.
+    `hidden_widths` and `dropout` are those of the model mlp, or of one's own that asks for them.
     Raises UserError for settings that cannot be trained.
     """
 
@@ -58,6 +72,8 @@ class TrainingSpec:
     augmentation: str = "none"
     single_task_models: bool = False
     training_images: int = 0
+    hidden_widths: tuple[int, ...] = HIDDEN_WIDTHS
+    dropout: float = DROPOUT
 
     def __post_init__(self) -> None:
         def settle(name: str, value: object) -> None:
@@ -65,7 +81,7 @@ class TrainingSpec:
 
         settle("tasks", tuple(self.tasks) or self.group.task_names)
         settle("task_weights", tuple(map(float, self.task_weights)) or (1.0,) * len(self.tasks))
-        settle("model", self.model or default_model(self.group.dataset))
+        settle("model", self.model or default_model(self.group))
         if self.recorded_epochs is None:
             settle("recorded_epochs", default_recorded_epochs(self.epochs))
         settle("recorded_epochs", tuple(sorted(set(self.recorded))))
@@ -104,11 +120,27 @@ class TrainingSpec:
             raise UserError("The seed must be a whole number from 0 to 2147483647.")
         if self.augmentation not in AUGMENTATIONS:
             raise UserError(f"Choose an augmentation from {', '.join(AUGMENTATIONS)}.")
+        if self.augmentation != "none" and self.group.has_rows:
+            raise UserError("Augmentation moves images, and these points are rows: choose none.")
+        if not all(type(w) is int and w >= 1 for w in self.hidden_widths):
+            raise UserError("Hidden widths are whole numbers of 1 or more, such as 256,128.")
+        if not 0 <= self.dropout < 1:
+            raise UserError("The dropout is a share from 0 to below 1, such as 0.2.")
 
     @property
     def recorded(self) -> tuple[int, ...]:
         """The recorded epochs, never None."""
         return self.recorded_epochs or ()
+
+    @property
+    def all_binary(self) -> bool:
+        """Whether each of its tasks is a yes or no."""
+        return all(self.group.task(name).kind == "binary" for name in self.tasks)
+
+    @property
+    def n_outputs(self) -> int:
+        """How many outputs a model of its tasks has."""
+        return sum(self.group.task(name).width for name in self.tasks)
 
     @property
     def logit_epochs(self) -> tuple[int, ...]:
@@ -118,8 +150,19 @@ class TrainingSpec:
 
     @property
     def key(self) -> str:
-        """16 hexadecimal digits that name the result of this spec."""
-        canonical = json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"))
+        """16 hexadecimal digits that name the result of this spec.
+
+        The name of a data set of one's own and the families of its tasks are in no key: it is known
+        by its digest, and neither changes what is learned.
+        """
+        plain = self.to_json()
+        if self.group.is_own:
+            tasks = [
+                {name: value for name, value in task.items() if name != "family"}
+                for task in plain["group"]["tasks"]
+            ]
+            plain["group"] = {"digest": self.group.digest, "tasks": tasks}
+        canonical = json.dumps(plain, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
     @property
@@ -134,7 +177,8 @@ class TrainingSpec:
         if set(self.task_weights) != {1.0}:
             parts.append("weighted tasks")
         if self.training_images:
-            parts.append(f"{counted(self.training_images, 'image')}")
+            noun = "point" if self.group.has_rows else "image"
+            parts.append(f"{counted(self.training_images, noun)}")
         if self.single_task_models:
             parts.append("one model per task")
         return ", ".join(parts)
@@ -150,6 +194,7 @@ class TrainingSpec:
         fields = dataclasses.asdict(self)
         defaults = {f.name: f.default for f in dataclasses.fields(self) if f.name != "epochs"}
         plain = {k: v for k, v in fields.items() if defaults.get(k, ...) != v}
+        plain["group"] = self.group.to_json()
         if self.tasks == self.group.task_names:
             del plain["tasks"]
         if set(self.task_weights) == {1.0}:
@@ -161,22 +206,18 @@ class TrainingSpec:
     def from_json(cls, plain: Mapping[str, Any]) -> TrainingSpec:
         """The inverse of `to_json`; raises UserError for anything that is not a spec."""
         try:
-            group = plain["group"]
-            tasks = (
-                Task(t["name"], tuple(t["classes"]), t.get("rule", "classes"))
-                for t in group["tasks"]
-            )
             rest: dict[str, Any] = {
                 k: tuple(v) if isinstance(v, list) else v for k, v in plain.items()
             }
-            rest["group"] = TaskGroup(group["name"], group["dataset"], tuple(tasks))
+            rest["group"] = TaskGroup.from_json(plain["group"])
             return cls(**rest)
         except (KeyError, TypeError, AttributeError) as error:
             raise UserError(f"This is not a training spec ({error!r}).") from error
 
     def command(self) -> str:
         """The command line that trains this spec; empty where no command can say it."""
-        if GROUPS.get(self.group.name) != self.group or self.tasks != self.group.task_names:
+        built_in = GROUPS.get(self.group.name) == self.group
+        if not (built_in or self.group.is_own) or self.tasks != self.group.task_names:
             return ""
         words = [
             "python -m stg_core extract",
@@ -186,10 +227,14 @@ class TrainingSpec:
         words += [f"--epochs {self.epochs}", f"--seed {self.seed}"]
         if self.recorded != default_recorded_epochs(self.epochs):
             words.append(f"--recorded-epochs {_listed(self.recorded)}")
-        for option in ("batch_size", "learning_rate", "augmentation", "training_images"):
+        for option in (
+            *("batch_size", "learning_rate", "augmentation", "training_images"),
+            *("hidden_widths", "dropout"),
+        ):
             value = getattr(self, option)
             if value != type(self).__dataclass_fields__[option].default:
-                words.append(f"--{option.replace('_', '-')} {value}")
+                said = _listed(value) if isinstance(value, tuple) else value
+                words.append(f"--{option.replace('_', '-')} {said}")
         if self.single_task_models:
             words.append("--single-task-models")
         return " ".join(words)

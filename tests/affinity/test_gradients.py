@@ -26,6 +26,7 @@ from stg_core.tasks.data import TaskData
 from stg_core.tasks.groups import GROUPS
 from stg_core.training import loop as training_module
 from stg_core.training.callbacks import Callback, Training
+from stg_core.training.heads import Heads
 from stg_core.training.inputs import autocast
 from stg_core.training.loop import TrainingResult, train
 from stg_core.training.models import build, register
@@ -107,9 +108,9 @@ def recorded(
         precision="fp32",
         model=model,
         optimizer=optimizer,
-        images=batches[0][0],
+        points=batches[0][0],
         labels=batches[0][1],
-        pos_weight=torch.ones(n_tasks),
+        heads=Heads(DIGITS.tasks[:n_tasks], np.zeros((1, n_tasks), np.float32)),
         recorder=None,
         steps_per_epoch=len(batches),
         metrics={},
@@ -119,7 +120,7 @@ def recorded(
     for images, targets in batches:
         training.step += 1
         recorder.on_batch_start(training)
-        losses = task_losses(model(images), targets, training.pos_weight)
+        losses = training.heads.losses(model(images), targets)
         recorder.on_losses(training, images, targets, losses)
     return recorder.affinity
 
@@ -294,7 +295,7 @@ class Naive(Callback):
         with autocast(training.device, training.precision):
             logits = model(images)
         torch.set_rng_state(now)
-        return task_losses(logits.float(), targets, training.pos_weight)
+        return training.heads.losses(logits.float(), targets)
 
 
 @pytest.mark.parametrize("update", ["optimiser", "gradient"])

@@ -53,7 +53,7 @@ BUDGETS = (1, 2, 3, 4)
 @pytest.fixture(scope="module")
 def kept(digits_data: TaskData, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("stg_core.tasks.groups.load_task_data", lambda *_: digits_data)
+        patch.setattr("stg_core.tasks.data.load_task_data", lambda *_: digits_data)
         yield Store(tmp_path_factory.mktemp("groups"))
 
 

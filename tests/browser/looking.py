@@ -33,7 +33,7 @@ PAGES = {
         "figure.memberships canvas",
         ("Clusters", "Which k?", "Distances", "Export"),
     ),
-    "superclasses": Shown("superclasses?run=bundled:g3", "merged", VEGA),
+    "agreement": Shown("agreement?run=bundled:g3", "merged", VEGA),
     "specialists": Shown("specialists?run=bundled:g1", "Do they specialise?", VEGA),
     "methods": Shown(
         "methods",

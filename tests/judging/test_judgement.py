@@ -93,7 +93,7 @@ def data(digits_data: TaskData) -> TaskData:
 def trained(data: TaskData, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     """A store in which whatever is asked for is trained on the few digits."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("stg_core.tasks.groups.load_task_data", lambda *_: data)
+        patch.setattr("stg_core.tasks.data.load_task_data", lambda *_: data)
         yield Store(tmp_path_factory.mktemp("trained"))
 
 
@@ -489,7 +489,7 @@ def test_the_report_s_scores_are_those_that_were_measured_while_training(
         assert scores["mtl"][split]["seeds"] == pytest.approx(np.array(each), abs=1e-5)
         assert scores["mtl"][split]["mean"] == pytest.approx(np.mean(each, axis=0), abs=1e-5)
     assert scores["mtl"]["mean_f1"] == pytest.approx(
-        np.mean([r.mean_f1 for r in runs.values() if r]), abs=1e-5
+        np.mean([r.mean_score for r in runs.values() if r]), abs=1e-5
     )
     alone = [
         run.metrics["test"]["f1"][-1][0]
@@ -821,7 +821,7 @@ def digits_run(
     data: TaskData, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> str:
     """The key of a small run on the digits, in this test's own home."""
-    monkeypatch.setattr("stg_core.tasks.groups.load_task_data", lambda *_: data)
+    monkeypatch.setattr("stg_core.tasks.data.load_task_data", lambda *_: data)
     assert main("extract --group digits --epochs 2 --batch-size 64 --json".split()) == 0
     return str(json.loads(capsys.readouterr().out)["run"])
 

@@ -14,7 +14,7 @@ from stg_core.results.store import Run
 from tests.pages.conftest import ROOT, OpenApp, picture, slider, texts
 
 
-@pytest.mark.parametrize("page", ["data_maps", "grouping", "superclasses"])
+@pytest.mark.parametrize("page", ["data_maps", "grouping", "agreement"])
 def test_without_runs_a_page_says_where_to_begin(open_app: OpenApp, page: str) -> None:
     app = open_app(page)
     assert not app.exception and not app.error
@@ -77,7 +77,7 @@ import os, sys
 from streamlit.testing.v1 import AppTest
 app = AppTest.from_file("app/main.py", default_timeout=60).run()
 early = [name for name in ("torch", "umap", "sklearn") if name in sys.modules]
-for page in ("data_maps", "grouping", "superclasses"):
+for page in ("data_maps", "grouping", "agreement"):
     app.switch_page(f"../pages/{page}.py").run()
     assert app.title and not app.exception, page
 print(early, "torch" in sys.modules, flush=True)
@@ -106,7 +106,7 @@ def luminance(colour: str) -> float:
 
 
 def test_words_of_charts_are_read_on_white(open_app: OpenApp) -> None:
-    for page in ("superclasses", "specialists", "methods", "lesson"):
+    for page in ("agreement", "specialists", "methods", "lesson"):
         app = open_app(page, bundles=True, run="bundled:g1")
         charts = app.get("vega_lite_chart")
         for chart in charts:
@@ -114,4 +114,4 @@ def test_words_of_charts_are_read_on_white(open_app: OpenApp) -> None:
             for part in ("axis", "legend"):
                 for colour in (config[part]["labelColor"], config[part]["titleColor"]):
                     assert 1.05 / (luminance(colour) + 0.05) >= 4.5
-        assert charts or page == "superclasses"
+        assert charts or page == "agreement"

@@ -10,7 +10,7 @@ from stg_core.results.store import Run
 from tests.pages.conftest import OpenApp
 
 
-@pytest.mark.parametrize("page", ["grouping", "superclasses", "specialists"])
+@pytest.mark.parametrize("page", ["grouping", "agreement", "specialists"])
 def test_a_page_says_what_is_wrong_with_a_grouping(
     page: str, open_app: OpenApp, trained: Run
 ) -> None:

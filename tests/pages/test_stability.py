@@ -11,7 +11,7 @@ from app.stability import stability_text
 from stg_core.engine.derived import Answer, bundled_answers
 from tests.pages.conftest import OpenApp, StandInDerived, move, texts
 
-PAGES = ("grouping", "superclasses", "specialists")
+PAGES = ("grouping", "agreement", "specialists")
 STABILITY = {"mean": [0.95] + [0.7, 0.99, 0.64] * 4, "error": [0.0] * 13, "labels": []}
 
 
@@ -52,8 +52,8 @@ def test_while_stability_is_not_known_the_page_is_there_and_says_so(
 
 @pytest.mark.usefixtures("known")
 def test_nothing_is_said_where_stability_is_not_defined(open_app: OpenApp, trained: Any) -> None:
-    assert "Stability" not in texts(open_app("superclasses", trained, k="15"))
-    assert "Stability" not in texts(open_app("superclasses", trained, k="5", method="points"))
+    assert "Stability" not in texts(open_app("agreement", trained, k="15"))
+    assert "Stability" not in texts(open_app("agreement", trained, k="5", method="points"))
 
 
 @pytest.mark.parametrize(("step", "k", "told"), [("4", "lesson_k", "0.836"), ("6", "k", "0.899")])

@@ -72,7 +72,7 @@ def test_every_page_opens_on_the_run_that_start_explores(open_app: OpenApp) -> N
     assert app.selectbox(key="run_choice").value == "bundled:digits"
     start = open_app("start", None, bundles=True)
     assert start.button(key="choose digits").disabled  # and it is the group that is chosen
-    for page in ("data_maps", "grouping", "superclasses"):
+    for page in ("data_maps", "grouping", "agreement"):
         opened = open_app(page, None, bundles=True)
         assert opened.selectbox(key="run_choice").value == "bundled:digits", page
     judged = open_app("specialists", None, bundles=True)
@@ -169,7 +169,7 @@ def test_start_lists_runs(open_app: OpenApp, trained: Run) -> None:
     (row,) = shown_runs(app)
     assert (row["Run"], row["Model"]) == (trained.title, "tiny_cnn")
     assert row["Group"] == "15 questions about handwritten digits"
-    assert row["Epochs"] == 2 and row["Mean F1"] == pytest.approx(trained.mean_f1)
+    assert row["Epochs"] == 2 and row["Mean F1"] == pytest.approx(trained.mean_score)
     assert row["Size"] == trained.size and row["When"] is not None
     assert "Tick a run" in texts(app)
 

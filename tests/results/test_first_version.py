@@ -45,7 +45,7 @@ def test_its_runs_are_here_under_their_titles_with_their_groupings(
     assert not store.damaged
     run = store.run(expected["run"])
     assert run.title == expected["title"]
-    assert run.mean_f1 == pytest.approx(expected["mean_f1"])
+    assert run.mean_score == pytest.approx(expected["mean_f1"])
     grouping = group_tasks(TaskSpace(run.summary), 2, 2.0, "soft")
     assert list(grouping.tasks) == expected["tasks"]
     np.testing.assert_allclose(grouping.memberships, expected["memberships"], atol=1e-5)

@@ -139,7 +139,7 @@ def test_a_custom_group_takes_classes_and_unions_of_classes() -> None:
 @pytest.mark.parametrize(
     ("dataset", "classes", "unions", "message"),
     [
-        ("mnist", ["1"], {}, "no data set 'mnist'"),
+        ("mnist", ["1"], {}, "no image data set 'mnist'"),
         ("cifar10", [], {}, "at least one task"),
         ("cifar10", ["cat", "unicorn"], {}, "no class unicorn"),
         ("cifar10", ["cat", "cat"], {}, "cat stands there twice"),

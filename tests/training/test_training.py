@@ -264,13 +264,20 @@ def test_scores_agree_with_scikit_learn() -> None:
             assert scores[name][t].item() == pytest.approx(reference(truth, predicted))
 
 
-@pytest.mark.parametrize("targets", [[0, 0, 0, 0], [1, 1, 0, 0], [np.nan, 1, 0, 0]])
+@pytest.mark.parametrize("targets", [[1, 1, 0, 0], [np.nan, 1, 0, 0]])
 @pytest.mark.parametrize("logits", [[-1, -1, -1, -1], [-1, -1, 2, 2]])
 def test_f1_is_zero_where_there_are_no_true_positives(
     targets: list[float], logits: list[float]
 ) -> None:
     scores = task_scores(torch.tensor([logits]).float().T, torch.tensor([targets]).float().T)
     assert scores["f1"].tolist() == [0]
+
+
+@pytest.mark.parametrize("logits", [[-1, -1, -1, -1], [-1, -1, 2, 2]])
+def test_f1_is_not_defined_where_no_label_is_positive(logits: list[float]) -> None:
+    scores = task_scores(torch.tensor([logits]).float().T, torch.zeros(4, 1))
+    assert scores["f1"].isnan().tolist() == [True]
+    assert not scores["accuracy"].isnan().any()
 
 
 def test_scores_are_of_the_test_set_and_of_a_sample_of_the_training_images(

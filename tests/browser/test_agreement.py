@@ -57,8 +57,9 @@ def grouped(run: Run, k: int) -> tuple[TaskSpace, Agreement]:
 @pytest.mark.slow
 def test_g3_against_its_superclasses(address: str, open_page: Callable[..., Page]) -> None:
     run = Store().run("bundled:g3")
-    page = open_page(f"{address}/superclasses?run=bundled:g3")
-    expect(page.get_by_role("heading", name="Superclasses")).to_be_visible()
+    page = open_page(f"{address}/superclasses?run=bundled:g3")  # a link of the first version
+    expect(page.get_by_role("heading", name="Agreement")).to_be_visible()
+    expect(page).to_have_url(re.compile(r"/agreement\?.*run=bundled"))
     expect_scores(page, grouped(run, 20)[1])
     chart(page, "four other scores for every number of clusters")
     panels = page.get_by_role("img", name=re.compile("^Memberships by superclass"))
@@ -69,7 +70,7 @@ def test_g3_against_its_superclasses(address: str, open_page: Callable[..., Page
     expect_scores(page, grouped(run, 21)[1])
     settled(page)
     assert panels.screenshot() != before
-    keep_screenshot(page, "superclasses_g3")
+    keep_screenshot(page, "agreement_g3")
 
     page.get_by_role("link", name="Grouping").first.click()
     expect(page.get_by_role("slider", name="Clusters (k)")).to_have_value("19")
@@ -80,7 +81,7 @@ def test_g1_against_labels_of_ones_own(address: str, open_page: Callable[..., Pa
     run = Store().run("bundled:g1")
     space, _ = grouped(run, 2)
     found = agreement_with(read_reference(OWN, space.tasks), group_tasks(space, 2))
-    page = open_page(f"{address}/superclasses?run=bundled:g1")
+    page = open_page(f"{address}/agreement?run=bundled:g1")
     page.get_by_text("Labels of my own").click()
     typed = page.get_by_role("textbox", name="One line for each task")
     expect(typed).to_have_value(re.compile("^task,label\nairplane,\n"))
@@ -101,4 +102,4 @@ def test_g1_against_labels_of_ones_own(address: str, open_page: Callable[..., Pa
     colleague = open_page(page.url, "dark")
     expect_scores(colleague, found)
     settled(colleague)
-    keep_screenshot(colleague, "superclasses_own_labels_dark")
+    keep_screenshot(colleague, "agreement_own_labels_dark")

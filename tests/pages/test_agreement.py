@@ -18,7 +18,7 @@ from streamlit.dataframe_util import convert_arrow_bytes_to_pandas_df
 from streamlit.testing.v1 import AppTest
 
 from app import score_curve
-from app.charts.superclasses import SCORES, p_text
+from app.charts.agreement import SCORES, p_text
 from app.references import LONGEST, PLACES, as_csv, packed, unpacked
 from app.score_curve import ScoreCurve
 from stg_core.grouping.agreement import (
@@ -109,7 +109,7 @@ def assert_shows(app: AppTest, found: Agreement, noun: str) -> None:
 
 
 def test_g3_is_held_against_the_superclasses(open_app: OpenApp) -> None:
-    app = open_app("superclasses", bundles=True, run="bundled:g3")
+    app = open_app("agreement", bundles=True, run="bundled:g3")
     run = Store().run("bundled:g3")
     found = expected(run, built_in(run), 20)
     assert_shows(app, found, "superclass")
@@ -122,7 +122,7 @@ def test_g3_is_held_against_the_superclasses(open_app: OpenApp) -> None:
 
 
 def test_moving_k_moves_everything(open_app: OpenApp) -> None:
-    app = open_app("superclasses", bundles=True, run="bundled:g3", k="12")
+    app = open_app("agreement", bundles=True, run="bundled:g3", k="12")
     run = Store().run("bundled:g3")
     assert_shows(app, expected(run, built_in(run), 12), "superclass")
     move(app, "k", "13")
@@ -132,7 +132,7 @@ def test_moving_k_moves_everything(open_app: OpenApp) -> None:
 
 @pytest.mark.parametrize("name", ["g1", "g2"])
 def test_g1_and_g2_are_held_against_living_or_not(open_app: OpenApp, name: str) -> None:
-    app = open_app("superclasses", bundles=True, run=f"bundled:{name}", k="3")
+    app = open_app("agreement", bundles=True, run=f"bundled:{name}", k="3")
     run = Store().run(f"bundled:{name}")
     found = expected(run, built_in(run), 3)
     assert {*found.rows} == {"living", "not living"}
@@ -156,7 +156,7 @@ def whole_curve(app: AppTest, ks: int) -> pd.DataFrame:
 
 
 def test_scores_run_over_k_as_the_library_finds_them(open_app: OpenApp) -> None:
-    app = open_app("superclasses", bundles=True, run="bundled:g2", score="Purity")
+    app = open_app("agreement", bundles=True, run="bundled:g2", score="Purity")
     run = Store().run("bundled:g2")
     reference = built_in(run)
     assert reference is not None
@@ -172,7 +172,7 @@ def test_scores_run_over_k_as_the_library_finds_them(open_app: OpenApp) -> None:
 @pytest.mark.parametrize("method", ["hard", "fcm", "points"])
 @pytest.mark.parametrize("k", ["2", "10"])
 def test_every_method_at_the_bounds_of_k(open_app: OpenApp, method: str, k: str) -> None:
-    app = open_app("superclasses", bundles=True, run="bundled:g1", method=method, k=k)
+    app = open_app("agreement", bundles=True, run="bundled:g1", method=method, k=k)
     run = Store().run("bundled:g1")
     assert_shows(app, expected(run, built_in(run), int(k), method), "label")
 
@@ -185,7 +185,7 @@ def test_both_pictures_of_the_tasks_have_the_colours_of_the_grouping_page(
 ) -> None:
     app = open_app("grouping", bundles=True, run="bundled:g2", k="5", marked="cat")
     there, _ = picture(app, "memberships")
-    app.switch_page(str(ROOT / "pages" / "superclasses.py")).run()
+    app.switch_page(str(ROOT / "pages" / "agreement.py")).run()
     for name in ("contingency", "panels"):
         here, _ = picture(app, name)
         assert here["colours"] == there["colours"] and here["labels"] == there["labels"]
@@ -195,7 +195,7 @@ def test_both_pictures_of_the_tasks_have_the_colours_of_the_grouping_page(
 
 @pytest.mark.slow
 def test_a_k_beyond_the_curve_is_not_marked_on_it(open_app: OpenApp) -> None:
-    app = open_app("superclasses", bundles=True, run="bundled:g3", k="100")
+    app = open_app("agreement", bundles=True, run="bundled:g3", k="100")
     run = Store().run("bundled:g3")
     assert_shows(app, expected(run, built_in(run), 100), "superclass")
     assert chart(app, "Scores for every k")["now"].empty
@@ -206,7 +206,7 @@ def type_labels(app: AppTest, text: str) -> AppTest:
 
 
 def test_typed_labels_and_the_link_to_them(open_app: OpenApp, trained: Run) -> None:
-    app = open_app("superclasses", trained)
+    app = open_app("agreement", trained)
     assert not app.exception and not app.error and not app.get("vega_lite_chart")
     assert app.text_area[0].value == TEMPLATE
     assert "Give the tasks labels" in app.info[0].value
@@ -218,7 +218,7 @@ def test_typed_labels_and_the_link_to_them(open_app: OpenApp, trained: Run) -> N
     link = app.query_params["labels"]
     assert isinstance(link, str) and len(link) < 60
 
-    other = open_app("superclasses", trained, labels=link)
+    other = open_app("agreement", trained, labels=link)
     assert_shows(other, expected(trained, reference, 3), "label")
     assert read_reference(other.text_area[0].value or "", DIGITS) == reference
 
@@ -226,7 +226,7 @@ def test_typed_labels_and_the_link_to_them(open_app: OpenApp, trained: Run) -> N
 def test_where_nothing_is_known_of_the_tasks_a_run_is_offered_of_which_it_is(
     open_app: OpenApp,
 ) -> None:
-    app = open_app("superclasses", bundles=True, run="bundled:digits")
+    app = open_app("agreement", bundles=True, run="bundled:digits")
     assert "Give the tasks labels" in app.info[0].value
     app.button(key="known").click().run()
     assert not app.exception and not app.error
@@ -237,9 +237,9 @@ def test_where_nothing_is_known_of_the_tasks_a_run_is_offered_of_which_it_is(
 
 
 def test_typed_labels_survive_another_page(open_app: OpenApp, trained: Run) -> None:
-    app = type_labels(open_app("superclasses", trained), PARITY)
+    app = type_labels(open_app("agreement", trained), PARITY)
     app.switch_page(str(ROOT / "pages" / "grouping.py")).run()
-    app.switch_page(str(ROOT / "pages" / "superclasses.py")).run()
+    app.switch_page(str(ROOT / "pages" / "agreement.py")).run()
     assert app.text_area[0].value == PARITY
     assert_shows(app, expected(trained, read_reference(PARITY, DIGITS), 3), "label")
 
@@ -247,7 +247,7 @@ def test_typed_labels_survive_another_page(open_app: OpenApp, trained: Run) -> N
 def test_wrong_labels_are_an_error_in_one_sentence_and_stay(
     open_app: OpenApp, trained: Run
 ) -> None:
-    app = type_labels(open_app("superclasses", trained), PARITY)
+    app = type_labels(open_app("agreement", trained), PARITY)
     for wrong, sentence in (
         (PARITY + "Odf,odd\n", "there is no task 'Odf'; is 'Odd' meant?"),
         (PARITY + "0,odd\n", "the task '0' stands there twice"),
@@ -268,7 +268,7 @@ def upload(app: AppTest, content: bytes) -> AppTest:
 
 
 def test_uploaded_labels_replace_the_text(open_app: OpenApp, trained: Run) -> None:
-    app = open_app("superclasses", trained)
+    app = open_app("agreement", trained)
     upload(app, b"\xef\xbb\xbfTask;Label\r\n0;round\r\n8;round\r\n1;straight\r\nOdd;neither\r\n")
     reference = read_reference("0,round\n8,round\n1,straight\nOdd,neither\n", DIGITS)
     assert_shows(app, expected(trained, reference, 3), "label")
@@ -276,7 +276,7 @@ def test_uploaded_labels_replace_the_text(open_app: OpenApp, trained: Run) -> No
 
 
 def test_a_wrong_upload_changes_nothing_and_says_why(open_app: OpenApp, trained: Run) -> None:
-    app = type_labels(open_app("superclasses", trained), PARITY)
+    app = type_labels(open_app("agreement", trained), PARITY)
     for wrong, sentence in (
         (b"\x89PNG\r\n\x00", "mine.csv: The reference is not a text in UTF-8"),
         (b"0,even\nzero,odd\n", "mine.csv: Line 2: there is no task 'zero'"),
@@ -291,7 +291,7 @@ def test_a_wrong_upload_changes_nothing_and_says_why(open_app: OpenApp, trained:
 
 
 def test_labels_of_ones_own_for_a_run_that_has_a_reference(open_app: OpenApp) -> None:
-    app = open_app("superclasses", bundles=True, run="bundled:g1", k="2")
+    app = open_app("agreement", bundles=True, run="bundled:g1", k="2")
     assert not app.text_area
     app.toggle(key="own_labels").set_value(True).run()
     type_labels(app, "frog,green\ndeer,brown\nhorse,brown\n")
@@ -304,7 +304,7 @@ def test_labels_of_ones_own_for_a_run_that_has_a_reference(open_app: OpenApp) ->
 
 def test_as_many_labels_as_tasks(open_app: OpenApp, trained: Run) -> None:
     every = "".join(f"{task},label {t}\n" for t, task in enumerate(DIGITS))
-    app = type_labels(open_app("superclasses", trained, k="15"), every)
+    app = type_labels(open_app("agreement", trained, k="15"), every)
     assert_shows(app, expected(trained, read_reference(every, DIGITS), 15), "label")
 
 
@@ -314,13 +314,13 @@ def test_labels_of_another_run_are_not_taken_for_those_of_this_one(
     link = packed([f"task {t}" for t in range(15)], ["a", "b"] * 7 + ["a"])
     assert link
     for text in (link, "nonsense", ".", "..", f"{link[:4]}.zz.a"):
-        app = open_app("superclasses", trained, labels=text)
+        app = open_app("agreement", trained, labels=text)
         assert not app.exception and not app.error
         assert app.text_area[0].value == TEMPLATE
 
 
 def test_labels_too_long_for_a_link_are_shown_all_the_same(open_app: OpenApp, trained: Run) -> None:
-    app = type_labels(open_app("superclasses", trained), f"0,{'long ' * LONGEST}\n1,short\n")
+    app = type_labels(open_app("agreement", trained), f"0,{'long ' * LONGEST}\n1,short\n")
     assert not app.exception and not app.error and app.get("vega_lite_chart")
     assert "labels" not in app.query_params
     assert "too long for a link" in texts(app)
@@ -328,7 +328,7 @@ def test_labels_too_long_for_a_link_are_shown_all_the_same(open_app: OpenApp, tr
 
 def test_labels_are_shown_as_they_were_written(open_app: OpenApp, trained: Run) -> None:
     bad = "<img src=//host/x> ![x](//host/y)"
-    app = type_labels(open_app("superclasses", trained), f"0,{bad}\n1,{bad}\n8,b\nOdd,b\n")
+    app = type_labels(open_app("agreement", trained), f"0,{bad}\n1,{bad}\n8,b\nOdd,b\n")
     assert not app.exception and not app.error
     shown = "".join(lists(app))
     assert "<img" not in shown and "&lt;img src=//host/x&gt;" in shown
@@ -373,7 +373,7 @@ def run_of(tmp_path: Path) -> Callable[[list[str]], Run]:
 def test_a_single_task_has_no_grouping(
     open_app: OpenApp, run_of: Callable[[list[str]], Run]
 ) -> None:
-    app = open_app("superclasses", run_of(["8"]))
+    app = open_app("agreement", run_of(["8"]))
     assert not app.exception and not app.error
     assert "single task" in app.info[0].value
     assert not app.text_area and not app.get("vega_lite_chart")
@@ -381,14 +381,14 @@ def test_a_single_task_has_no_grouping(
 
 def test_two_tasks_are_enough(open_app: OpenApp, run_of: Callable[[list[str]], Run]) -> None:
     run = run_of(["1", "8"])
-    app = type_labels(open_app("superclasses", run), "1,straight\n8,round\n")
+    app = type_labels(open_app("agreement", run), "1,straight\n8,round\n")
     assert slider(app, "Clusters (k)").values == ["2"]
     reference = read_reference("1,straight\n8,round\n", ("1", "8"))
     assert_shows(app, expected(run, reference, 2), "label")
 
 
 def test_a_link_to_a_missing_run_says_so(open_app: OpenApp, trained: Run) -> None:
-    app = open_app("superclasses", trained, run="0123456789abcdef")
+    app = open_app("agreement", trained, run="0123456789abcdef")
     assert not app.exception
     assert "There is no run “0123456789abcdef”" in app.error[0].value
 
@@ -401,7 +401,7 @@ def test_a_damaged_run_is_an_error_in_one_sentence(
     own = import_run(Store(tmp_path / "own results"), file)
     summary = own.folder / "summary.npz"
     summary.write_bytes(summary.read_bytes()[:-100])
-    app = open_app("superclasses", own, bundles=True, run=own.id)
+    app = open_app("agreement", own, bundles=True, run=own.id)
     assert not app.exception and len(app.error) == 1
     assert own.id in app.error[0].value
     assert not app.get("vega_lite_chart")

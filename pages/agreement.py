@@ -1,4 +1,4 @@
-"""Superclasses: a grouping against what people know of its tasks."""
+"""Agreement: a grouping against what people know of its tasks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from app import state, widgets
-from app.charts import superclasses as charts
+from app.charts import agreement as charts
 from app.parameters import OneOf, in_url
 from app.references import choose_reference
 from app.score_curve import score_curve
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from stg_core.grouping.agreement import Agreement, Reference
 
 LIVING = "living or not"
-NOUNS = {"superclasses": ("superclass", "superclasses")}
+NOUNS = {"superclasses": ("superclass", "superclasses"), "families": ("family", "families")}
 MOST_NAMED = 15
 CHANCE = (
     "**Chance** is what 1,000 random relabellings of the tasks score: the clusters keep their"
@@ -34,7 +34,7 @@ SCORES_HELP = "\n".join(
 )
 
 
-@st.fragment(key="superclasses")
+@st.fragment(key="agreement")
 def explore(run: Run, given: widgets.Input) -> None:
     """In a fragment: a slider moves the pictures, and nothing else runs again."""
     with widgets.user_errors():
@@ -144,7 +144,7 @@ def lists(found: Agreement, colours: list[int], plural: str) -> None:
 
 
 if head := widgets.grouping_head(
-    "Superclasses",
+    "Agreement",
     "Do the clusters follow what people know of the tasks? The model never saw these labels: where"
     " a grouping agrees with them, it found out from how the tasks are learned.",
 ):

@@ -1,0 +1,418 @@
+"""Data sets of one's own on the Start page: their cards, and a way to bring another one in."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+from PIL import Image
+
+from app import state, widgets
+from app.adding import Adding
+from app.examples import CELL, COLUMNS, GAP
+from app.training_choices import choose_group, chosen_group
+from stg_core.system.errors import UserError
+from stg_core.system.words import counted
+from stg_core.tasks.choices import ROLES, Choices, Part
+from stg_core.tasks.datasets import (
+    LONGEST_DATA_SET_NAME,
+    DataSet,
+    data_sets,
+    datasets_folder,
+    remove,
+    rename,
+    source_changed,
+)
+from stg_core.tasks.groups import KINDS_OF_TASKS, Kind
+from stg_core.tasks.sources import ENDINGS, Preview, TaskGlance, look, name_of
+
+CARDS_A_ROW = 4
+TASKS_SHOWN = 12
+LARGEST_UPLOAD = 200  # MB
+LONGEST_PATH = 4_000  # characters
+ADDING = "a data set that is being added"
+UPLOADS = ".uploads"
+
+
+# ------------------------------------------------------------------------------ those that are here
+
+
+def show_own() -> None:
+    """A card for each data set of one's own, and the way to bring in another one."""
+    own = data_sets()
+    for start in range(0, len(own), CARDS_A_ROW):
+        row = own[start : start + CARDS_A_ROW]
+        for column, found in zip(st.columns(CARDS_A_ROW), row, strict=False):
+            with column.container(border=True, height="stretch", vertical_alignment="distribute"):
+                _show_card(found)
+    add_another(expanded=False)
+
+
+def _show_card(found: DataSet) -> None:
+    chosen = found.name == chosen_group()
+    with st.container():
+        if found.has_images:
+            sheet = _contact_sheet(str(found.folder), found.digest)
+            st.image(sheet, width="stretch", alt=f"Training images of {found.name}")
+        st.markdown(f"**{widgets.plain(found.group.title)}**")
+        counts, shape = found.counts, found.shape
+        of_what = f"images of {shape[1]} × {shape[0]}" if found.has_images else "rows"
+        width = "" if found.has_images else f", {counted(len(found.features), 'feature')}"
+        st.caption(f"{counts['train']:,} {of_what} to train on, {counts['test']:,} to test{width}")
+        names = found.group.task_names
+        more = len(names) - TASKS_SHOWN
+        listed = widgets.plain(", ".join(names[:TASKS_SHOWN]))
+        st.caption(f"{listed} and {more} more" if more > 0 else listed)
+    with st.container(horizontal=True, gap="small"):
+        st.button(
+            "Chosen" if chosen else "Choose",
+            key=f"choose own {found.name}",
+            icon=":material/check:" if chosen else None,
+            disabled=chosen,
+            on_click=choose_group,
+            args=(found.name,),
+            help="Puts this data set into the settings below.",
+        )
+        if st.button(
+            "Check",
+            key=f"check {found.name}",
+            help="Prevalence, missing labels and overlap of its tasks; rename or remove it.",
+        ):
+            _check(found)
+
+
+@st.cache_resource(show_spinner=False, max_entries=32)
+def _contact_sheet(folder: str, digest: str) -> bytes:
+    """Ten training images as one PNG."""
+    images = np.load(Path(folder) / "train_points.npy", mmap_mode="r", allow_pickle=False)
+    places = np.linspace(0, len(images) - 1, min(len(images), 2 * COLUMNS)).astype(int)
+    sheet = Image.new("RGBA", (COLUMNS * (CELL + GAP) - GAP, 2 * (CELL + GAP) - GAP))
+    for i, place in enumerate(places):
+        row, column = divmod(i, COLUMNS)
+        picture = Image.fromarray(np.array(images[place]).squeeze()).convert("RGB")
+        large = picture.resize((CELL, CELL), Image.Resampling.BICUBIC)
+        sheet.paste(large, (column * (CELL + GAP), row * (CELL + GAP)))
+    file = io.BytesIO()
+    sheet.save(file, "PNG")
+    return file.getvalue()
+
+
+@st.dialog("A data set of yours", width="large")
+def _check(found: DataSet) -> None:
+    from stg_core.tasks.checks import facts_of
+
+    facts = facts_of(found)
+    st.markdown(f"**{widgets.plain(found.group.title)}**")
+    for sentence in found.manifest["notes"]:
+        st.caption(widgets.plain(sentence))
+    for sentence in facts.warnings:
+        st.warning(widgets.plain(sentence), icon=":material/warning:")
+    if source_changed(found):
+        st.warning(
+            f"Its source has changed since it was added: {found.manifest['source']['path']}",
+            icon=":material/update:",
+        )
+    st.dataframe(
+        pd.DataFrame(
+            [
+                {
+                    "Task": one.task.name,
+                    "Kind": KINDS_OF_TASKS[one.task.kind],
+                    "Yes": one.prevalence,
+                    "Missing": one.missing,
+                    "Train": one.labelled["train"],
+                    "Test": one.labelled["test"],
+                    "Family": one.task.family or None,
+                }
+                for one in facts.tasks
+            ]
+        ),
+        hide_index=True,
+        placeholder="–",
+        alt=f"Table of {counted(len(facts.tasks), 'task')}: kind, prevalence, missing labels",
+        column_config={
+            "Yes": st.column_config.NumberColumn(
+                format="percent", help="Share of positives among the training labels."
+            ),
+            "Missing": st.column_config.NumberColumn(
+                format="percent", help="Share of all points without a label."
+            ),
+            "Train": st.column_config.NumberColumn(help="Training points with a label."),
+            "Test": st.column_config.NumberColumn(help="Test points with a label."),
+        },
+    )
+    if len(facts.tasks) > 1:
+        st.caption(
+            f"Median overlap of two tasks: {facts.median_overlap:.0%} of the training points that"
+            " have a label for either have one for both."
+        )
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        name = st.text_input("Name", value=found.name, max_chars=LONGEST_DATA_SET_NAME)
+        if st.button("Rename", disabled=name == found.name):
+            with widgets.user_errors():
+                rename(found.name, name)
+                st.rerun()
+        sure = st.toggle("Remove it for good", help="Runs of it stay; its points are gone.")
+        if st.button("Remove", disabled=not sure, icon=":material/delete:"):
+            with widgets.user_errors():
+                remove(found.name)
+                st.rerun()
+
+
+# -------------------------------------------------------------------------------- to bring one in
+
+
+def add_another(expanded: bool) -> None:
+    adding: Adding | None = st.session_state.get(ADDING)
+    with st.expander(
+        "Bring your own data", icon=":material/upload_file:", expanded=expanded or bool(adding)
+    ):
+        if adding:
+            st.fragment(_show_adding, run_every=widgets.POLL if adding.going_on else None)(adding)
+            return
+        st.caption(
+            "A table with a column for each task (CSV, TSV, Parquet), arrays (.npz), MULAN’s ARFF,"
+            " or a folder of images. Nothing leaves this machine."
+        )
+        source = _choose_source()
+        if source:
+            with widgets.user_errors():
+                _preview(source)
+
+
+def _show_adding(adding: Adding) -> None:
+    if adding.going_on:
+        st.progress(adding.share, text=widgets.plain(adding.message))
+        if st.button("Cancel", key="cancel adding", icon=":material/cancel:"):
+            adding.cancel()
+        return
+    st.session_state.pop(ADDING, None)
+    if adding.kept:
+        _forget_uploads()
+        choose_group(adding.kept.name)
+        st.session_state["added"] = adding.kept.name
+    else:
+        st.session_state["not added"] = adding.problem
+    st.rerun()
+
+
+def tell_what_was_added() -> None:
+    """Once, what became of the data set that was being added."""
+    if name := st.session_state.pop("added", None):
+        st.toast(f"{name} is here, and chosen below.", icon=":material/check:")
+    if problem := st.session_state.pop("not added", None):
+        st.error(widgets.plain(problem), icon=":material/error:")
+
+
+def _choose_source() -> Path | None:
+    left, right = st.columns(2, gap="large")
+    file = left.file_uploader(
+        "A file",
+        [ending.lstrip(".") for ending in ENDINGS],
+        key="source file",
+        max_upload_size=LARGEST_UPLOAD,
+        help=f"Up to {LARGEST_UPLOAD} MB. Larger ones, and folders, by their path.",
+    )
+    typed = right.text_input(
+        "Or a path on this machine",
+        key="source path",
+        max_chars=LONGEST_PATH,
+        placeholder="/home/me/tox21.csv",
+        help="A file of any size, or a folder of images, where the app runs.",
+    )
+    if file:
+        return _uploaded(file)
+    return Path(typed.strip()).expanduser() if typed and typed.strip() else None
+
+
+def _uploaded(file: Any) -> Path:
+    """The uploaded file on disk: what reads it wants a file, and it may be read again and again."""
+    folder = datasets_folder() / UPLOADS / state.visitor()
+    path = folder / Path(file.name).name
+    if not path.exists() or path.stat().st_size != file.size:
+        _forget_uploads()
+        folder.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(file.getbuffer())
+    return path
+
+
+def _forget_uploads() -> None:
+    for path in (datasets_folder() / UPLOADS / state.visitor()).glob("*"):
+        path.unlink(missing_ok=True)
+
+
+def _preview(source: Path) -> None:
+    """What would be kept, and what can be changed of it."""
+    choices = _choose_more(source)
+    first = _looked(source, choices)
+    if first.columns:
+        choices = _choose_roles(source, first.columns, choices)
+    found = _looked(source, choices)
+    size = "" if found.points is None else counted(found.points, "point")
+    size = f"about {size}" if found.points_are_estimated else size
+    shape = " × ".join(map(str, found.shape))
+    of_shape = f"of {shape} numbers" if shape else ""
+    st.caption(" ".join(filter(None, [widgets.plain(found.what), size, of_shape])) or "–")
+    for note in found.notes:
+        st.caption(f":material/lightbulb: {widgets.plain(note)}")
+    if found.tasks:
+        choices = _choose_kinds(source, found, choices)
+        found = _looked(source, choices)
+    if found.problem:
+        st.warning(widgets.plain(found.problem), icon=":material/help:")
+    replaces = found.name_is_taken and st.toggle(
+        f"Replace the data set {found.name}, which is here already", key="replace a data set"
+    )
+    if st.button(
+        "Keep it",
+        key="keep a data set",
+        type="primary",
+        icon=":material/save:",
+        disabled=bool(found.problem) or (found.name_is_taken and not replaces),
+        help="Prepares the points and labels for training, below the folder of results.",
+    ):
+        st.session_state[ADDING] = Adding(source, replace(choices, replace=bool(replaces)))
+        st.rerun()
+
+
+def _choose_more(source: Path) -> Choices:
+    """Name, missing labels, split and families."""
+    first, second, third, fourth = st.columns([3, 3, 3, 2])
+    name = first.text_input(
+        "Name",
+        value=name_of(source),
+        max_chars=LONGEST_DATA_SET_NAME,
+        key=f"name of {source}",
+        help="Letters, digits, hyphens, dots and underscores.",
+    )
+    missing = second.text_input(
+        "Stands for a missing label",
+        key="missing labels",
+        placeholder="such as -1, 999",
+        help="Values with commas between them. Empty cells and NaN are missing in any case.",
+    )
+    before = third.text_input(
+        "Families by the name before",
+        key="family before",
+        placeholder="such as -",
+        help="With a hyphen the tasks NR-AR and NR-ER are of the family NR: what the page Agreement"
+        " holds groupings against.",
+    )
+    share = fourth.number_input(
+        "Test share",
+        min_value=0.05,
+        max_value=0.5,
+        value=0.2,
+        step=0.05,
+        key="test share",
+        help="Of the points, drawn at random and stratified, where the source has no split.",
+    )
+    without = tuple(value.strip() for value in missing.split(",") if value.strip())
+    no = None
+    if "-1" not in without and st.toggle(
+        "−1 means no", key="minus one means no", help="For tables with 1 for yes and −1 for no."
+    ):
+        no = "-1"
+    return Choices(name=name, missing=without, no=no, family_before=before, test_share=float(share))
+
+
+@st.cache_data(show_spinner="Looking at the data", max_entries=16)
+def _looked_at(path: str, stamp: tuple[int, int], said: str, _choices: Choices) -> Preview:
+    return look(Path(path), _choices)
+
+
+def _looked(source: Path, choices: Choices) -> Preview:
+    try:
+        known = source.stat()
+    except OSError as error:
+        raise UserError(f"{source} cannot be read ({error.strerror}).") from error
+    return _looked_at(str(source), (known.st_size, known.st_mtime_ns), repr(choices), choices)
+
+
+def _choose_roles(source: Path, parts: Sequence[Part], choices: Choices) -> Choices:
+    """What each column is taken for, to be changed in the table."""
+    st.markdown("**Columns**", help="What each is taken for: change it in the second column.")
+    edited = st.data_editor(
+        pd.DataFrame(
+            {
+                "Column": [part.column for part in parts],
+                "Taken for": [part.role for part in parts],
+                "Why": [
+                    part.why + " (looks like a task)" * (part.hint == "task") for part in parts
+                ],
+                "Such as": [", ".join(part.examples) for part in parts],
+            }
+        ),
+        hide_index=True,
+        disabled=["Column", "Why", "Such as"],
+        key=f"roles of {source}",
+        height=min(35 * len(parts) + 38, 320),
+        column_config={"Taken for": st.column_config.SelectboxColumn(options=list(ROLES))},
+    )
+    roles = edited["Taken for"].tolist()
+    if roles == [part.role for part in parts]:
+        return choices
+
+    def with_role(role: str) -> tuple[str, ...]:
+        return tuple(
+            part.column for part, chosen in zip(parts, roles, strict=True) if chosen == role
+        )
+
+    def single(role: str) -> str:
+        return next(iter(with_role(role)), "")
+
+    return replace(
+        choices,
+        tasks=with_role("task"),
+        features=with_role("feature"),
+        left_out=with_role("left out"),
+        id=single("id"),
+        text=single("text"),
+        split=single("split"),
+    )
+
+
+def _choose_kinds(source: Path, found: Preview, choices: Choices) -> Choices:
+    """The kind of each task, to be changed in the table."""
+    names = [task.name for task in found.tasks]
+    st.markdown("**Tasks**", help="Of the first points: change the kind in the second column.")
+    edited = st.data_editor(
+        pd.DataFrame([_task_row(task) for task in found.tasks]),
+        hide_index=True,
+        disabled=["Task", "Yes", "Missing", "Why"],
+        key=f"kinds of {source} {hash(tuple(names))}",
+        height=min(35 * len(names) + 38, 320),
+        column_config={
+            "Kind": st.column_config.SelectboxColumn(options=list(KINDS_OF_TASKS.values())),
+            "Yes": st.column_config.NumberColumn(format="percent"),
+            "Missing": st.column_config.NumberColumn(format="percent"),
+        },
+    )
+    kind_of: Mapping[str, Kind] = {words: kind for kind, words in KINDS_OF_TASKS.items()}
+    before = [_kind_words(task) for task in found.tasks]
+    said = {
+        name: kind_of[cast("str", kind)]
+        for name, kind, guessed in zip(names, edited["Kind"], before, strict=True)
+        if kind and kind != guessed
+    }
+    return replace(choices, kinds=said) if said else choices
+
+
+def _task_row(task: TaskGlance) -> dict[str, object]:
+    return {
+        "Task": task.name,
+        "Kind": _kind_words(task),
+        "Yes": task.prevalence,
+        "Missing": None if task.problem else task.missing,
+        "Why": task.problem or task.why,
+    }
+
+
+def _kind_words(task: TaskGlance) -> str | None:
+    return KINDS_OF_TASKS[task.task.kind] if task.task else None

@@ -1,0 +1,138 @@
+"""Training points of a data set of one's own as a table, and those of any run as CSV."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+from numpy.typing import NDArray
+
+from app.tables import as_csv
+from stg_core.maps.summary import TaskMap
+from stg_core.results.store import Run
+from stg_core.system.errors import UserError
+from stg_core.tasks.data import sampled_points
+from stg_core.tasks.datasets import DataSet, data_set_of
+from stg_core.tasks.groups import Task
+
+STANDING_OUT = 3  # features of a row that are named
+MISSING = " is missing"  # ends the name of the feature that says so
+
+
+class Rows:
+    """The training points of a run on a data set of one's own, in the order of its data maps.
+
+    Raises UserError where the data are not on this machine, or are others.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self.own: DataSet = data_set_of(run.spec.group)
+        self.values, self.labels = self.own.split("train")
+        self.places = sampled_points(len(self.values), run.spec.training_images)
+
+    def about(self, indices: NDArray[np.integer]) -> list[dict[str, str]]:
+        """Id and, if it has one, text of some points."""
+        return self.own.about(self.places[indices].tolist())
+
+    def answers(self, task: Task, indices: NDArray[np.integer]) -> list[str]:
+        """Their labels as the source had them."""
+        column = self.own.group.task_names.index(task.name)
+        known = np.asarray(self.labels[self.places[indices], column])
+        return [answer_of(task, value) for value in known.tolist()]
+
+    def standing_out(self, index: int) -> str:
+        """The features of a row that differ most from the mean, in standard deviations."""
+        row = np.asarray(self.values[self.places[index]], dtype=np.float64)
+        most = np.argsort(-np.abs(row), kind="stable")[:STANDING_OUT]
+        return ", ".join(
+            name if (name := self.own.features[j]).endswith(MISSING) else f"{name} {row[j]:+.1f}"
+            for j in most.tolist()
+            if row[j]
+        )
+
+
+def answer_of(task: Task, value: float) -> str:
+    """A label as people know it: yes or no, the name of a class, a number."""
+    if np.isnan(value):
+        return "–"
+    if task.kind == "binary":
+        return "yes" if value else "no"
+    return task.values[int(value)] if task.kind == "multiclass" else f"{value:g}"
+
+
+def show_rows(
+    run: Run, rows: Rows, task: str, found: TaskMap, positions: NDArray[np.int64]
+) -> None:
+    """A table of points of a data map: id, text, label, and what stands out of their features."""
+    frame = region_frame(run, task, found, positions, rows)
+    has_text = "text" in frame
+    frame["stands out"] = [rows.standing_out(int(i)) for i in found.indices[positions]]
+    order = ["id", *(["text"] if has_text else []), "label", "confidence", "variability"]
+    st.dataframe(
+        frame[[*order, "stands out", "index"]],
+        hide_index=True,
+        height=330,
+        placeholder="–",
+        alt=f"Table of {len(frame)} training points: id, label, confidence and variability",
+        column_config={
+            "confidence": st.column_config.NumberColumn(format="%.2f"),
+            "variability": st.column_config.NumberColumn(format="%.2f"),
+            "stands out": st.column_config.TextColumn(
+                help="The features that differ most from the mean, in standard deviations."
+            ),
+        },
+    )
+
+
+def region_frame(
+    run: Run,
+    task: str,
+    found: TaskMap,
+    positions: NDArray[np.int64],
+    rows: Rows | None,
+) -> pd.DataFrame:
+    """index, id, confidence, variability and label of points of a data map, and their text."""
+    asked = run.spec.group.task(task)
+    indices = found.indices[positions]
+    columns: dict[str, Any] = {"index": indices, "id": indices.astype(str)}
+    labels = ["yes" if yes else "no" for yes in found.positive[positions]]
+    if asked.kind != "binary":
+        labels = ["–"] * len(indices)
+    if rows is not None:
+        about = rows.about(indices)
+        columns["id"] = [one["id"] for one in about]
+        labels = rows.answers(asked, indices)
+        if about and "text" in about[0]:
+            columns["text"] = [one["text"] for one in about]
+    columns |= {
+        "confidence": found.confidence[positions].round(4),
+        "variability": found.variability[positions].round(4),
+        "label": labels,
+    }
+    return pd.DataFrame(columns)
+
+
+def download(run: Run, task: str, found: TaskMap, inside: NDArray[np.int64]) -> None:
+    """A button that gives the points of a region as CSV."""
+
+    def content() -> bytes:
+        try:
+            rows = Rows(run) if run.spec.group.is_own else None
+        except UserError:  # the data set is not here: indices and labels are known without it
+            rows = None
+        frame = region_frame(run, task, found, inside, rows)
+        return as_csv(frame[["index", "id", "confidence", "variability", "label"]])
+
+    st.download_button(
+        "CSV",
+        data=content,
+        file_name="points.csv",
+        mime="text/csv",
+        key="region csv",
+        on_click="ignore",
+        icon=":material/download:",
+        disabled=not len(inside),
+        help="Index, id, confidence, variability and label of the sampled points in the rectangle.",
+    )
