@@ -173,8 +173,10 @@ def _checked(name: str) -> Answer:
     facts = facts_of(found)
     changed = source_changed(found)
     text = data_set_text(found, facts, most=len(facts.tasks))
+    if source := found.manifest.get("source"):
+        text += f"\nFrom {source['path']}, added {found.manifest['created']}"
     if changed:
-        text += f"\nIts source has changed since: {found.manifest['source']['path']}"
+        text += "\nIts source has changed since: add it again with --replace."
     return {**described(found, facts), "source_changed": changed}, text
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from stg_core.system.errors import UserError
 from stg_core.system.words import counted, named
 from stg_core.tasks.choices import Choices, Found, listed, matching
+from stg_core.tasks.datasets import checked_points
 from stg_core.tasks.labels import Column
 
 ENDINGS = (".npz",)
@@ -157,7 +158,7 @@ def _stacked(
             )
     matrix = _joined(labels, [name for _, name in pairs])
     names = _names_of(arrays, NAMES_OF_TASKS, matrix.shape[1], "task", "tasks")
-    whole = _joined(points, [name for name, _ in pairs])
+    whole = checked_points(_joined(points, [name for name, _ in pairs]))
     found = Found(what, whole, tuple(whole.shape[1:]))
     found.labels = [Column.of(name, matrix[:, t]) for t, name in enumerate(names)]
     if not any(map(arrays.has, NAMES_OF_TASKS)):
@@ -231,7 +232,7 @@ def _apart(arrays: _Arrays, tasks: Sequence[str]) -> Found:
             places.append((task, slice(place, place + len(rows))))
             place += len(rows)
             count += arrays.length(names[0])
-    whole = _joined(points, [task for task, _ in places])
+    whole = checked_points(_joined(points, [task for task, _ in places]))
     found = Found("arrays of points and labels for each task", whole, tuple(whole.shape[1:]))
     for task in tasks:
         own_places = [(where, y) for (t, where), y in zip(places, labels, strict=True) if t == task]

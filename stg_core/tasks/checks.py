@@ -21,7 +21,7 @@ FEWEST_POSITIVES = 20
 SMALLEST_OVERLAP = 0.3
 STAND_INS = (-1.0, -9.0, -99.0, -999.0, -9999.0, 999.0, 9999.0)  # for a missing number, to some
 LARGEST_PREVALENCE = 0.95
-ROWS_AT_ONCE = 2**14
+ROWS_AT_ONCE, PRINTED_AT_ONCE = 2**14, 2**11
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,8 @@ class Facts:
 
 def facts_of(found: DataSet) -> Facts:
     """Reads all labels and points of a data set once."""
-    labels = {split: np.asarray(found.split(split)[1]) for split in SPLITS}
+    # columns in one piece: each is looked at several times
+    labels = {split: np.asfortranarray(found.split(split)[1]) for split in SPLITS}
     tasks = tuple(_task_facts(task, t, labels) for t, task in enumerate(found.group.tasks))
     facts = Facts(tasks, overlap_of(labels["train"]), ())
     warnings = [
@@ -78,14 +79,16 @@ def facts_of(found: DataSet) -> Facts:
 
 def overlap_of(labels: NDArray[np.float32]) -> NDArray[np.float64]:
     """Of labels (N, T), NaN where one is missing: (T, T), labelled for both over for either."""
-    known = (~np.isnan(labels)).astype(np.float32)
-    both = np.zeros((labels.shape[1],) * 2)
-    for start in range(0, len(known), ROWS_AT_ONCE):  # float32 counts exactly up to 2²⁴
-        block = known[start : start + ROWS_AT_ONCE]
+    known = ~np.isnan(labels)
+    whole = known.all(axis=1)  # those count for every pair
+    gappy = known[~whole].astype(np.float32)
+    both = np.full((labels.shape[1],) * 2, float(whole.sum()))
+    for start in range(0, len(gappy), ROWS_AT_ONCE):  # float32 counts exactly up to 2²⁴
+        block = gappy[start : start + ROWS_AT_ONCE]
         both += block.T @ block
     each = np.diag(both)
     either = each[:, None] + each[None] - both
-    return both / np.maximum(either, 1)
+    return np.asarray(both / np.maximum(either, 1))
 
 
 def _task_facts(task: Task, t: int, labels: Mapping[Split, NDArray[np.float32]]) -> TaskFacts:
@@ -162,13 +165,11 @@ def _about_same_tasks(
     tasks: Sequence[Task], labels: Mapping[Split, NDArray[np.float32]]
 ) -> Iterator[str]:
     """Tasks with the same labels as an earlier one, and exact complements."""
-    matrix = np.concatenate([labels[split] for split in SPLITS])
-    seen: dict[bytes, str] = {}
+    seen: dict[tuple[int, int], str] = {}
     for t, task in enumerate(tasks):
-        column = np.ascontiguousarray(matrix[:, t])
-        key = (column + np.float32(0)).tobytes()
+        column = np.concatenate([labels[split][:, t] for split in SPLITS]) + np.float32(0)
         binary = task.kind == "binary"
-        complement = (np.float32(1) - column).tobytes() if binary else b""
+        key, complement = _hashes(column), _hashes(np.float32(1) - column) if binary else (0, 0)
         if same := seen.get(key):
             yield f"Task {named(task.name)} has the same labels as {named(same)}: leave one out."
         elif binary and (other := seen.get(complement)):
@@ -180,6 +181,12 @@ def _about_same_tasks(
         known = column[~np.isnan(column)]
         if task.kind == "regression" and len(known) and (known == known[0]).all():
             yield f"All labels of {named(task.name)} are alike ({known[0]:g}): leave it out."
+
+
+def _hashes(column: NDArray[np.float32]) -> tuple[int, int]:
+    """The same for columns with the same labels, missing ones included."""
+    known = ~np.isnan(column)
+    return hash(known.tobytes()), hash(np.where(known, column, 0).tobytes())
 
 
 def _about_overlap(facts: Facts) -> Iterator[str]:
@@ -241,13 +248,12 @@ def _ids(found: DataSet, split: Split) -> list[str]:
     return ids
 
 
-def _prints(points: NDArray[np.generic]) -> NDArray[np.uint64]:
+def _prints(points: NDArray[np.generic]) -> NDArray[np.int64]:
     """A number (N,) for each point, the same for equal ones and, in all likelihood, no others."""
-    flat = points.reshape(len(points), -1)
-    odd = np.random.default_rng(0).integers(0, 2**63, flat.shape[1], dtype=np.uint64) * 2 + 1
-    prints = np.empty(len(flat), dtype=np.uint64)
-    for start in range(0, len(flat), ROWS_AT_ONCE // 8):
-        block = np.ascontiguousarray(flat[start : start + ROWS_AT_ONCE // 8])
-        words = block.view(np.uint32) if block.dtype == np.float32 else block
-        prints[start : start + len(block)] = words.astype(np.uint64) @ odd
+    size = points.dtype.itemsize * int(np.prod(points.shape[1:]))
+    prints = np.empty(len(points), dtype=np.int64)
+    for start in range(0, len(points), PRINTED_AT_ONCE):
+        block = np.ascontiguousarray(points[start : start + PRINTED_AT_ONCE])
+        rows = block.reshape(len(block), -1).view(f"V{size}").ravel().tolist()  # as bytes
+        prints[start : start + len(block)] = [hash(row) for row in rows]
     return prints

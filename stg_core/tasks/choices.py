@@ -124,7 +124,12 @@ def matching(pattern: str, names: Sequence[str], what: str = "column") -> list[s
         return [pattern]
     if found := list(dict.fromkeys(name for name in names if fnmatchcase(name, pattern))):
         return found
-    raise UserError(f"There is no {what} {named(pattern)}.{_is_meant(pattern, names)}")
+    raise no_such(pattern, names, what)
+
+
+def no_such(wanted: str, names: Sequence[str], what: str = "column") -> UserError:
+    """That it is not there, and which one may be meant."""
+    return UserError(f"There is no {what} {named(wanted)}.{_is_meant(wanted, names)}")
 
 
 def listed(names: Sequence[str]) -> str:

@@ -29,7 +29,7 @@ TABLES = ("metadata.csv", "metadata.jsonl")
 FILE_NAME = "file_name"
 CLASS = "class"
 LARGEST_SIDE = 512
-IMAGES_AT_ONCE = 256
+IMAGES_AT_ONCE, IMAGES_LOOKED_AT = 256, 200
 GREY, DEEP = ("1", "L", "I;16", "I;16B", "I;16L"), ("I", "F")
 
 
@@ -47,7 +47,7 @@ def read(
     found.count = len(files)
     if found.problem or not files:
         return found
-    channels = _channels(files[:limit], tell)
+    channels = _channels(files if scratch else files[:IMAGES_LOOKED_AT])
     found.shape = (choices.side, choices.side, channels)
     found.notes.append(
         f"Images are resized to {choices.side} × {choices.side} pixels with"
@@ -198,7 +198,7 @@ def _rows_of(path: Path) -> Any:
 # ------------------------------------------------------------------------------------------ images
 
 
-def _channels(files: Sequence[Path], tell: Progress) -> int:
+def _channels(files: Sequence[Path]) -> int:
     """Of all images alike: 1 where all are grey, 2 or 4 where all have transparency, else 3."""
     with ThreadPoolExecutor() as pool:
         modes = set(pool.map(_mode, files))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -12,13 +13,15 @@ import pyarrow.compute as compute
 
 from stg_core.system.errors import UserError
 from stg_core.system.words import counted, named
-from stg_core.tasks.choices import Choices, Part, Role, listed, matching
+from stg_core.tasks.choices import Choices, Part, Role, listed, matching, no_such
 from stg_core.tasks.labels import MISSING
 from stg_core.tasks.rows import is_text
 from stg_core.tasks.splits import TEST_WORDS, TRAIN_WORDS
 
 TASK_PREFIXES = ("task:", "target:", "label:")
-ID_NAMES = ("id", "name", "index", "", "unnamed: 0")
+ID_NAMES = ("id", "name", "index", "", "unnamed: 0", "__index_level_0__")
+ID_ENDING = re.compile(r"(?:(?i:[_\W]id)|[a-z]I[dD])$")
+TASK_NAMES = ("label", "labels", "target", "class", "y", "outcome")
 SPLIT_NAMES = ("split", "subset", "set", "fold", "partition")
 TEXT_NAMES = (
     *("smiles", "text", "sentence", "sequence", "comment", "abstract", "message", "document"),
@@ -135,7 +138,7 @@ class _Assignment:
         single: list[tuple[Role, str]] = [("id", said.id), ("text", text), ("split", said.split)]
         for _, name in single:
             if name and name not in self.names:
-                matching(name + " ", self.names)  # raises: a pattern cannot say which one
+                raise no_such(name, self.names)
         for role, name in [*single, *many]:
             if name in self.names and (name or role in ("task", "feature")):
                 self._take_one(name, role)
@@ -205,8 +208,8 @@ class _Assignment:
         if self._has("id"):
             return
         for i in self._rest():
-            name = self.names[i].lower()
-            if name in ID_NAMES or name.endswith("_id"):
+            name = self.names[i]
+            if name.lower() in ID_NAMES or ID_ENDING.search(name):
                 if not self._has("id") and self.samples[i].differs:
                     self._set(i, "id", "its name, and no two of its cells are alike")
                     self.notes.append(f"Id: column {named(self.names[i])}, by its name.")
@@ -223,14 +226,15 @@ class _Assignment:
         return next((i for i, part in self.parts.items() if part.role == "text"), None)
 
     def _hints(self) -> list[int]:
-        """Columns that look like tasks, where none is said: 0 and 1 beside what may be features."""
+        """Columns that look like tasks, where none is said: by name, or 0 and 1 beside features."""
         if self._has("task"):
             return []
         rest = self._rest()
         yes_or_no = [i for i in rest if self.samples[i].is_yes_or_no]
         others = any(self.samples[i].kind == "numbers" for i in rest if i not in yes_or_no)
+        by_name = [i for i in rest if self.names[i].lower() in TASK_NAMES]
         features = others or self._has("text") or self._has("feature") or not self.points
-        return yes_or_no if features else []
+        return sorted({*by_name, *(yes_or_no if features else ())})
 
     def _guess_features(self, hints: Sequence[int]) -> None:
         said = self._has("feature") or not self.points
@@ -238,7 +242,7 @@ class _Assignment:
         for i in self._rest():
             sample = self.samples[i]
             if i in hints:
-                self._set(i, "left out", "holds 0 and 1: a task?", hint="task")
+                self._set(i, "left out", "perhaps a task", hint="task")
             elif self.count[self.names[i]] > 1:
                 self._set(i, "left out", "its name stands there twice")
             elif sample.kind == "numbers" and not said:
@@ -277,8 +281,8 @@ class _Assignment:
             hints = [part.column for part in roles.parts if part.hint == "task"]
             if hints:
                 return (
-                    "Which columns are the tasks? Those that hold only 0 and 1 may be"
-                    f" ({listed(hints)}): say {_suggestion(hints)}."
+                    f"Which columns are the tasks? Perhaps {listed(hints)}: say"
+                    f" {_suggestion(hints)}."
                 )
             return (
                 "Which columns are the tasks? Name each with --task NAME, or several with a"

@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import re
+import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,7 +31,10 @@ from stg_core.tasks.datasets import (
 from stg_core.tasks.groups import Task
 from stg_core.tasks.labels import Column, read_labels
 
+__all__ = ["Choices", "Part", "Preview", "TaskGlance", "add_source", "look", "name_of"]
+
 ROWS_LOOKED_AT = 20_000
+A_DAY = 86_400  # seconds
 ENDINGS = (*tables.ENDINGS, *arrays.ENDINGS)
 
 
@@ -152,7 +157,7 @@ def name_of(path: Path) -> str:
     own = path.resolve().name
     for ending in sorted(ENDINGS, key=len, reverse=True):
         if own.lower().endswith(ending):
-            own = own[: -len(ending)]
+            own = re.sub(r"-train$", "", own[: -len(ending)])
             break
     valid = re.sub(r"[^\w.-]+", "-", own).strip("-.")[:LONGEST_DATA_SET_NAME]
     try:
@@ -197,6 +202,9 @@ def _read(
 def _scratch() -> Iterator[Path]:
     """A folder for points that do not fit into memory, on the disk that will keep them."""
     datasets_folder().mkdir(parents=True, exist_ok=True)
+    for left in datasets_folder().glob(".reading-*"):  # by a process that was killed
+        if time.time() - left.stat().st_mtime > A_DAY:
+            shutil.rmtree(left, ignore_errors=True)
     with tempfile.TemporaryDirectory(prefix=".reading-", dir=datasets_folder()) as folder:
         yield Path(folder)
 

@@ -55,19 +55,20 @@ def stratified_split(
         )
     rng = np.random.default_rng(seed)
     answers = np.stack([points for t in range(len(tasks)) for points in _answers(labels, tasks, t)])
-    wanted = answers.sum(axis=1) * share
+    by_point = np.ascontiguousarray(answers.T)
+    remaining = answers.sum(axis=1)
+    wanted = remaining * share
     left, for_test = np.ones(n_points, dtype=bool), np.zeros(n_points, dtype=bool)
-    while True:
-        remaining = (answers & left).sum(axis=1)
-        if not remaining.any():
-            break
+    while remaining.any():
         rarest = int(np.where(remaining > 0, remaining, n_points + 1).argmin())
         points = rng.permutation(np.flatnonzero(answers[rarest] & left))
-        n_test = int(np.clip(np.rint(wanted[rarest]), 0, len(points)))
+        most = min(len(points), round(n_points * share) - int(for_test.sum()))
+        n_test = int(np.clip(np.rint(wanted[rarest]), 0, most))
         drawn = points[:n_test]
         for_test[drawn] = True
-        wanted -= answers[:, drawn].sum(axis=1)
         left[points] = False
+        wanted -= by_point[drawn].sum(axis=0)
+        remaining -= by_point[points].sum(axis=0)
     unlabelled = rng.permutation(np.flatnonzero(left))
     short = round(n_points * share) - int(for_test.sum())
     for_test[unlabelled[: max(0, short)]] = True

@@ -38,6 +38,8 @@ def read(
     else:
         is_parquet = ending.endswith(PARQUET_ENDINGS)
         rows = ParquetRows(path) if is_parquet else CsvRows(path)
+    if not rows.count:
+        raise UserError(f"{path.name} has no rows below its header.")
     roles = assign(rows.names, rows.head, choices, points=True)
     return gathered(rows, roles, scratch, limit, tell, path.name)
 
@@ -86,11 +88,9 @@ def gathered(
     found.split = next((labels[part.index].column() for part in roles.of("split")), None)
     found.ids = next((words[part.index] for part in roles.of("id")), None)
     found.texts = next((words[part.index] for part in roles.of("text")), None)
-    if scratch and n_rows:
+    if scratch:
         shape = (n_rows, *found.shape)
         found.points = np.memmap(scratch / "rows", np.float32, "r", shape=shape)
-    elif scratch:
-        raise UserError(f"{name} has no rows below its header.")
     return found
 
 
