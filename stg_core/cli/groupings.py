@@ -132,6 +132,8 @@ def _described_grouping(run: Run, space: TaskSpace, grouping: Grouping) -> dict[
         "recorded_epochs": space.epochs,
         "features": space.features,
         "problem": grouping.problem,
+        "uncertain": grouping.uncertain,
+        "not_grouped": grouping.left_out,
     }
 
 

@@ -54,7 +54,7 @@ def scaled_grams(blocks: Sequence[SharedSums], n_points: int) -> Floats:
     if unknown.any() and known.any():
         neutral = distances[:, known].mean(axis=1, keepdims=True)
         distances[:, unknown | unknown.T] = neutral
-    return (lengths[:, :, None] + lengths[:, None] - distances) / 2
+    return np.asarray((lengths[:, :, None] + lengths[:, None] - distances) / 2)
 
 
 def nearest_gram(gram: Floats) -> tuple[Floats, float]:

@@ -231,7 +231,7 @@ def summarise(
     block_gram = np.stack([gram for gram, _ in per_epoch])
     counts = np.stack([histogram for _, histogram in per_epoch])
     gram = block_gram.sum(axis=2)
-    adjusted = _adjust(gram, block_gram, np.isnan(maps).any(axis=(2, 3)))
+    adjusted = _adjust(gram, block_gram, np.asarray(np.isnan(maps).any(axis=(2, 3))))
     upper = np.triu_indices(len(tasks))
     known = (~np.isnan(labels)).astype(np.float32)  # whose products are exact up to 2^24 points
     return DataMapSummary(
@@ -306,7 +306,7 @@ def _gram_and_histogram(
     """Gram matrices (2, 10, T, T) of the blocks, and histogram (T, 2, 64, 64), of one epoch."""
     n_tasks, n_points = maps.shape[1:]
     blocks = np.array_split(np.random.default_rng(SAMPLING_SEED).permutation(n_points), BLOCKS)
-    missing = np.isnan(maps).any(axis=(1, 2))
+    missing = [bool(np.isnan(feature).any()) for feature in maps]
     gram = np.empty((2, BLOCKS, n_tasks, n_tasks))
     shared: list[list[SharedSums]] = [[], []]
     histogram = np.zeros((n_tasks, 2, BINS, BINS), dtype=np.int64)
@@ -318,8 +318,9 @@ def _gram_and_histogram(
                 shared[feature].append(shared_sums(vectors))
             else:
                 gram[feature, b] = vectors @ vectors.T
-    for feature in np.flatnonzero(missing):
-        gram[feature] = scaled_grams(shared[feature], n_points)
+    for feature in range(2):
+        if missing[feature]:
+            gram[feature] = scaled_grams(shared[feature], n_points)
     return gram, histogram
 
 
