@@ -223,6 +223,18 @@ def summarise(
     from it and from their own lengths, scaled likewise; of these matrices the nearest that are
     positive semidefinite are kept (see `stg_core.maps.gram`).
 
+    Measured with known truth (`tests/benchmarks/missing.py`: labels taken away at random, k = 4,
+    fuzzifier 2, 20 draws): the mean movement of a membership, and in brackets where a missing value
+    takes the mean of the other tasks' values, as it did before.
+
+        of all labels missing    10 %          20 %          40 %          60 %          80 %
+        digits, 15 tasks         .022 (.079)   .038 (.076)   .049 (.095)   .059 (.123)   .067 (.134)
+        yeast, 14 tasks          .012 (.038)   .022 (.055)   .029 (.071)   .055 (.106)   .053 (.134)
+
+        one task thinned to      50 %          25 %          10 %
+        digits, 15 tasks         .025 (.088)   .033 (.114)   .032 (.106)
+        yeast, 14 tasks          .006 (.101)   .010 (.160)   .050 (.192)
+
     binary: which tasks ask a question of yes or no, (T,); by default those with labels 0 and 1 only
     """
     n_points = len(labels)
