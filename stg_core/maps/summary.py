@@ -235,6 +235,10 @@ def summarise(
         digits, 15 tasks         .025 (.088)   .033 (.114)   .032 (.106)
         yeast, 14 tasks          .006 (.101)   .010 (.160)   .050 (.192)
 
+    One task of Tox21 (SR-HSE, 12 tasks) thinned to 100, 50, 25, 10 and 2 % of its labels and
+    trained anew had .54, .52, .48, .53 and .50 as its largest membership, and .51, .56, .61, .63
+    and .75 the old way, in which a task without labels is the surest of all.
+
     binary: which tasks ask a question of yes or no, (T,); by default those with labels 0 and 1 only
     """
     n_points = len(labels)
@@ -304,7 +308,8 @@ def _sampled_points(labels: NDArray[np.float32]) -> NDArray[np.int64]:
     chosen = np.empty((n_tasks, size), dtype=np.int64)
     for t in range(n_tasks):
         shuffled = labels[order, t]
-        positive, negative = order[shuffled == 1], order[shuffled == 0]
+        positive = order[shuffled == 1]
+        negative = order[(shuffled != 1) & ~np.isnan(shuffled)]
         n_positive = min(len(positive), max(size // 2, size - len(negative)))
         known = np.concatenate([positive[:n_positive], negative[: size - n_positive]])
         missing = order[np.isnan(shuffled)][: size - len(known)]
