@@ -44,7 +44,8 @@ def scaled_grams(blocks: Sequence[SharedSums], n_points: int) -> Floats:
 
     What two tasks share in all blocks together, n points, is scaled by N/n in each of them. Two
     tasks without a common point are as far apart as others in the mean: nothing is known of them,
-    and so they are drawn neither together nor asunder. The sum need not be positive semidefinite.
+    and so they are drawn neither together nor asunder. A task without any value has zeros. The sum
+    need not be positive semidefinite.
     """
     counts = np.sum([block.counts for block in blocks], axis=0)
     scale = n_points / np.maximum(counts, 1)
@@ -54,7 +55,10 @@ def scaled_grams(blocks: Sequence[SharedSums], n_points: int) -> Floats:
     if unknown.any() and known.any():
         neutral = distances[:, known].mean(axis=1, keepdims=True)
         distances[:, unknown | unknown.T] = neutral
-    return np.asarray((lengths[:, :, None] + lengths[:, None] - distances) / 2)
+    grams = np.asarray((lengths[:, :, None] + lengths[:, None] - distances) / 2)
+    empty = counts.diagonal() == 0
+    grams[:, empty] = grams[:, :, empty] = 0
+    return grams
 
 
 def nearest_gram(gram: Floats) -> tuple[Floats, float]:

@@ -3,8 +3,9 @@
 The truth is known: data maps of real trainings with all labels, of the digits and of a table with
 the columns of its features, then those of its tasks ("task:…"), then "split". Labels are taken away
 at random, of all tasks and of one task alone, and the memberships (k = 4, fuzzifier 2) are held
-against those with all labels. Beside the way of `summarise` stands the one before it: a missing
-value took the mean of the other tasks' values of that point.
+against those with all labels: grouped anew, where k-means may take another of several groupings
+that are almost equally good, and in the same clusters. Beside the way of `summarise` stands the one
+before it: a missing value took the mean of the other tasks' values of that point.
 """
 
 from __future__ import annotations
@@ -12,14 +13,18 @@ from __future__ import annotations
 import csv
 import sys
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
 
-from stg_core.grouping.memberships import TaskSpace, group_tasks
+from stg_core.grouping.memberships import (
+    TaskSpace,
+    distances_between,
+    group_tasks,
+    memberships_from_distances,
+)
 from stg_core.maps.recorder import DataMapRecorder, confidence
 from stg_core.maps.summary import DataMapSummary, summarise
 from stg_core.tasks.groups import GROUPS
@@ -75,9 +80,14 @@ def by_shared_points(maps: np.ndarray, labels: np.ndarray) -> DataMapSummary:
 
 
 def by_means_of_others(maps: np.ndarray, labels: np.ndarray) -> DataMapSummary:
+    return by_shared_points(filled_with_means(maps), labels)
+
+
+def filled_with_means(maps: np.ndarray) -> np.ndarray:
+    """Data maps in which a missing value is the mean of the other tasks' of that point."""
     known = np.maximum((~np.isnan(maps)).sum(axis=2, keepdims=True), 1)
     means = np.nansum(maps.astype(np.float64), axis=2, keepdims=True) / known
-    return by_shared_points(np.where(np.isnan(maps), means, maps).astype(np.float16), labels)
+    return np.where(np.isnan(maps), means, maps).astype(np.float16)
 
 
 WAYS = {"old": by_means_of_others, "new": by_shared_points}
@@ -93,6 +103,13 @@ def memberships(summary: DataMapSummary) -> np.ndarray:
     return group_tasks(TaskSpace(summary), K, FUZZIFIER).memberships
 
 
+def memberships_in(labels: np.ndarray, summary: DataMapSummary) -> np.ndarray:
+    """The same in given clusters, labels (T,), whose tasks are where the summary has them."""
+    points = TaskSpace(summary).coordinates
+    means = np.stack([points[labels == j].mean(axis=0) for j in range(labels.max() + 1)])
+    return memberships_from_distances(distances_between(points, means), FUZZIFIER)
+
+
 def moved(found: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """Absolute differences (T, k), clusters matched so that they are smallest."""
     differences = np.abs(found[:, :, None] - truth[:, None])
@@ -103,47 +120,53 @@ def moved(found: np.ndarray, truth: np.ndarray) -> np.ndarray:
 # ------------------------------------------------------------------------------------ experiments
 
 
-def of_all_tasks(maps: np.ndarray, labels: np.ndarray, share: float) -> Iterator[list[float]]:
-    """For each draw: how far memberships move by the old and the new way, and what was adjusted."""
-    truth = memberships(by_shared_points(maps, labels))
+def moves(complete: Maps, missing: np.ndarray) -> tuple[np.ndarray, float]:
+    """How far memberships move where labels (N, T) are missing, and how much is adjusted.
+
+    (4, T): grouped anew, the old way and the new, and in the clusters as they were, old and new.
+    """
+    truth = group_tasks(TaskSpace(by_shared_points(*complete)), K, FUZZIFIER)
+    found = [way(*without(*complete, missing)) for way in WAYS.values()]
+    anew = [moved(memberships(one), truth.memberships) for one in found]
+    kept = [np.abs(memberships_in(truth.labels, one) - truth.memberships) for one in found]
+    return np.mean([*anew, *kept], axis=2), float(found[-1].adjusted.max())
+
+
+def of_all_tasks(complete: Maps, share: float) -> str:
+    rows, adjusted = [], []
     for draw in range(DRAWS):
         rng = np.random.default_rng([draw, round(100 * share)])
-        hidden = without(maps, labels, rng.random(labels.shape) < share)
-        old, new = (way(*hidden) for way in WAYS.values())
-        moves = [float(moved(memberships(found), truth).mean()) for found in (old, new)]
-        yield [*moves, float(new.adjusted.max())]
+        found, change = moves(complete, rng.random(complete[1].shape) < share)
+        rows.append(found.mean(axis=1))
+        adjusted.append(change)
+    error = np.std(rows, axis=0, ddof=1)[1] / np.sqrt(DRAWS)
+    row = " ".join(f"{mean:8.3f}" for mean in np.mean(rows, axis=0))
+    return f"{row}   ({error:.3f}) {100 * np.mean(adjusted):10.2f} %"
 
 
-def of_one_task(maps: np.ndarray, labels: np.ndarray, kept: float) -> Iterator[list[float]]:
-    """For each task that is thinned: how far its own memberships move, the old and the new way."""
-    truth = memberships(by_shared_points(maps, labels))
-    for t in range(labels.shape[1]):
-        rng = np.random.default_rng([t, round(100 * kept)])
-        missing = np.zeros(labels.shape, dtype=bool)
-        missing[:, t] = rng.random(len(labels)) >= kept
-        hidden = without(maps, labels, missing)
-        yield [float(moved(memberships(way(*hidden)), truth)[t].mean()) for way in WAYS.values()]
+def of_one_task(complete: Maps, kept: float) -> str:
+    """Each task in turn is thinned, and its own memberships are looked at."""
+    rows = []
+    for t in range(complete[1].shape[1]):
+        missing = np.zeros(complete[1].shape, dtype=bool)
+        missing[:, t] = np.random.default_rng([t, round(100 * kept)]).random(len(missing)) >= kept
+        rows.append(moves(complete, missing)[0][:, t])
+    return " ".join(f"{mean:8.3f}" for mean in np.mean(rows, axis=0))
 
 
-def tell(name: str, maps: np.ndarray, labels: np.ndarray) -> None:
-    n_points, n_tasks = labels.shape
+def tell(name: str, complete: Maps) -> None:
+    n_points, n_tasks = complete[1].shape
     print(f"{name}: {n_tasks} tasks, {n_points:,} points, k = {K}, fuzzifier {FUZZIFIER:g}")
-    print("  mean movement of a membership     old     new   (standard error)   adjusted by up to")
+    print("mean movement of memberships     grouped anew     in the same clusters")
+    print(f"{'':27}{'old':>8} {'new':>8} {'old':>8} {'new':>8}   (error of new), adjusted")
     for share in SHARES:
-        found = np.array([*of_all_tasks(maps, labels, share)])
-        old, new, adjusted = found.mean(axis=0)
-        error = found[:, 1].std(ddof=1) / np.sqrt(len(found))
-        print(
-            f"  {100 * share:3.0f} % of all labels missing    {old:7.3f} {new:7.3f}   ({error:.3f})"
-            f"            {100 * adjusted:.2f} %",
-            flush=True,
-        )
+        what = f"{100 * share:.0f} % of all labels missing"
+        print(f"{what:27}{of_all_tasks(complete, share)}", flush=True)
     for kept in KEPT:
-        old, new = np.mean([*of_one_task(maps, labels, kept)], axis=0)
-        print(f"  one task thinned to {100 * kept:3.0f} %      {old:7.3f} {new:7.3f}", flush=True)
+        print(f"{f'a task thinned to {100 * kept:.0f} %':27}{of_one_task(complete, kept)}")
 
 
 if __name__ == "__main__":
-    tell("digits", *digits())
+    tell("digits", digits())
     for path in map(Path, sys.argv[1:]):
-        tell(path.stem, *table(path))
+        tell(path.stem, table(path))
