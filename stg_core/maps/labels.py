@@ -42,6 +42,34 @@ def overlap(summary: DataMapSummary) -> Floats:
     return np.asarray(summary.labelled / np.maximum(either, 1))
 
 
+def median_overlap(summary: DataMapSummary) -> Floats:
+    """Overlap of each task with another one that has labels, (T,): the median over those.
+
+    NaN for a task without labels, and where there is no other one.
+    """
+    compared = np.flatnonzero(has_labels(summary))
+    medians = np.full(len(summary.tasks), np.nan)
+    if len(compared) > 1:
+        shares = overlap(summary)[np.ix_(compared, compared)]
+        np.fill_diagonal(shares, np.nan)
+        medians[compared] = np.nanmedian(shares, axis=1)
+    return medians
+
+
+def labels_in_words(summary: DataMapSummary, task: str) -> str:
+    """Such as "12 % positives, 17 % of labels missing, 70 % in common with another task"."""
+    t = summary.tasks.tolist().index(task)
+    positive, missing = float(prevalence(summary)[t]), float(missing_share(summary)[t])
+    common, words = float(median_overlap(summary)[t]), []
+    if not np.isnan(positive):
+        words.append(f"{_percent(positive)} positives")
+    if missing > 0:
+        words.append(f"{_percent(missing)} of labels missing")
+    if common < 1:
+        words.append(f"{_percent(common)} in common with another task")
+    return ", ".join(words)
+
+
 def has_labels(summary: DataMapSummary) -> NDArray[np.bool_]:
     """Which tasks have a label for any point, (T,): the others cannot be grouped."""
     return np.asarray(summary.labelled.diagonal() > 0)
@@ -60,13 +88,11 @@ def uncertain_tasks(summary: DataMapSummary) -> dict[str, str]:
     the others, or fewer than 20 positives. A task without labels has no place, and is not named.
     """
     reasons: dict[str, str] = {}
-    compared = np.flatnonzero(has_labels(summary))
-    shares = overlap(summary)[np.ix_(compared, compared)]
-    np.fill_diagonal(shares, np.nan)
-    for t, others in zip(compared, shares, strict=True):
+    shares = median_overlap(summary)
+    for t in np.flatnonzero(has_labels(summary)):
         found = []
-        if len(compared) > 1 and (share := float(np.nanmedian(others))) < LEAST_OVERLAP:
-            found.append(f"{_percent(share)} of labelled points in common with the others")
+        if shares[t] < LEAST_OVERLAP:
+            found.append(f"{_percent(shares[t])} of labelled points in common with the others")
         if 0 <= summary.positives[t] < FEWEST_POSITIVES:
             found.append(counted(int(summary.positives[t]), "positive"))
         if found:

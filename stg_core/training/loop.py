@@ -22,7 +22,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from stg_core.maps.labels import check_labels
 from stg_core.maps.recorder import DataMapRecorder, confidence
 from stg_core.maps.summary import DataMapSummary, summarise
 from stg_core.system.errors import Cancelled, UserError
@@ -84,8 +83,8 @@ def train(
     `data` defaults to the images and labels of the spec's group. `folder` keeps the checkpoint and
     the large arrays; called again with the same folder, the training goes on after its last whole
     epoch. `device` ("cpu", "cuda", "mps") and precision are chosen automatically. Raises Cancelled
-    when a callback says so, and UserError when the loss is not finite, the result could not be kept
-    (see `limits`) or a task has no training label. The number of threads is
+    when a callback says so, and UserError when the loss is not finite or the result could not be
+    kept (see `limits`). The number of threads is
     torch's own, or `STG_THREADS`.
     """
     check_limits(spec)
@@ -98,7 +97,6 @@ def train(
             return dataclasses.replace(result, datamaps=maps)
     folder.mkdir(parents=True, exist_ok=True)
     data = (data or load_task_data(spec.group)).select(spec.tasks).sample(spec.training_images)
-    check_labels(data.train_labels, spec.tasks)
     with torch.random.fork_rng(), freed_memory_kept(), said_threads():
         return _Run(spec, data, folder, callbacks, device).run()
 

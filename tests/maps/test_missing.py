@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from stg_core.maps.labels import (
     check_labels,
     has_labels,
+    labels_in_words,
+    median_overlap,
     missing_share,
     overlap,
     prevalence,
@@ -204,6 +206,17 @@ def test_every_task_carries_prevalence_missing_share_and_overlap() -> None:
     np.testing.assert_allclose(shared[0], [1, 0.5, 0.1, 0, 1])
     np.testing.assert_allclose(shared[1], [0.5, 1, 0.2, 0, 0.5])
     assert has_labels(summary).tolist() == [True, True, True, False, True]
+    np.testing.assert_allclose(median_overlap(summary), [0.5, 0.5, 0.1, np.nan, 0.5])
+
+
+def test_what_a_task_carries_is_said_in_words() -> None:
+    summary = some_labels()
+    said = "4 % positives, 50 % of labels missing, 50 % in common with another task"
+    assert labels_in_words(summary, "half") == said
+    assert labels_in_words(summary, "none") == "100 % of labels missing"
+    assert labels_in_words(summary, "amount") == "50 % in common with another task"
+    complete = summary_of(*realistic_maps(5, 400, EPOCHS))
+    assert labels_in_words(complete, "task 1") == "20 % positives"
 
 
 def test_tasks_whose_place_is_uncertain_are_named_with_the_reason() -> None:

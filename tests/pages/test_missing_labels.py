@@ -75,7 +75,7 @@ def test_superclasses_mark_the_same_tasks(
     app = open_app("superclasses", trained)
     assert not app.exception and not app.error
     assert "Marked ?, since few labels make their place uncertain: 0" in said(app)
-    lines = app.text_area[0].value.splitlines()
+    lines = (app.text_area[0].value or "").splitlines()
     assert "2," not in lines  # it is in no cluster
     typed = "\n".join(f"{line}{'even' if line < '3' else 'odd'}" for line in lines[1:])
     app.text_area[0].set_value(typed).run()
@@ -127,3 +127,12 @@ def test_specialists_are_not_offered_for_a_task_without_labels(
     assert not app.exception
     said = [element.value for element in (*app.error, *app.warning, *app.info)]
     assert any("has a label for 2" in one for one in said), said
+
+
+def test_the_data_map_of_a_task_says_how_many_labels_it_has(
+    open_app: OpenApp, trained: Run, show: Callable[[np.ndarray], None]
+) -> None:
+    show(sparse())
+    app = open_app("data_maps", trained, task="0")
+    assert not app.exception and not app.error
+    assert "87 % of labels missing, 13 % in common with another task" in said(app)
