@@ -12,6 +12,7 @@ from app import glances, images, points, state, widgets
 from app.charts.data_maps import Small, bounds_of, data_map, region_of, small_maps
 from app.live_slider import live_slider
 from app.parameters import Flag, Number, OneOf, Reading, in_url, number_of
+from stg_core.maps.labels import labels_in_words
 from stg_core.maps.summary import KINDS, REGIONS, Region
 from stg_core.results.store import Run
 from stg_core.system.errors import UserError
@@ -115,10 +116,13 @@ def one_map(
     found = summary.task_map(task, epoch, kind)
     points = counted(int(found.histogram.sum()), "point")
     means = f"mean confidence {confidence:.2f}, variability {variability:.2f}"
+    told = f"test {measure} {'–' if np.isnan(score) else format(score, '.2f')}"
     st.caption(
-        f"{points}, {means}, test {measure} {'–' if np.isnan(score) else format(score, '.2f')}",
+        ", ".join(filter(None, [points, means, told, labels_in_words(summary, task)])),
         help="The means are over all points of the task: a confidence of 0.5 is guessing a yes or"
-        f" no, 1 is sure and right. {measure}, on test points after the last epoch: 1 is perfect.",
+        f" no, 1 is sure and right. {measure}, on test points after the last epoch: 1 is perfect."
+        " In common: points labelled for both of those labelled for either, in the median over the"
+        " other tasks.",
     )
     data_map(
         found,

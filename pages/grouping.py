@@ -138,6 +138,8 @@ def described(run: Run, chosen: Chosen) -> dict[str, object]:
         "features": chosen.space.features,
         "quality": grouping.quality,
         "problem": grouping.problem,
+        "uncertain": grouping.uncertain,
+        "not_grouped": grouping.left_out,
         "clusters": {
             task: int(label) + 1
             for task, label in zip(grouping.tasks, grouping.labels, strict=True)

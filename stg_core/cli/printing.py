@@ -35,18 +35,23 @@ def run_line(run: Run) -> str:
 
 
 def grouping_text(grouping: Grouping) -> str:
-    """A row of memberships per task, the quality of the grouping, and what is wrong with it."""
-    width = max(map(len, grouping.tasks))
+    """A row of memberships per task, the quality of the grouping, and what is wrong with it.
+
+    Tasks with few labels are marked, and named at the end.
+    """
+    names = grouping.shown_names
+    width = max(map(len, names))
     header = " " * width + "".join(f"{j + 1:>8}" for j in range(grouping.k))
     rows = [
-        f"{task:<{width}}" + "".join(f"{share:8.3f}" for share in row)
-        for task, row in zip(grouping.tasks, grouping.memberships, strict=True)
+        f"{name:<{width}}" + "".join(f"{share:8.3f}" for share in row)
+        for name, row in zip(names, grouping.memberships, strict=True)
     ]
     quality = ", ".join(
         f"{name.replace('_', ' ')} {'not defined' if value is None else f'{value:.4g}'}"
         for name, value in grouping.quality.items()
     )
-    return "\n".join(filter(None, [header, *rows, quality, grouping.problem]))
+    told = filter(None, [grouping.few_labels, grouping.problem])
+    return "\n".join([header, *rows, quality, *told])
 
 
 def choice_text(choice: Choice) -> str:

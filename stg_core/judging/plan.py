@@ -118,6 +118,11 @@ def make_plan(
         raise UserError(f"There is no scheme {unknown[0]!r}; choose from {', '.join(SCHEMES)}.")
     if not schemes:
         raise UserError(f"Choose at least one scheme from {', '.join(SCHEMES)}.")
+    if grouping.left_out:
+        raise UserError(
+            f"No training point has a label for {', '.join(grouping.left_out)}: nothing can be"
+            " trained for them. Train a run without them, and group that."
+        )
     if tuple(grouping.tasks) != spec.tasks:
         raise UserError("The grouping is of other tasks than the run; group the tasks of this run.")
     if grouping.problem:
