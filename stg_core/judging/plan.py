@@ -267,8 +267,8 @@ def _weighted(scheme: str, mtl: TrainingSpec, grouping: Grouping, memberships: F
     for j, column in enumerate(weights.T):
         if not column.any():
             raise UserError(
-                f"Cluster {j + 1} of {words_of(mtl).scheme(scheme)} has no task, so that nothing can"
-                " be trained for it: choose a smaller k or a larger fuzzifier."
+                f"Cluster {j + 1} of {words_of(mtl).scheme(scheme)} has no task, so that nothing"
+                " can be trained for it: choose a smaller k or a larger fuzzifier."
             )
         model = _member(mtl, j)
         if (column == 1).all():
