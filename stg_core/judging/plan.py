@@ -19,6 +19,7 @@ from stg_core.judging.verdict import Words
 from stg_core.results.store import Run, Store
 from stg_core.system.errors import UserError
 from stg_core.tasks.groups import families_of_tasks
+from stg_core.training.metrics import score_name
 from stg_core.training.spec import TrainingSpec
 from stg_core.training.speed import seconds_per_epoch
 
@@ -142,10 +143,13 @@ def make_plan(
 
 def words_of(spec: TrainingSpec) -> Words:
     """What the judgement of a run calls things."""
-    kinds = {spec.group.task(name).kind for name in spec.tasks}
-    if spec.group.is_own:
-        return Words.of_kinds(kinds, family="family", point="point")
-    return Words.of_kinds(kinds, family="superclass", point="image")
+    tasks = [spec.group.task(name) for name in spec.tasks]
+    return Words(
+        score=score_name(tasks),
+        answers="all classes" if any(t.kind == "multiclass" for t in tasks) else "yes and no",
+        family="family" if spec.group.is_own else "superclass",
+        point="point" if spec.group.has_rows else "image",
+    )
 
 
 def families_of(spec: TrainingSpec) -> tuple[str, ...] | None:

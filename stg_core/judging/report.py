@@ -35,6 +35,7 @@ from stg_core.system.errors import UserError
 from stg_core.system.files import atomic
 from stg_core.system.words import counted
 from stg_core.tasks.groups import GROUPS, TaskGroup
+from stg_core.training.metrics import scores_by_epoch
 
 ROUTINGS = ("soft", "hard")
 SPLITS = ("test", "train")
@@ -307,7 +308,8 @@ def _specialists_alone(plan: Plan, runs: Mapping[str, Run]) -> list[dict[str, An
         if ensemble.scheme != "specialists":
             continue
         for j, spec in enumerate(ensemble.specs):
-            f1 = _measured(runs[spec.key])
+            scores = scores_by_epoch(runs[spec.key].metrics["test"])[-1]
+            f1 = dict(zip(spec.tasks, scores.tolist(), strict=True))
             alone.append(
                 {
                     "seed": ensemble.seed,
@@ -317,15 +319,6 @@ def _specialists_alone(plan: Plan, runs: Mapping[str, Run]) -> list[dict[str, An
                 }
             )
     return alone
-
-
-def _measured(run: Run) -> dict[str, float | None]:
-    """The test F1 of each task of a run, after its last epoch."""
-    test, group = run.metrics["test"], run.spec.group
-    return {
-        name: test["r2" if group.task(name).kind == "regression" else "f1"][-1][t]
-        for t, name in enumerate(run.spec.tasks)
-    }
 
 
 def specialisation(report: Mapping[str, Any]) -> tuple[list[dict[str, Any]], float | None]:

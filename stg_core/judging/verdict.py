@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -29,13 +29,6 @@ class Words:
     answers: str = "yes and no"
     family: str = "superclass"
     point: str = "image"
-
-    @classmethod
-    def of_kinds(cls, kinds: Collection[str], family: str, point: str) -> Words:
-        numbers = "regression" in kinds
-        score = "F1" if not numbers else "R²" if {*kinds} == {"regression"} else "score"
-        answers = "all classes" if "multiclass" in kinds else "yes and no"
-        return cls(score, answers, family, point)
 
     @classmethod
     def of(cls, report: Mapping[str, Any]) -> Words:
