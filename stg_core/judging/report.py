@@ -213,7 +213,7 @@ def _variant(plan: Plan, found: Mapping[str, Sequence[Evaluation]]) -> dict[str,
     coins = _coins(plan.spec.group, plan.spec.tasks)
     words = words_of(plan.spec)
     told = verdict_of(variant, plan.schemes, plan.seeds, plan.spec.tasks, coins, words)
-    return {**variant, "headline": told.headline, "verdict": f"{told.headline} {told.details}"}
+    return {**variant, "headline": told.headline, "verdict": told.text}
 
 
 def _coins(group: TaskGroup | None, tasks: Sequence[str]) -> list[str]:

@@ -54,6 +54,10 @@ class Verdict:
     headline: str
     details: str
 
+    @property
+    def text(self) -> str:
+        return " ".join(filter(None, (self.headline, self.details)))
+
 
 def verdict_of(
     variant: Mapping[str, Any],
