@@ -23,6 +23,7 @@ SCORES = {
     "R²": "R²: 1 for predictions without error, 0 for those of the mean alone.",
     "score": "F1 of yes or no and of classes, R² of numbers.",
 }
+CSV_NAMES = {"F1": "f1", "R²": "r2", "score": "score"}
 
 Report = Mapping[str, Any]
 
@@ -55,7 +56,7 @@ def about_columns(report: Report) -> dict[str, str]:
 
 
 def score_column(report: Report) -> str:
-    """ "F1", "R²" or "Score"."""
+    """What the column of scores is called."""
     score = Words.of(report).score
     return score[0].upper() + score[1:]
 
@@ -104,7 +105,7 @@ def final_scores(report: Report, variant: str) -> pd.DataFrame:
 
 def per_task_scores(report: Report, variant: str) -> pd.DataFrame:
     """A row per scheme and task, with numbers in full; a last row per scheme for the mean."""
-    found = report["variants"][variant]
+    found, score = report["variants"][variant], CSV_NAMES[Words.of(report).score]
     rows = []
     for name, scores in found["schemes"].items():
         to_mtl = found["to_mtl"].get(name)
@@ -114,9 +115,9 @@ def per_task_scores(report: Report, variant: str) -> pd.DataFrame:
                     "scheme": name,
                     "task": task,
                     "cluster": report["labels"][t] + 1,
-                    "f1": scores["per_task_f1"][t],
-                    "f1_low": scores["per_task_ci"][0][t],
-                    "f1_high": scores["per_task_ci"][1][t],
+                    score: scores["per_task_f1"][t],
+                    f"{score}_low": scores["per_task_ci"][0][t],
+                    f"{score}_high": scores["per_task_ci"][1][t],
                     "difference_to_mtl": to_mtl["mean"][t] if to_mtl else None,
                     "difference_low": to_mtl["ci"][0][t] if to_mtl else None,
                     "difference_high": to_mtl["ci"][1][t] if to_mtl else None,
@@ -127,9 +128,9 @@ def per_task_scores(report: Report, variant: str) -> pd.DataFrame:
             {
                 "scheme": name,
                 "task": "mean over tasks",
-                "f1": scores["mean_f1"],
-                "f1_low": low,
-                "f1_high": high,
+                score: scores["mean_f1"],
+                f"{score}_low": low,
+                f"{score}_high": high,
             }
         )
     return pd.DataFrame(rows).astype({"cluster": "Int64"})
