@@ -40,7 +40,7 @@ def about_columns(report: Report) -> dict[str, str]:
     words = Words.of(report)
     chance = ", 0.5 without a model" * (words.answers == Words.answers)
     return {
-        score_column(report): f"{SCORES[words.score]} On the test {words.point}s after the last"
+        words.title: f"{SCORES[words.score]} On the test {words.point}s after the last"
         " epoch: mean over tasks and seeds, with its interval.",
         "Each seed": f"Mean {words.score} of every seed.",
         "Balanced accuracy": f"Mean of the recalls of {words.answers}{chance}: mean over tasks and"
@@ -53,12 +53,6 @@ def about_columns(report: Report) -> dict[str, str]:
         "Cost": "Of one seed, counted in trainings of one model of all tasks. That of the"
         " specialists includes the training whose data maps were grouped.",
     }
-
-
-def score_column(report: Report) -> str:
-    """What the column of scores is called."""
-    score = Words.of(report).score
-    return score[0].upper() + score[1:]
 
 
 @st.cache_resource(show_spinner=False)
@@ -88,7 +82,7 @@ def final_scores(report: Report, variant: str) -> pd.DataFrame:
         rows.append(
             {
                 "Scheme": scheme_title(name, words),
-                score_column(report): interval(scores["mean_f1"], scores["ci"]),
+                words.title: interval(scores["mean_f1"], scores["ci"]),
                 "Each seed": ", ".join(number(seed, ".3f") for seed in scores["seeds"]),
                 "Balanced accuracy": interval(
                     scores["balanced_accuracy"], scores["balanced_accuracy_ci"]

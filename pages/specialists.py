@@ -424,7 +424,7 @@ def differences(report: dict[str, Any], found: dict[str, Any], colours: list[int
         help=f"Whose {words.score} is compared with that of MTL, task by task.",
     )
     if not charts.is_told(found["to_mtl"][scheme]):
-        st.caption(f"{words.score} is not defined for any of the tasks.")
+        st.caption(f"{words.title} is not defined for any of the tasks.")
         return
     gain, lose, open_ = charts.gains_and_losses(found["to_mtl"][scheme])
     gains = f"{counted(gain, 'task')} {'gains' if gain == 1 else 'gain'}"
@@ -450,7 +450,7 @@ def specialisation(report: dict[str, Any], colours: list[int]) -> None:
     words = Words.of(report)
     if not rows:
         st.caption(
-            f"{words.score} is not defined for any of the tasks."
+            f"{words.title} is not defined for any of the tasks."
             if report["specialists"]
             else "No specialists were trained in this plan."
         )
@@ -459,7 +459,7 @@ def specialisation(report: dict[str, Any], colours: list[int]) -> None:
         measure = widgets.one_of(
             "Of each specialist alone",
             list(charts.MEASURES),
-            format_func={"f1": words.score, "advantage": "Against the others"}.__getitem__,
+            format_func={"f1": words.title, "advantage": "Against the others"}.__getitem__,
             key="specialisation",
             help=f"Its {words.score} on each task, or how far that is above the mean of all"
             " specialists.",

@@ -79,7 +79,7 @@ def about_scheme(scheme: str, words: Words = AS_EVER) -> str:
 
 def noun(measure: str, words: Words) -> str:
     """What one of the MEASURES is called."""
-    return words.score + " above the specialists' mean" * (measure == "advantage")
+    return words.title + " above the specialists' mean" * (measure == "advantage")
 
 
 def points_title(split: str, words: Words) -> str:
@@ -278,8 +278,8 @@ def differences_to_mtl(
     best, worst = rows.iloc[0], rows.iloc[-1]
     return Picture(
         "differences to MTL",
-        _differences_to_mtl(dark, words.score),
-        f"Bars: {words.score} of {scheme_title(scheme, words)} minus that of MTL for {len(rows)}"
+        _differences_to_mtl(dark, words.title),
+        f"Bars: {words.title} of {scheme_title(scheme, words)} minus that of MTL for {len(rows)}"
         f" tasks. {gain} gain for certain, {lose} lose; from {best.task}"
         f" {number(best.difference, '+.3f')} to {worst.task} {number(worst.difference, '+.3f')}.",
         {"rows": rows, "seeds": each if len(report["seeds"]) > 1 else each[:0]},
@@ -299,8 +299,8 @@ def gains_and_losses(found: Mapping[str, Any]) -> tuple[int, int, int]:
 
 
 @cache
-def _differences_to_mtl(dark: bool, score: str) -> Spec:
-    minus = f"{score} minus that of MTL"
+def _differences_to_mtl(dark: bool, title: str) -> Spec:
+    minus = f"{title} minus that of MTL"
     ink = text_colour(dark)
     base = alt.Chart(alt.NamedData("rows")).encode(
         y=alt.Y(

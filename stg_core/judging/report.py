@@ -154,7 +154,7 @@ def _trained(plan: Plan, store: Store) -> dict[str, Run]:
         )
     if len({run.provenance["images"] for run in found.values()}) > 1:
         raise UserError(
-            "The trainings of this plan were made from different images. Delete those from before"
+            "The trainings of this plan were made from different data. Delete those from before"
             " the data set changed, and start the plan again."
         )
     return found

@@ -39,6 +39,11 @@ class Words:
         found = {f.name: getattr(self, f.name) for f in fields(self)}
         return {f.name: found[f.name] for f in fields(self) if found[f.name] != f.default}
 
+    @property
+    def title(self) -> str:
+        """The score at the beginning of a sentence or of a column."""
+        return self.score[0].upper() + self.score[1:]
+
     def scheme(self, name: str) -> str:
         """Within a sentence."""
         return SCHEME_NAMES[name].replace("superclass", self.family)

@@ -595,13 +595,13 @@ def test_a_plan_that_is_not_finished_has_no_report(trained: Store, space: TaskSp
         make_report(plan, trained)
 
 
-def test_results_of_other_images_are_not_mixed(
+def test_results_of_other_data_are_not_mixed(
     plan: Plan, trained: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = trained.get(SPEC)
     assert run is not None
     monkeypatch.setitem(run.provenance, "images", "others")
-    with pytest.raises(UserError, match="different images"):
+    with pytest.raises(UserError, match="different data"):
         make_report(plan, trained)
 
 
