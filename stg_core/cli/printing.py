@@ -166,16 +166,28 @@ def plan_text(models: Sequence[Mapping[str, Any]], cost: Cost) -> str:
     return "\n".join([*lines, cost_line(cost)])
 
 
-def judgement_text(schemes: Mapping[str, Mapping[str, Any]], verdict: Verdict) -> str:
-    """What the verdict begins with, a row per scheme, and the rest of the verdict."""
-    header = f"{'':<12}{'mean F1':>9}{'95 % interval':>20}{'balanced acc.':>15}{'cost':>6}"
+def judgement_text(
+    schemes: Mapping[str, Mapping[str, Any]], verdict: Verdict, score: str = "F1"
+) -> str:
+    """What the verdict begins with, a row per scheme, and the rest of the verdict.
+
+    score: what `mean_f1` is called.
+    """
+    mean = f"mean {score}"
+    header = f"{'':<12}{mean:>10}{'95 % interval':>20}{'balanced acc.':>15}{'cost':>6}"
     lines = [
-        f"{name:<12}{s['mean_f1']:9.4f}{s['ci'][0]:11.4f} –{s['ci'][1]:7.4f}"
-        f"{s['balanced_accuracy']:15.4f}{s['cost']:6}"
+        f"{name:<12}{_or_dash(s['mean_f1'], 10)}"
+        f"{_or_dash(s['ci'][0], 11)} –{_or_dash(s['ci'][1], 7)}"
+        f"{_or_dash(s['balanced_accuracy'], 15)}{s['cost']:6}"
         for name, s in schemes.items()
     ]
     unit = "Cost of one seed, in trainings of one model of all tasks, the grouping included."
-    return "\n".join([verdict.headline, "", header, *lines, unit, "", verdict.details])
+    text = "\n".join([verdict.headline, "", header, *lines, unit, "", verdict.details])
+    return text.rstrip()
+
+
+def _or_dash(value: float | None, width: int) -> str:
+    return f"{'–':>{width}}" if value is None else f"{value:{width}.4f}"
 
 
 def data_set_line(found: DataSet) -> str:
