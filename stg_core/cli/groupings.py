@@ -62,6 +62,7 @@ def _group(options: argparse.Namespace) -> Answer:
         "labels": grouping.labels,
         "quality": grouping.quality,
         **_described_labels(run.summary),
+        "adjusted": space.adjusted,
     }
     return answer, grouping_text(grouping)
 

@@ -105,7 +105,8 @@ class TaskSpace:
     default to all that are recorded. Raises UserError for ones that are not.
 
     A task without any training label has no place among the others and is in none of these but in
-    `left_out`; `uncertain`: see `stg_core.maps.labels.uncertain_tasks`.
+    `left_out`; `uncertain`: see `stg_core.maps.labels.uncertain_tasks`; `adjusted`: share of a Gram
+    matrix that had to change at most, for distances over different points to fit together.
     """
 
     def __init__(
@@ -138,6 +139,7 @@ class TaskSpace:
         self._order = order = _canonical_order(self.gram)
         self.coordinates = _coordinates(self.gram[np.ix_(order, order)])[np.argsort(order)]
         self.distances = distances_between(self.coordinates, self.coordinates)
+        self.adjusted = float(summary.adjusted[np.ix_(self._epoch_rows, chosen_features)].max())
         self._histogram = summary.histogram[:, kept] if self.left_out else summary.histogram
         self._chosen = np.ix_(self._epoch_rows, chosen_features)
         self._block_gram = summary.block_gram

@@ -232,6 +232,7 @@ def test_the_commands_mark_tasks_whose_place_is_uncertain(
     }
     assert answer["not_grouped"] == ["2"] and "2" not in answer["tasks"]
     assert len(answer["memberships"]) == len(answer["tasks"]) == 14
+    assert 0 <= answer["adjusted"] < 0.05
     assert answer["missing_share"][0] == pytest.approx(7 / 8, abs=1e-3)
     assert answer["overlap"][0][2] == pytest.approx(1 / 8, abs=1e-3)
     assert answer["prevalence"][2] == pytest.approx(0.1, abs=0.01) and answer["overlap"][2][2] == 1

@@ -55,6 +55,16 @@ def test_a_task_whose_place_is_uncertain_is_marked_and_one_without_labels_left_o
     assert slider(app, "Clusters (k)").values[-1] == "14"
 
 
+@pytest.mark.parametrize("share", [0.1, 0.9])
+def test_distances_say_how_much_they_had_to_change(
+    open_app: OpenApp, trained: Run, show: Callable[[np.ndarray], None], share: float
+) -> None:
+    show(np.random.default_rng(0).random((900, 15)) < share)
+    app = open_app("grouping", trained, show="Distances")
+    assert not app.exception and not app.error
+    assert ("of their inner products had to change" in said(app)) == (share > 0.5)
+
+
 @pytest.mark.parametrize("name", ["memberships", "clusters", "distances"])
 def test_every_picture_of_the_tasks_shows_the_mark(
     open_app: OpenApp, trained: Run, show: Callable[[np.ndarray], None], name: str
