@@ -84,6 +84,9 @@ def read_labels(
     """
     counts = np.bincount(column.codes[column.codes >= 0], minlength=len(column.values))
     without = {_normal(value) for value in missing}
+    may_be_numbers = len(column.values) > MOST_CLASSES and no is None
+    if may_be_numbers and (found := _many_numbers(column, counts, without, kind, family)):
+        return found
     told = {
         i: value.strip()
         for i, value in enumerate(column.values)
@@ -96,6 +99,40 @@ def read_labels(
     lookup = np.full(len(column.values) + 1, np.nan, dtype=np.float32)  # the last is for -1
     for i, answer in answers.items():
         lookup[i] = answer
+    return Labels(task, lookup[column.codes], why)
+
+
+def _many_numbers(
+    column: Column,
+    counts: NDArray[np.int64],
+    without: Collection[str],
+    kind: Kind | None,
+    family: str,
+) -> Labels | None:
+    """What `_Reading` makes of a great many numbers, quickly; None for what it must look at."""
+    if kind not in (None, "regression"):
+        return None
+    texts = ["nan" if v.strip().lower() in MISSING else v for v in column.values]
+    try:
+        numbers = np.fromiter(map(float, texts), np.float64, len(texts))
+    except ValueError:
+        return None
+    numbers[np.isin(numbers, [n for word in without if (n := number_of(word)) is not None])] = (
+        np.nan
+    )
+    known = np.unique(numbers[(counts > 0) & ~np.isnan(numbers)])
+    strays = kind is None and np.isin((0, 1), known).all()
+    if (
+        strays
+        or len(known) <= MOST_CLASSES
+        or not np.isfinite(known).all()
+        or "_" in "".join(texts)
+    ):
+        return None
+    what = "whole numbers" if (known == np.rint(known)).all() else "numbers"
+    why = "said" if kind else f"its labels are {len(known):,} different {what}"
+    lookup = np.append(numbers, np.nan).astype(np.float32)  # the last is for -1
+    task = Task(column.name, (), "column", "regression", (), family)
     return Labels(task, lookup[column.codes], why)
 
 

@@ -48,12 +48,16 @@ class Roles:
 
 @dataclass(frozen=True)
 class Sample:
-    """What the first cells of a column show. kind: numbers, words, nothing, or other."""
+    """What the first cells of a column show.
+
+    kind: numbers, vectors (`width` numbers in each cell), words, nothing, or other.
+    """
 
     kind: str
     distinct: tuple[str, ...]
     n_distinct: int
     n_cells: int
+    width: int = 1
 
     @property
     def is_yes_or_no(self) -> bool:
@@ -69,7 +73,8 @@ class Sample:
         if arrow.types.is_dictionary(column.type):
             column = column.dictionary_decode()
         if arrow.types.is_nested(column.type):
-            return cls("other", (), 0, len(column))
+            width = _width(column)
+            return cls("vectors" if width else "other", (), 0, len(column), width)
         distinct = compute.unique(column).drop_null()
         texts = distinct
         if is_text(column.type):
@@ -79,6 +84,17 @@ class Sample:
         shown = tuple(str(value) for value in texts.slice(0, 24).to_pylist())
         kind = "numbers" if _are_numbers(distinct) else "words"
         return cls(kind if len(distinct) else "nothing", shown, len(distinct), len(column))
+
+
+def _width(column: Any) -> int:
+    """How many numbers each list of a column holds; 0 where they differ, or hold anything else."""
+    kind = column.type
+    if not (hasattr(kind, "value_type") and not arrow.types.is_map(kind)):
+        return 0
+    if not (arrow.types.is_integer(kind.value_type) or arrow.types.is_floating(kind.value_type)):
+        return 0
+    widths: list[int] = compute.unique(compute.list_value_length(column)).to_pylist()
+    return widths[0] or 0 if len(widths) == 1 else 0
 
 
 def _are_numbers(values: Any) -> bool:
@@ -248,12 +264,19 @@ class _Assignment:
             elif sample.kind == "numbers" and not said:
                 self._set(i, "feature", "holds numbers")
                 taken += 1
+            elif sample.kind == "vectors" and not said:
+                self._set(i, "feature", f"holds {sample.width:,} numbers in each cell")
+                self.notes.append(
+                    f"Features: column {named(self.names[i])}, {sample.width:,} numbers a point."
+                )
             elif sample.kind == "words":
                 many = counted(sample.n_distinct, "different one")
                 self._set(i, "left out", f"holds words, {many}")
             elif sample.kind in ("nothing", "other"):
-                what = "is empty" if sample.kind == "nothing" else "holds lists"
+                what = "is empty" if sample.kind == "nothing" else "holds lists that differ"
                 self._set(i, "left out", what)
+            elif sample.kind == "vectors":
+                self._set(i, "left out", "holds lists of numbers")
             else:
                 hint = "" if self.points or self._has("task") else "task"
                 self._set(i, "left out", "holds numbers", hint=hint)

@@ -42,8 +42,8 @@ class Rows(Protocol):
     def batches(self, wanted: Sequence[tuple[int, Use]]) -> Iterator[list[Any]]:
         """Arrays of the wanted columns, batch by batch.
 
-        A "number" is float32, null where it is missing; a "label" is encoded as a dictionary; a
-        "text" is a string. Raises UserError for what is no number.
+        A "number" is float32, null where it is missing, or a list of numbers; a "label" is encoded
+        as a dictionary; a "text" is a string. Raises UserError for what is no number.
         """
         ...
 
@@ -237,6 +237,8 @@ def converted(column: Any, use: Use, name: str) -> Any:
     if arrow.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     try:
+        if use == "number" and arrow.types.is_nested(column.type):
+            return column
         if use == "number":
             return compute.cast(_as_numbers(column), arrow.float32(), safe=False)
         if use == "text":

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+import pyarrow as arrow
+import pyarrow.compute as compute
 from numpy.typing import NDArray
 
 from stg_core.system.errors import UserError
@@ -113,23 +115,22 @@ class Codes:
     """A column of labels while its batches come in."""
 
     def __init__(self, name: str) -> None:
-        self.name = name
-        self.known: dict[str, int] = {}
-        self.batches: list[NDArray[np.int32]] = []
+        self.name, self.batches = name, list[Any]()
 
     def take(self, encoded: Any) -> None:
         """A batch, encoded as a dictionary of values of any type."""
-        values = encoded.dictionary.to_pylist()
-        lookup = np.full(len(values) + 1, -1, dtype=np.int32)  # the last is for an empty cell
-        for i, value in enumerate(values):
-            text = "" if value is None else text_of(value)
-            lookup[i] = self.known.setdefault(text, len(self.known)) if text else -1
-        indices = encoded.indices.fill_null(len(values)) if encoded.null_count else encoded.indices
-        self.batches.append(lookup[indices.to_numpy(zero_copy_only=False)])
+        self.batches.append(encoded)
 
     def column(self) -> Column:
-        empty: list[NDArray[np.int32]] = [np.empty(0, dtype=np.int32)]
-        return Column(self.name, tuple(self.known), np.concatenate(self.batches or empty))
+        if not self.batches:
+            return Column(self.name, (), np.empty(0, dtype=np.int32))
+        chunks = arrow.chunked_array(self.batches).unify_dictionaries().chunks
+        texts = [text_of("" if v is None else v) for v in chunks[0].dictionary.to_pylist()]
+        known = {text: i for i, text in enumerate(dict.fromkeys(filter(None, texts)))}
+        lookup = np.array([*(known.get(text, -1) for text in texts), -1], dtype=np.int32)
+        indices = (chunk.indices.fill_null(len(texts)) for chunk in chunks)
+        codes = np.concatenate([lookup[i.to_numpy(zero_copy_only=False)] for i in indices])
+        return Column(self.name, tuple(known), codes)
 
 
 # --------------------------------------------------------------------------------------- features
@@ -149,35 +150,39 @@ class _Features:
         self.hashed = roles.hashed
         self.notes: list[str] = []
         self.names: list[str] = []
-        self.columns: dict[int, _Words | None] = {}
-        numeric = _numeric(rows, roles)
+        self.columns: dict[int, _Words | int] = {}  # or how many numbers are in each cell
         for part in roles.of("feature"):
             if part.index == self.hashed:
                 continue
-            if part.index in numeric:
-                self.columns[part.index] = None
-                self.names.append(part.column)
-            else:
+            sample = Sample.of(rows.head[part.index])
+            if sample.kind in ("words", "other"):
                 self._add_words(rows, part)
+            else:
+                self.columns[part.index] = sample.width
+                self.names += _names(part.column, sample)
         if self.hashed is not None:
             self._add_pieces(rows.names[self.hashed])
 
     @property
     def uses(self) -> dict[int, Use]:
-        uses: dict[int, Use] = {i: "label" if w else "number" for i, w in self.columns.items()}
+        uses: dict[int, Use] = {
+            i: "label" if isinstance(cell, _Words) else "number" for i, cell in self.columns.items()
+        }
         return uses if self.hashed is None else uses | {self.hashed: "text"}
 
     def _add_words(self, rows: Rows, part: Part) -> None:
         codes = Codes(part.column)
         for [batch] in rows.batches([(part.index, "label")]):
             codes.take(batch)
-            if len(codes.known) > MOST_WORDS:
-                raise UserError(
-                    f"The feature {named(part.column)} holds words, more than {MOST_WORDS}"
-                    f" different ones: leave it out, or say --hash-text '{part.column}' to learn"
-                    " from its characters."
-                )
-        words = tuple(sorted(codes.known))
+            if len(batch.dictionary) > MOST_WORDS + 1:  # they are too many in any case
+                break
+        words = tuple(sorted(codes.column().values))
+        if len(words) > MOST_WORDS:
+            raise UserError(
+                f"The feature {named(part.column)} holds words, more than {MOST_WORDS} different"
+                f" ones: leave it out, or say --hash-text '{part.column}' to learn from its"
+                " characters."
+            )
         self.columns[part.index] = _Words(words)
         self.names += [f"{part.column} is {word}" for word in words]
         self.notes.append(
@@ -196,31 +201,46 @@ class _Features:
         n_rows = len(next(iter(cells.values())))
         block = np.empty((n_rows, len(self.names)), dtype=np.float32)
         place = 0
-        for index, words in self.columns.items():
-            if words is None:
-                block[:, place] = cells[index].to_numpy(zero_copy_only=False)
-                place += 1
+        for index, cell in self.columns.items():
+            if isinstance(cell, _Words):
+                numbers: NDArray[Any] = _one_hot(cells[index], cell.values)
             else:
-                block[:, place : place + len(words.values)] = _one_hot(cells[index], words.values)
-                place += len(words.values)
+                numbers = _numbers(cells[index], cell)
+            block[:, place : place + numbers.shape[1]] = numbers
+            place += numbers.shape[1]
         if self.hashed is not None:
             block[:, place:] = hashed_pieces(_texts(cells[self.hashed]))
         file.write(block.data)
 
 
-def _numeric(rows: Rows, roles: Roles) -> set[int]:
-    return {
-        part.index
-        for part in roles.of("feature")
-        if Sample.of(rows.head[part.index]).kind in ("numbers", "nothing")
-    }
+def _names(column: str, sample: Sample) -> list[str]:
+    """A name for each number of a cell."""
+    if sample.kind != "vectors":
+        return [column]
+    return [f"{column} {i + 1}" for i in range(sample.width)]
+
+
+def _numbers(column: Any, width: int) -> NDArray[Any]:
+    """The numbers (N, width) of the cells of a batch."""
+    if not arrow.types.is_nested(column.type):
+        numbers: NDArray[Any] = column.to_numpy(zero_copy_only=False)
+        return numbers[:, None]
+    lengths = compute.list_value_length(column).fill_null(0).to_numpy(zero_copy_only=False)
+    if (lengths != width).any():
+        raise UserError(
+            f"A feature has lists of {width} numbers, and one of {lengths[lengths != width][0]}:"
+            " they should be equally long."
+        )
+    flat: NDArray[Any] = compute.list_flatten(column).to_numpy(zero_copy_only=False)
+    return flat.reshape(-1, width)
 
 
 def _one_hot(encoded: Any, values: Sequence[str]) -> NDArray[np.bool_]:
     codes = Codes("")
     codes.take(encoded)
-    places = np.array([*map(values.index, codes.known), -1])  # the last is for an empty cell
-    return np.asarray(places[codes.batches[0]][:, None] == np.arange(len(values)))
+    column = codes.column()
+    places = np.array([*map(values.index, column.values), -1])  # the last is for an empty cell
+    return np.asarray(places[column.codes][:, None] == np.arange(len(values)))
 
 
 def hashed_pieces(texts: Sequence[str]) -> NDArray[np.float32]:

@@ -23,6 +23,7 @@ from stg_core.tasks.checks import facts_of, overlap_of
 from stg_core.tasks.choices import Choices, matching, read_families
 from stg_core.tasks.datasets import DataSet, add, data_sets, datasets_folder, source_changed
 from stg_core.tasks.groups import SPLITS, Task
+from stg_core.tasks.labels import Column, read_labels
 from stg_core.tasks.sources import add_source, look, name_of
 from stg_core.tasks.splits import stratified_split
 
@@ -194,6 +195,35 @@ def test_a_table_of_texts_is_learned_from_their_pieces(tmp_path: Path) -> None:
     both = write(tmp_path / "both.csv", plain(smiles=smiles))
     assert add_source(both).shape == (2,)
     assert add_source(both, Choices(name="hashed", hash_text="smiles")).shape == (1026,)
+
+
+def test_lists_of_numbers_are_features(tmp_path: Path) -> None:
+    vectors = np.random.default_rng(0).normal(size=(N, 5)).astype(np.float32)
+    columns = {"id": list(map(str, range(N))), "text embedding": vectors.tolist()}
+    path, said = tmp_path / "t.parquet", {"task:x": halves(1), "split": ["test"] * 9 + ["dev"] * 31}
+    parquet.write_table(arrow.table(columns | said), path)
+    found = add_source(path)
+    assert found.features[0] == "text embedding 1" and found.shape == (5,)
+    train = vectors[9:]
+    expected = (train - train.mean(axis=0)) / train.std(axis=0)
+    assert np.allclose(found.split("train")[0], expected, atol=1e-4)
+    uneven = {"v": [[1.0, 2.0]] * 2_000 + [[1.0]], "task:x": [0, 1, 1] * 667}
+    parquet.write_table(arrow.table(uneven), tmp_path / "u.parquet")
+    with pytest.raises(UserError, match="lists of 2 numbers, and one of 1"):
+        add_source(tmp_path / "u.parquet")
+
+
+def test_a_great_many_numbers_are_read_as_a_few_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    numbers = [repr(x) for x in np.random.default_rng(0).normal(size=1_500).tolist()]
+    cells = [*numbers, "NA", "", "-999", "-999.0", " 1e3 ", numbers[0], "7"]
+    quick = read_labels(Column.of("t", cells), missing=["-999"])
+    monkeypatch.setattr("stg_core.tasks.labels.MOST_CLASSES", 10_000)
+    slow = read_labels(Column.of("t", cells), missing=["-999"])
+    assert np.array_equal(quick.labels, slow.labels, equal_nan=True) and quick.why == slow.why
+    assert np.isnan(quick.labels[1_500:1_504]).all() and quick.labels[1_504] == 1_000
+    monkeypatch.undo()
+    with pytest.raises(UserError, match="--missing=gone"):
+        read_labels(Column.of("t", [*cells, "gone"]))
 
 
 def test_without_tasks_nothing_is_guessed_and_patterns_are_suggested(tmp_path: Path) -> None:
