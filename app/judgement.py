@@ -23,6 +23,7 @@ SCORES = {
     "R²": "R²: 1 for predictions without error, 0 for those of the mean alone.",
     "score": "F1 of yes or no and of classes, R² of numbers.",
 }
+NAMED = 5  # tasks, in a sentence
 CSV_NAMES = {"F1": "f1", "R²": "r2", "score": "score"}
 
 Report = Mapping[str, Any]
@@ -33,6 +34,20 @@ def about_bands(report: Report) -> str:
     return (
         f"Bands and intervals are 95 % intervals over {points}: how much the scores would change"
         f" with other {points}, not with other seeds."
+    )
+
+
+def about_undefined(report: Report, differences: Mapping[str, Any]) -> str:
+    """Which tasks are in no mean, since their score is not defined; empty where all have one."""
+    each = zip(report["tasks"], differences["mean"], strict=True)
+    names = [task for task, mean in each if mean is None]
+    if not names:
+        return ""
+    more = f" and {len(names) - NAMED} more" * (len(names) > NAMED)
+    score = Words.of(report).title
+    return (
+        f"{score} is not defined (–) for {', '.join(names[:NAMED])}{more}: such a task is in no"
+        " mean."
     )
 
 
@@ -153,6 +168,7 @@ def as_html(report: Report, variant: str, colours: list[int]) -> bytes:
     words = Words.of(report)
     found, told = report["variants"][variant], verdict_in(report, variant)
     average, routing = variant.split("-")
+    undefined = [about_undefined(report, differences) for differences in found["to_mtl"].values()]
     name = escape(title(report))
     parts = [
         f"<h1>Does the grouping pay?</h1><p>{name}; {average} averaged, {routing} routing.</p>",
@@ -174,6 +190,7 @@ def as_html(report: Report, variant: str, colours: list[int]) -> bytes:
             if charts.is_told(differences)
         ),
         *_specialisation(report, colours),
+        *(f"<p>{escape(text)}</p>" for text in {*undefined} if text),
         "<h2>What was compared</h2>",
         _list(
             f"<b>{scheme_title(s, words)}</b>: {about_scheme(s, words)}" for s in report["schemes"]

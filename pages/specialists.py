@@ -432,6 +432,7 @@ def differences(report: dict[str, Any], found: dict[str, Any], colours: list[int
         f"{scheme_title(scheme, words)}: {gains}, {lose} lose, of {open_} it cannot be told."
         " Coloured and numbered by cluster; lines: 95 % intervals over test"
         f" {words.point}s, of each task alone."
+        f" {widgets.plain(judgement.about_undefined(report, found['to_mtl'][scheme]))}"
     )
     with st.container(height=560 if len(report["tasks"]) > LONG_LIST else "content", border=False):
         charts.show(

@@ -39,7 +39,8 @@ def add_commands(command: Command) -> None:
         "--schemes",
         type=words,
         default=("mtl", "specialists", "plain", "random"),
-        help="mtl, stl, specialists, plain, random, superclass (default: all but stl, superclass)",
+        help="mtl, stl, specialists, plain, random, superclass, which is of families of any tasks"
+        " (default: all but stl, superclass)",
     )
     specialists.add_argument(
         "--seeds", type=whole_numbers, default=(), help="default: the run's own"

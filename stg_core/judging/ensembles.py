@@ -458,7 +458,7 @@ def evaluate(
 
 @dataclass(frozen=True)
 class _Found:
-    """Of each point: to what the answer is yes, and rightly so (N, Q), and squared errors (N, R)"""
+    """Of each point: what is said yes to, and rightly so, (N, Q), and squared errors (N, R)."""
 
     predicted: Singles
     right: Singles

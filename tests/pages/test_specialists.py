@@ -431,6 +431,8 @@ def test_a_mixture_is_judged_by_its_score_and_what_is_not_defined_has_no_row(
     assert {"Test points", "Score minus that of MTL", "Score by weight"} <= titles(app)
     assert "F1" not in texts(app).replace("Score is F1", "")
     assert re.search(r"(\d+) tasks? gains?, (\d+) lose, of (\d+) it", texts(app))
+    said = texts(app).replace("\\", "")
+    assert "Score is not defined (–) for rare: such a task is in no mean." in said
     told = per_task(report, "mtl")
     assert told["score"].isna().to_dict()["rare"] and told["score"].notna().sum() == 4
     html = judgement.as_html(report, "logits-soft", [0, 1]).decode()
