@@ -109,8 +109,8 @@ def load_task_data(
     return TaskData(group.task_names, *arrays["train"], *arrays["test"], images.digest)
 
 
-def checked(data: TaskData, group: TaskGroup) -> TaskData:
-    """The same data, sure to be what the tasks of a group can be trained on.
+def checked(data: TaskData, group: TaskGroup, tasks: Sequence[str]) -> TaskData:
+    """The data of some tasks of a group, sure to be what can be trained on.
 
     Labels that only have another type (bool, whole numbers, doubles) are converted. Raises
     UserError, which names task and value, for labels of another shape, and for one that its task
@@ -123,10 +123,12 @@ def checked(data: TaskData, group: TaskGroup) -> TaskData:
             ("test", data.test_points, data.test_labels),
         )
     )
-    for t, name in enumerate(data.tasks):
+    if lacking := [name for name in tasks if name not in data.tasks]:
+        raise UserError(f"The data have no labels of the task {named(lacking[0])}.")
+    for name in tasks:
         for labels in (train, test):
-            _check_values(labels[:, t], group.task(name))
-    return dataclasses.replace(data, train_labels=train, test_labels=test)
+            _check_values(labels[:, data.tasks.index(name)], group.task(name))
+    return dataclasses.replace(data, train_labels=train, test_labels=test).select(tasks)
 
 
 def _checked_labels(

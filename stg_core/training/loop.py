@@ -90,7 +90,7 @@ def train(
     The number of threads is torch's own, or `STG_THREADS`.
     """
     check_limits(spec)
-    data = checked((data or load_task_data(spec.group)).select(spec.tasks), spec.group)
+    data = checked(data or load_task_data(spec.group), spec.group, spec.tasks)
     if spec.single_task_models:
         return _train_single_task_models(spec, data, folder, callbacks, device)
     if folder is None:
