@@ -60,10 +60,10 @@ def read(
 
 def _splits(folder: Path) -> list[tuple[str, Path]]:
     """The folders of the splits, with the word of each; the folder itself where it has none."""
-    inside = [path for path in sorted(folder.iterdir()) if path.is_dir()]
+    inside = [p for p in sorted(folder.iterdir()) if p.is_dir() and not is_litter(p.name)]
     splits = [(p.name.lower(), p) for p in inside if p.name.lower() in (*TRAIN_WORDS, *TEST_WORDS)]
-    has_test = any(word in TEST_WORDS for word, _ in splits)
-    return splits if has_test and len(splits) > 1 else [("", folder)]
+    kinds = {word in TEST_WORDS for word, _ in splits}
+    return splits if len(kinds) == 2 or (splits and len(splits) == len(inside)) else [("", folder)]
 
 
 def _column(name: str, values: Sequence[str]) -> Column:
@@ -115,9 +115,16 @@ def _by_class(
 
 
 def _take_split(found: Found, words: Sequence[str]) -> None:
-    if any(words):
+    """By the words of the folders, where they name both splits; it is drawn elsewhere."""
+    distinct = sorted(set(words))
+    if len({word in TEST_WORDS for word in distinct}) == 2:
         found.split = _column("split", words)
-        found.notes.append(f"Split: by the folders {', '.join(sorted(set(words)))}.")
+        found.notes.append(f"Split: by the folders {', '.join(distinct)}.")
+    elif any(distinct):
+        found.notes.append(
+            f"Split: drawn, since there {'is' if len(distinct) == 1 else 'are'} only"
+            f" {' and '.join(distinct)}."
+        )
 
 
 def _images_in(folder: Path) -> Iterator[Path]:

@@ -160,9 +160,20 @@ class _Assignment:
                 self._take_one(name, role)
         for role, pattern in many:
             if pattern not in self.names:
-                for name in matching(pattern, self.names):
+                for name in self._matching(pattern, role):
                     if self.names.index(name) not in self.parts:
                         self._take_one(name, role)
+
+    def _matching(self, pattern: str, role: Role) -> list[str]:
+        try:
+            return matching(pattern, self.names)
+        except UserError as error:
+            if role != "feature":
+                raise
+            raise UserError(
+                f"{error} Without --feature, all other columns of numbers are taken, or else pieces"
+                " of a text."
+            ) from None
 
     def _take_one(self, name: str, role: Role) -> None:
         if self.count[name] > 1 and role != "left out":

@@ -34,7 +34,7 @@ def read(
     """What a table holds; its points go below `scratch`, and are not read without one."""
     ending = path.name.lower()
     if ending.endswith(mulan.ENDINGS):
-        table, choices, notes = mulan.read(path, choices, limit)
+        table, choices, notes = mulan.read(path, choices, limit, tell)
         rows: Rows = TableRows(table, mulan.WHAT)
         rows.notes += notes
     else:

@@ -321,6 +321,9 @@ ROWS = "".join(f"{i}.5,{i % 2}\n" for i in range(N))
         (f"1,2\n{ROWS}", "names of its columns", {}),
         (f"a,task:x\n{ROWS}", "no column “c”", {"features": ("c",)}),
         (f"a,task:x\n{ROWS}", "no column “id”", {"id": "id"}),
+        (f"a,task:{'x' * 201}\n{ROWS}", "201 characters; 200 are the most", {}),
+        (f"a,split,task:x\n{ROWS.replace(',', ',train,')}", "no point for test", {}),
+        (f"a,s,task:x\n{ROWS.replace(',', ',later,')}", "write train or test", {"split": "s"}),
         (f"a,task:x\n{ROWS}", "cannot be task and feature|cannot be feature and task",
          {"tasks": ("a",), "features": ("a",)}),
         (f"word,task:x\n{ROWS.replace('.5', 'five')}", "No column is left for the features", {}),
@@ -538,6 +541,19 @@ def test_folders_of_classes_of_unequal_sizes(tmp_path: Path) -> None:
     each = add_source(folder, Choices(name="each", one_task_per_class=True, side=16))
     assert each.group.task_names == ("cat", "dog") and each.group.all_binary
     assert look(folder).points == 14
+
+
+def test_folders_without_one_for_testing_are_split_by_a_draw(tmp_path: Path) -> None:
+    for split, count in (("train", 8), ("validation", 2)):
+        for name in ("cat", "dog"):
+            for i in range(count):
+                save_image(tmp_path / "pets" / split / name / f"{i}.png", i)
+    found = add_source(tmp_path / "pets")
+    assert found.counts == {"train": 16, "test": 4} and found.group.tasks[0].values == (
+        "cat",
+        "dog",
+    )
+    assert any("drawn, since there are only" in note for note in found.manifest["notes"])
 
 
 @pytest.mark.parametrize(("mode", "channels"), [("L", 1), ("LA", 2), ("RGB", 3), ("RGBA", 4)])
