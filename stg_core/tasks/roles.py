@@ -27,6 +27,7 @@ TEXT_NAMES = (
     *("smiles", "text", "sentence", "sequence", "comment", "abstract", "message", "document"),
     *("review", "title", "description", "question", "tweet"),
 )
+NO_OR_YES = {"0", "1", "0.0", "1.0", "false", "true", "no", "yes"}
 EXAMPLES = 3
 
 
@@ -61,7 +62,7 @@ class Sample:
 
     @property
     def is_yes_or_no(self) -> bool:
-        return self.kind == "numbers" and set(self.distinct) <= {"0", "1", "0.0", "1.0"}
+        return bool(self.distinct) and {value.lower() for value in self.distinct} <= NO_OR_YES
 
     @property
     def differs(self) -> bool:
@@ -212,8 +213,9 @@ class _Assignment:
                     self._set(i, "task", f"begins with {prefix}", name)
                     taken.setdefault(prefix, []).append(i)
         for prefix, those in taken.items():
+            names = "name begins" if len(those) == 1 else "names begin"
             count = counted(len(those), "column")
-            self.notes.append(f"Tasks: the {count} whose names begin with “{prefix}”.")
+            self.notes.append(f"Tasks: {count} whose {names} with “{prefix}”.")
 
     def _guess_split(self) -> None:
         if self._has("split"):
@@ -293,8 +295,7 @@ class _Assignment:
                 self._set(i, "left out", "holds numbers", hint=hint)
         if taken:
             self.notes.append(
-                f"Features: {'all other' if taken > 1 else 'the'} {counted(taken, 'column')} of"
-                " numbers."
+                f"Features: {'all other ' * (taken > 1)}{counted(taken, 'column')} of numbers."
             )
 
     def _hashed(self, text: int | None) -> int | None:

@@ -88,7 +88,11 @@ def test_a_table_is_read_and_what_was_guessed_is_told(tmp_path: Path) -> None:
     ]
     assert labels_of(found)["x"] == dict(zip(ids, columns["task:x"], strict=True))
     notes = "\n".join(found.manifest["notes"])
-    for told in ("2 columns whose names begin with “task:”", "Id: column “mol_id”", "“colour”"):
+    for told in (
+        "Tasks: 2 columns whose names begin with “task:”",
+        "Id: column “mol_id”",
+        "“colour”",
+    ):
         assert told in notes
     assert [path.name for path in datasets_folder().glob(".*.part")] == []
 
@@ -104,7 +108,9 @@ def test_features_are_those_of_the_file(tmp_path: Path) -> None:
     assert found.split("train")[0][:, 2].tolist() == [1, 1] + [0] * 28
 
 
-@pytest.mark.parametrize("form", ["csv", "tsv", "csv.gz", "parquet", "semicolons", "bom"])
+@pytest.mark.parametrize(
+    "form", ["csv", "tsv", "csv.gz", "parquet", "semicolons", "bom", "blank lines", "windows"]
+)
 def test_every_form_of_a_table_gives_the_same(form: str, tmp_path: Path) -> None:
     columns = plain(id=[f"p{i}" for i in range(N)])
     path = tmp_path / f"mine.{form if '.' in form or form in ('tsv', 'parquet') else 'csv'}"
@@ -117,6 +123,10 @@ def test_every_form_of_a_table_gives_the_same(form: str, tmp_path: Path) -> None
         write(path, columns, {"tsv": "\t", "semicolons": ";"}.get(form, ","))
     if form == "bom":
         path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    if form == "blank lines":
+        path.write_bytes(b"\n \r\n" + path.read_bytes())
+    if form == "windows":
+        path.write_bytes(path.read_bytes().replace(b"\r\n", b"\n").replace(b"\n", b"\r\n"))
     found = add_source(path, Choices(name="one"))
     other = add_source(write(tmp_path / "two.csv", columns))
     assert found.digest == other.digest
@@ -315,7 +325,8 @@ ROWS = "".join(f"{i}.5,{i % 2}\n" for i in range(N))
     [
         ("", "is empty", {}),
         ("a,task:x\n", "at least 4 points|no rows", {}),
-        ("a,task:x\n1,0\n2,1,3\n4,0\n5,1\n", "2 columns, and a row with 3", {}),
+        ("a,task:x\n1,0\n2,1,3\n4,0\n5,1\n", "2 columns by its .* row with 3.*quotation", {}),
+        ("a,task:x\n1,0\n2\n4,0\n5,1\n", "2 columns by its .* row with 1.*commas between", {}),
         (f"a,task:x\n{ROWS}".encode("utf-16"), "UTF-16", {}),
         (f"gr\xf6\xdfe,task:x\n{ROWS}".encode("latin-1"), "not in UTF-8", {}),
         (f"1,2\n{ROWS}", "names of its columns", {}),
