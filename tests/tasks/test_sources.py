@@ -342,7 +342,8 @@ ROWS = "".join(f"{i}.5,{i % 2}\n" for i in range(N))
         (f"a,task:x\n{ROWS}", "is built in|something built in", {"name": "g1"}),
         (f"a,task:x\n{ROWS}", "cannot name a data set", {"name": "../x"}),
         (f"a,task:x\n{ROWS}", "one split empty", {"test_share": 0.0}),
-        (f"a,task:x\ninf,1\n{ROWS}", "infinite", {}),
+        (f"a,task:x\ninf,1\n{ROWS}", "“a” has infinite", {}),
+        (f"a,split,task:x\n1e99,test,1\n{ROWS.replace(',', ',train,')}", "“a” has infinite", {}),
     ],
 )  # fmt: skip
 def test_what_cannot_be_read_is_refused_in_a_sentence(
