@@ -258,7 +258,8 @@ def _preview(source: Path) -> None:
     size = f"about {size}" if found.points_are_estimated else size
     shape = " × ".join(map(str, found.shape))
     of_shape = f"of {shape} numbers" if shape else ""
-    st.caption(" ".join(filter(None, [widgets.plain(found.what), size, of_shape])) or "–")
+    counts = " ".join(filter(None, [size, of_shape]))
+    st.caption(", ".join(filter(None, [widgets.plain(found.what), counts])) or "–")
     for note in found.notes:
         st.caption(f":material/lightbulb: {widgets.plain(note)}")
     if found.tasks:

@@ -103,7 +103,7 @@ def _of_point(run: Run, known: TrainingImages, name: str) -> Glance | None:
     index = int(name) if name.isdecimal() and len(name) < LONGEST else -1
     if not 0 <= index < len(known.points):
         return None
-    return _glance(name, known, index, f"An image of {known.name(index)}")
+    return _glance(name, known, index, f"An image of {known.called(index)}")
 
 
 def _of_task(run: Run, known: TrainingImages, name: str) -> Glance | None:
@@ -119,7 +119,7 @@ def _of_task(run: Run, known: TrainingImages, name: str) -> Glance | None:
         return None
     upright = yes[~known.turned[yes]]
     index = int(upright[-1] if len(upright) else yes[-1])
-    return _glance(name, known, index, f"A yes, for example: an image of {known.name(index)}")
+    return _glance(name, known, index, f"A yes, for example: an image of {known.called(index)}")
 
 
 def _glance(name: str, known: TrainingImages, index: int, said: str) -> Glance:

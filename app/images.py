@@ -83,7 +83,11 @@ class TrainingImages:
             about = self.own.about([int(self.points[index])])[0]
             return about.get("text") or about["id"]
         assert self.classes is not None
-        return f"class {self.names[self.classes[index]]}"
+        return self.names[self.classes[index]]
+
+    def called(self, index: int) -> str:
+        """The same as a sentence says it: "class bird", or what its owner calls the point."""
+        return self.name(index) if self.own else f"class {self.name(index)}"
 
 
 def training_images(run: Run) -> TrainingImages | None:
@@ -172,11 +176,9 @@ def show_images(images: TrainingImages, found: TaskMap, positions: NDArray[np.in
         index, label = int(found.indices[p]), "positive" if found.positive[p] else "negative"
         shown = f"{found.confidence[p]:.2f} ± {found.variability[p]:.2f}"
         name = images.name(index)
-        captions.append(
-            f"**{plain(name.removeprefix('class '))}**  \n{label}  \n{shown}  \n#{index}"
-        )
+        captions.append(f"**{plain(name)}**  \n{label}  \n{shown}  \n#{index}")
         texts.append(
-            f"Training point {index}, an image of {name}, {label}:"
+            f"Training point {index}, an image of {images.called(index)}, {label}:"
             f" confidence {found.confidence[p]:.2f}, variability {found.variability[p]:.2f}"
         )
     st.image(

@@ -13,28 +13,61 @@ import streamlit as st
 
 from app.charts import specialists as charts
 from app.charts.base import number
-from app.charts.specialists import ABOUT_SCHEMES, SCHEMES, Picture, interval
+from app.charts.specialists import Picture, about_scheme, interval, scheme_title
 from stg_core.judging.report import bundled_reports, training_cost, verdict_in
+from stg_core.judging.verdict import Words
 from stg_core.tasks.groups import GROUPS
 
-ABOUT_BANDS = (
-    "Bands and intervals are 95 % intervals over images: how much the scores would change with"
-    " other images, not with other seeds."
-)
-COLUMNS = {
-    "F1": "On the test images after the last epoch: mean over tasks and seeds, with its interval.",
-    "Each seed": "Mean F1 of every seed.",
-    "Balanced accuracy": "Mean of the recalls of yes and no, 0.5 without a model: mean over tasks"
-    " and seeds.",
-    "Accuracy": "Share of right answers: mean over tasks and seeds. Compare with the next column.",
-    "Without a model": "Accuracy of always giving each task's more frequent answer.",
-    "Models": "That answer together.",
-    "Trainings": "Of all seeds; schemes share some.",
-    "Cost": "Of one seed, counted in trainings of one model of all tasks. That of the specialists"
-    " includes the training whose data maps were grouped.",
+SCORES = {
+    "F1": "F1 of yes or no; of several classes the mean of theirs.",
+    "R²": "R²: 1 for predictions without error, 0 for those of the mean alone.",
+    "score": "F1 of yes or no and of classes, R² of numbers.",
 }
+NAMED = 5  # tasks, in a sentence
+CSV_NAMES = {"F1": "f1", "R²": "r2", "score": "score"}
 
 Report = Mapping[str, Any]
+
+
+def about_bands(report: Report) -> str:
+    points = f"{Words.of(report).point}s"
+    return (
+        f"Bands and intervals are 95 % intervals over {points}: how much the scores would change"
+        f" with other {points}, not with other seeds."
+    )
+
+
+def about_undefined(report: Report, differences: Mapping[str, Any]) -> str:
+    """Which tasks are in no mean, since their score is not defined; empty where all have one."""
+    each = zip(report["tasks"], differences["mean"], strict=True)
+    names = [task for task, mean in each if mean is None]
+    if not names:
+        return ""
+    more = f" and {len(names) - NAMED} more" * (len(names) > NAMED)
+    score = Words.of(report).title
+    return (
+        f"{score} is not defined (–) for {', '.join(names[:NAMED])}{more}: such a task is in no"
+        " mean."
+    )
+
+
+def about_columns(report: Report) -> dict[str, str]:
+    words = Words.of(report)
+    chance = ", 0.5 without a model" * (words.answers == Words.answers)
+    return {
+        words.title: f"{SCORES[words.score]} On the test {words.point}s after the last"
+        " epoch: mean over tasks and seeds, with its interval.",
+        "Each seed": f"Mean {words.score} of every seed.",
+        "Balanced accuracy": f"Mean of the recalls of {words.answers}{chance}: mean over tasks and"
+        " seeds.",
+        "Accuracy": "Share of right answers: mean over tasks and seeds. Compare with the next"
+        " column.",
+        "Without a model": "Accuracy of always giving each task's most frequent answer.",
+        "Models": "That answer together.",
+        "Trainings": "Of all seeds; schemes share some.",
+        "Cost": "Of one seed, counted in trainings of one model of all tasks. That of the"
+        " specialists includes the training whose data maps were grouped.",
+    }
 
 
 @st.cache_resource(show_spinner=False)
@@ -58,14 +91,14 @@ def file_name(report: Report, variant: str) -> str:
 
 def final_scores(report: Report, variant: str) -> pd.DataFrame:
     """A row per scheme, as people read it."""
-    rows = []
+    words, rows = Words.of(report), []
     for name, scores in report["variants"][variant]["schemes"].items():
         cost = report["trainings"][name]
         rows.append(
             {
-                "Scheme": SCHEMES[name],
-                "F1": interval(scores["mean_f1"], scores["ci"]),
-                "Each seed": ", ".join(f"{seed:.3f}" for seed in scores["seeds"]),
+                "Scheme": scheme_title(name, words),
+                words.title: interval(scores["mean_f1"], scores["ci"]),
+                "Each seed": ", ".join(number(seed, ".3f") for seed in scores["seeds"]),
                 "Balanced accuracy": interval(
                     scores["balanced_accuracy"], scores["balanced_accuracy_ci"]
                 ),
@@ -81,7 +114,7 @@ def final_scores(report: Report, variant: str) -> pd.DataFrame:
 
 def per_task_scores(report: Report, variant: str) -> pd.DataFrame:
     """A row per scheme and task, with numbers in full; a last row per scheme for the mean."""
-    found = report["variants"][variant]
+    found, score = report["variants"][variant], CSV_NAMES[Words.of(report).score]
     rows = []
     for name, scores in found["schemes"].items():
         to_mtl = found["to_mtl"].get(name)
@@ -91,9 +124,9 @@ def per_task_scores(report: Report, variant: str) -> pd.DataFrame:
                     "scheme": name,
                     "task": task,
                     "cluster": report["labels"][t] + 1,
-                    "f1": scores["per_task_f1"][t],
-                    "f1_low": scores["per_task_ci"][0][t],
-                    "f1_high": scores["per_task_ci"][1][t],
+                    score: scores["per_task_f1"][t],
+                    f"{score}_low": scores["per_task_ci"][0][t],
+                    f"{score}_high": scores["per_task_ci"][1][t],
                     "difference_to_mtl": to_mtl["mean"][t] if to_mtl else None,
                     "difference_low": to_mtl["ci"][0][t] if to_mtl else None,
                     "difference_high": to_mtl["ci"][1][t] if to_mtl else None,
@@ -104,9 +137,9 @@ def per_task_scores(report: Report, variant: str) -> pd.DataFrame:
             {
                 "scheme": name,
                 "task": "mean over tasks",
-                "f1": scores["mean_f1"],
-                "f1_low": low,
-                "f1_high": high,
+                score: scores["mean_f1"],
+                f"{score}_low": low,
+                f"{score}_high": high,
             }
         )
     return pd.DataFrame(rows).astype({"cluster": "Int64"})
@@ -132,8 +165,10 @@ CHART_WIDTH = 620
 
 def as_html(report: Report, variant: str, colours: list[int]) -> bytes:
     """One HTML file with verdict, tables and charts, that asks no other host for anything."""
+    words = Words.of(report)
     found, told = report["variants"][variant], verdict_in(report, variant)
     average, routing = variant.split("-")
+    undefined = [about_undefined(report, differences) for differences in found["to_mtl"].values()]
     name = escape(title(report))
     parts = [
         f"<h1>Does the grouping pay?</h1><p>{name}; {average} averaged, {routing} routing.</p>",
@@ -142,20 +177,24 @@ def as_html(report: Report, variant: str, colours: list[int]) -> bytes:
         "</details>",
         "<h2>Final scores</h2>",
         _table(final_scores(report, variant)),
-        f"<p>{escape(ABOUT_BANDS)}</p>",
+        f"<p>{escape(about_bands(report))}</p>",
         *(
-            _figure(charts.scores_by_epoch(found["schemes"], report["epochs"], split, False))
+            _figure(charts.scores_by_epoch(found["schemes"], report["epochs"], split, False, words))
             for split in charts.SPLITS
         ),
         "<h2>Who gains?</h2>",
         *(
-            f"<h3>{SCHEMES[scheme]} against MTL</h3>"
+            f"<h3>{scheme_title(scheme, words)} against MTL</h3>"
             + _figure(charts.differences_to_mtl(report, differences, scheme, colours, False))
             for scheme, differences in found["to_mtl"].items()
+            if charts.is_told(differences)
         ),
         *_specialisation(report, colours),
+        *(f"<p>{escape(text)}</p>" for text in {*undefined} if text),
         "<h2>What was compared</h2>",
-        _list(f"<b>{SCHEMES[s]}</b>: {ABOUT_SCHEMES[s]}" for s in report["schemes"]),
+        _list(
+            f"<b>{scheme_title(s, words)}</b>: {about_scheme(s, words)}" for s in report["schemes"]
+        ),
         "<h2>Memberships</h2>",
         _table(_memberships(report)),
         "<h2>Where it comes from</h2>",
@@ -194,7 +233,7 @@ def _specialisation(report: Report, colours: list[int]) -> list[str]:
         "<h2>Do they specialise?</h2>",
         *(
             _figure(charts.specialisation(report, frame, measure, colours, False))
-            for measure in charts.NOUN
+            for measure in charts.MEASURES
         ),
     ]
 

@@ -19,6 +19,7 @@ import streamlit as st
 
 from app import state, widgets
 from app.parameters import Flag, Reading, in_url
+from stg_core.maps.labels import has_labels
 from stg_core.results.store import Run
 from stg_core.system.errors import UserError
 from stg_core.system.words import named
@@ -39,7 +40,7 @@ def choose_reference(run: Run) -> Reference | None:
     """
     from stg_core.grouping.agreement import built_in_reference
 
-    tasks = tuple(run.summary.tasks.tolist())
+    tasks = tuple(run.summary.tasks[has_labels(run.summary)].tolist())
     built_in = built_in_reference(run.spec.group, tasks)
     if built_in is None or st.toggle(
         "Labels of my own",

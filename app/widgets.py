@@ -19,6 +19,7 @@ from app.stability import say_stability
 from app.words import plain
 from stg_core.engine.derived import Answer, Derived
 from stg_core.engine.job import Job
+from stg_core.maps.labels import has_labels
 from stg_core.maps.summary import FEATURES
 from stg_core.results.store import Run
 from stg_core.system.errors import UserError
@@ -148,6 +149,8 @@ def with_input(run: Run | None, place: DeltaGenerator) -> tuple[Run, Input] | No
     """A run with what of it is grouped and how, chosen in a place; None where none can be."""
     if run and len(run.summary.tasks) < 2:
         st.info("This run has a single task: grouping needs two or more.")
+    elif run and has_labels(run.summary).sum() < 2:
+        st.info("Fewer than two tasks of this run have labels: grouping needs two or more.")
     elif run:
         with place.popover("Method and input", icon=":material/tune:", width="stretch"):
             return run, choose_input(run)
@@ -158,7 +161,7 @@ def choose_clusters(run: Run, given: Input) -> Chosen:
     """The two sliders of a grouping, for use within a fragment."""
     from stg_core.grouping.memberships import cluster_colours, group_tasks
 
-    n_tasks = len(run.summary.tasks)
+    n_tasks = int(has_labels(run.summary).sum())
     left, right = st.columns(2, gap="large")
     with left:
         k = live_slider(
@@ -189,6 +192,8 @@ def choose_clusters(run: Run, given: Input) -> Chosen:
     state.when_at_rest(look_ahead, state.shared().derived, run, space, k)
     if grouping.problem:
         st.warning(plain(grouping.problem), icon=":material/warning:")
+    if grouping.few_labels:
+        st.caption(plain(grouping.few_labels))
     return Chosen(space, grouping, colours.tolist())
 
 

@@ -12,6 +12,7 @@ from app import glances, images, points, state, widgets
 from app.charts.data_maps import Small, bounds_of, data_map, region_of, small_maps
 from app.live_slider import live_slider
 from app.parameters import Flag, Number, OneOf, Reading, in_url, number_of
+from stg_core.maps.labels import labels_in_words
 from stg_core.maps.summary import KINDS, REGIONS, Region
 from stg_core.results.store import Run
 from stg_core.system.errors import UserError
@@ -30,7 +31,7 @@ MEANING = {
 }
 MOST_IMAGES = 60
 PER_PAGE = 15
-MEASURES = ("order in the group", "name", "mean confidence", "mean variability", "test score")
+MEASURES = ("order in the group", "name", "mean confidence", "mean variability")
 
 
 # ----------------------------------------------------------------------------- one task, or two
@@ -115,10 +116,13 @@ def one_map(
     found = summary.task_map(task, epoch, kind)
     points = counted(int(found.histogram.sum()), "point")
     means = f"mean confidence {confidence:.2f}, variability {variability:.2f}"
+    told = f"test {measure} {'–' if np.isnan(score) else format(score, '.2f')}"
     st.caption(
-        f"{points}, {means}, test {measure} {'–' if np.isnan(score) else format(score, '.2f')}",
+        ", ".join(filter(None, [points, means, told, labels_in_words(summary, task)])),
         help="The means are over all points of the task: a confidence of 0.5 is guessing a yes or"
-        f" no, 1 is sure and right. {measure}, on test points after the last epoch: 1 is perfect.",
+        f" no, 1 is sure and right. {measure}, on test points after the last epoch: 1 is perfect."
+        " In common: points labelled for both of those labelled for either, in the median over the"
+        " other tasks.",
     )
     data_map(
         found,
@@ -200,11 +204,12 @@ def region_points(run: Run, task: str, epoch: int, kind: str, region: Region | N
 @st.fragment(key="all tasks")
 def all_tasks(run: Run) -> None:
     st.header("All tasks")
+    measures = [*MEASURES, test_score(run)]
     by, order, turn = st.columns([4, 2, 4], vertical_alignment="bottom", gap="medium")
     measure = by.selectbox(
         "Sorted by",
-        MEASURES,
-        **in_url("sort", OneOf(MEASURES)),
+        measures,
+        **in_url("sort", OneOf(measures)),
         help="Means are over all points of a task. F1, on test images after the last epoch: 1 is"
         " perfect; of a regression it is R². The number stands beside the name.",
     )
@@ -236,7 +241,7 @@ def sorted_maps(run: Run, measure: str, backwards: bool) -> list[Small]:
     values = {
         "mean confidence": summary.task_means[-1, 0].tolist(),
         "mean variability": summary.task_means[-1, 1].tolist(),
-        "test score": np.nan_to_num(test_scores(run)).tolist(),
+        test_score(run): np.nan_to_num(test_scores(run)).tolist(),
     }
     names = summary.tasks.tolist()
     keys = values | {
@@ -253,6 +258,11 @@ def sorted_maps(run: Run, measure: str, backwards: bool) -> list[Small]:
         )
         for t in order
     ]
+
+
+def test_score(run: Run) -> str:
+    """What the scores of a run's tasks are called."""
+    return f"test {run.score_name}"
 
 
 def test_scores(run: Run) -> NDArray[np.float64]:

@@ -20,6 +20,8 @@ from stg_core.results.store import Run
 if TYPE_CHECKING:
     from stg_core.grouping.choosing import Choice
 
+WORTH_SAYING = 0.01  # share of the inner products that had to change for want of labels
+
 
 def memberships(run: Run, chosen: Chosen) -> None:
     wanted = state.kept("map", OneOf([*charts.MAPS])) or charts.FIRST_MAP
@@ -89,6 +91,11 @@ def distances(run: Run, chosen: Chosen) -> None:
 
     tree = dendrogram(chosen.space)
     charts.distances(chosen.space, tree, chosen.grouping, chosen.colours)
+    if chosen.space.adjusted >= WORTH_SAYING:
+        st.caption(
+            "Distances over the points that each two tasks share did not fit together:"
+            f" {100 * chosen.space.adjusted:.0f} % of their inner products had to change."
+        )
 
 
 def export(run: Run, chosen: Chosen) -> None:
@@ -138,6 +145,8 @@ def described(run: Run, chosen: Chosen) -> dict[str, object]:
         "features": chosen.space.features,
         "quality": grouping.quality,
         "problem": grouping.problem,
+        "uncertain": grouping.uncertain,
+        "not_grouped": grouping.left_out,
         "clusters": {
             task: int(label) + 1
             for task, label in zip(grouping.tasks, grouping.labels, strict=True)

@@ -12,15 +12,15 @@ import streamlit as st
 from app import judgement, state, widgets
 from app.charts import specialists as charts
 from app.charts.base import number
-from app.charts.specialists import ABOUT_SCHEMES, SCHEMES
+from app.charts.specialists import SCHEMES, about_scheme, scheme_title
 from app.parameters import OneOf, SeveralOf, Text, in_url
 from app.tables import as_csv
 from app.widgets import Chosen, Input
 from stg_core.engine.job import Job
+from stg_core.judging.verdict import Words
 from stg_core.results.store import Run
 from stg_core.system.errors import UserError
 from stg_core.system.words import counted
-from stg_core.tasks.groups import superclass_of_tasks
 from stg_core.training.spec import TrainingSpec
 
 if TYPE_CHECKING:
@@ -41,13 +41,11 @@ LONG_LIST = 25  # tasks
 
 
 def choose_plan(run: Run, chosen: Chosen) -> Plan:
-    from stg_core.judging.plan import make_plan, mtl_spec_of
+    from stg_core.judging.plan import families_of, make_plan, mtl_spec_of, words_of
 
-    possible = [
-        scheme
-        for scheme in SCHEMES
-        if scheme != "superclass" or superclass_of_tasks(run.spec.group) is not None
-    ]
+    words = words_of(run.spec)
+    possible = [s for s in SCHEMES if s != "superclass" or families_of(run.spec) is not None]
+    titles = {scheme: scheme_title(scheme, words) for scheme in possible}
     left, right = st.columns([4, 1], vertical_alignment="bottom")
     schemes = left.pills(
         "Compared",
@@ -55,9 +53,9 @@ def choose_plan(run: Run, chosen: Chosen) -> Plan:
         selection_mode="multi",
         wrap=True,
         default=[scheme for scheme in possible if scheme != "stl"],
-        format_func=SCHEMES.__getitem__,
-        **in_url("schemes", SeveralOf([SCHEMES[name] for name in possible])),
-        help="\n".join(f"- **{SCHEMES[name]}**: {ABOUT_SCHEMES[name]}." for name in possible),
+        format_func=titles.__getitem__,
+        **in_url("schemes", SeveralOf([*titles.values()])),
+        help="\n".join(f"- **{titles[name]}**: {about_scheme(name, words)}." for name in possible),
     )
     seeds = right.text_input(
         "Seeds",
@@ -123,11 +121,14 @@ def describe_plan(plan: Plan, missing: Specs) -> None:
 
 
 def planned(plan: Plan, scheme: str, missing: Specs, seconds: float | None) -> dict[str, Any]:
+    from stg_core.judging.plan import words_of
+
     specs = {s.key: s for e in plan.ensembles if e.scheme == scheme for s in e.specs}
     to_do = [spec for spec in missing if spec.key in specs]
+    words = words_of(plan.spec)
     return {
-        "Scheme": SCHEMES[scheme],
-        "What it is": ABOUT_SCHEMES[scheme],
+        "Scheme": scheme_title(scheme, words),
+        "What it is": about_scheme(scheme, words),
         "Trainings": len(specs),
         "Here": len(specs) - len(to_do),
         "Time": expected(to_do, seconds) if to_do else "–",
@@ -221,13 +222,15 @@ def train(missing: Specs) -> None:
 
 
 def progress(plan: Plan, seen: list[str]) -> None:
-    jobs = jobs_of(plan)
+    from stg_core.judging.plan import words_of
+
+    words, jobs = words_of(plan.spec), jobs_of(plan)
     if [key for key, job in jobs.items() if job.active] != seen:
         st.rerun()  # of the whole page: what ended is here now, and the polling may stop
     engine = state.shared().engine
     if engine.problem:
         st.warning(widgets.plain(engine.problem), icon=":material/warning:")
-    rows = [described(plan, spec, jobs.get(spec.key)) for spec in plan.trainings]
+    rows = [described(plan, spec, jobs.get(spec.key), words) for spec in plan.trainings]
     shares = [row["Progress"] for row in rows]
     done = sum(share == 1 for share in shares)
     st.progress(sum(shares) / len(shares), text=f"{done} of {counted(len(rows), 'training')} done.")
@@ -239,26 +242,27 @@ def progress(plan: Plan, seen: list[str]) -> None:
         alt=f"Table of {counted(len(rows), 'training')} and how far each is",
         column_config={
             "Progress": st.column_config.ProgressColumn(format="%.2f", max_value=1.0),
-            "Mean F1": st.column_config.NumberColumn(
-                format="%.3f", help="On the test images, of this model alone."
+            f"Mean {words.score}": st.column_config.NumberColumn(
+                format="%.3f", help=f"On the test {words.point}s, of this model alone."
             ),
         },
     )
     curves = {
         row["Model"]: (row["Scheme"], jobs[spec.key].metrics["mean_f1"])
         for row, spec in zip(rows, plan.trainings, strict=True)
-        if spec.key in jobs and jobs[spec.key].metrics["mean_f1"]
+        if spec.key in jobs and any(f1 is not None for f1 in jobs[spec.key].metrics["mean_f1"])
     }
     if curves:  # axes without a line say nothing
-        charts.show(charts.trainings(curves, state.dark()))
+        charts.show(charts.trainings(curves, state.dark(), words))
     for failed in (job for job in jobs.values() if job.state == "failed"):
         st.error(widgets.plain(failed.message), icon=":material/error:")
 
 
-def described(plan: Plan, spec: TrainingSpec, job: Job | None) -> dict[str, Any]:
+def described(plan: Plan, spec: TrainingSpec, job: Job | None, words: Words) -> dict[str, Any]:
     ensemble, name = plan.place_of(spec)
     seed = f", seed {ensemble.seed}" if len(plan.seeds) > 1 else ""
-    row = {"Scheme": ensemble.scheme, "Model": f"{SCHEMES[ensemble.scheme]}, {name}{seed}"}
+    title = scheme_title(ensemble.scheme, words)
+    row = {"Scheme": ensemble.scheme, "Model": f"{title}, {name}{seed}"}
     if job is None:
         here = state.shared().store.holds(spec.key)
         state_now, share, f1, left = ("here" if here else "–"), float(here), None, None
@@ -271,7 +275,7 @@ def described(plan: Plan, spec: TrainingSpec, job: Job | None) -> dict[str, Any]
         **row,
         "State": state_now,
         "Progress": min(max(share, 0.0), 1.0),
-        "Mean F1": f1,
+        f"Mean {words.score}": f1,
         "Left": widgets.duration(left) if running and left else None,
     }
 
@@ -381,16 +385,19 @@ def show_report(report: dict[str, Any], variant: str, colours: list[int]) -> Non
     for column, split in ((left, "test"), (right, "train")):
         with column:
             charts.show(
-                charts.scores_by_epoch(found["schemes"], report["epochs"], split, state.dark())
+                charts.scores_by_epoch(
+                    found["schemes"], report["epochs"], split, state.dark(), Words.of(report)
+                )
             )
-    st.caption(judgement.ABOUT_BANDS)
+    st.caption(judgement.about_bands(report))
     st.dataframe(
         judgement.final_scores(report, variant),
         hide_index=True,
         placeholder="–",
         alt=f"Table of the final scores of {len(report['schemes'])} schemes",
         column_config={
-            name: st.column_config.Column(help=text) for name, text in judgement.COLUMNS.items()
+            name: st.column_config.Column(help=text)
+            for name, text in judgement.about_columns(report).items()
         },
     )
     left, right = st.columns(2, gap="medium")
@@ -402,6 +409,7 @@ def show_report(report: dict[str, Any], variant: str, colours: list[int]) -> Non
 
 
 def differences(report: dict[str, Any], found: dict[str, Any], colours: list[int]) -> None:
+    words = Words.of(report)
     title, choice = st.columns([2, 3], vertical_alignment="bottom")
     title.header("Who gains?")
     if not found["to_mtl"]:
@@ -410,16 +418,21 @@ def differences(report: dict[str, Any], found: dict[str, Any], colours: list[int
     scheme = choice.selectbox(
         "Against MTL",
         list(found["to_mtl"]),
-        format_func=SCHEMES.__getitem__,
+        format_func=lambda scheme: scheme_title(scheme, words),
         index=list(found["to_mtl"]).index("specialists") if "specialists" in found["to_mtl"] else 0,
         key="gains_of",
-        help="Whose F1 is compared with that of MTL, task by task.",
+        help=f"Whose {words.score} is compared with that of MTL, task by task.",
     )
+    if not charts.is_told(found["to_mtl"][scheme]):
+        st.caption(f"{words.title} is not defined for any of the tasks.")
+        return
     gain, lose, open_ = charts.gains_and_losses(found["to_mtl"][scheme])
     gains = f"{counted(gain, 'task')} {'gains' if gain == 1 else 'gain'}"
     st.caption(
-        f"{SCHEMES[scheme]}: {gains}, {lose} lose, of {open_} it cannot be told. Coloured"
-        " and numbered by cluster; lines: 95 % intervals over test images, of each task alone."
+        f"{scheme_title(scheme, words)}: {gains}, {lose} lose, of {open_} it cannot be told."
+        " Coloured and numbered by cluster; lines: 95 % intervals over test"
+        f" {words.point}s, of each task alone."
+        f" {widgets.plain(judgement.about_undefined(report, found['to_mtl'][scheme]))}"
     )
     with st.container(height=560 if len(report["tasks"]) > LONG_LIST else "content", border=False):
         charts.show(
@@ -435,16 +448,22 @@ def specialisation(report: dict[str, Any], colours: list[int]) -> None:
     title, choice = st.columns([2, 3], vertical_alignment="bottom")
     title.header("Do they specialise?")
     rows, correlation = rows_of(report)
+    words = Words.of(report)
     if not rows:
-        st.caption("No specialists were trained in this plan.")
+        st.caption(
+            f"{words.title} is not defined for any of the tasks."
+            if report["specialists"]
+            else "No specialists were trained in this plan."
+        )
         return
     with choice:
         measure = widgets.one_of(
             "Of each specialist alone",
-            list(charts.NOUN),
-            format_func={"f1": "F1", "advantage": "Against the others"}.__getitem__,
+            list(charts.MEASURES),
+            format_func={"f1": words.title, "advantage": "Against the others"}.__getitem__,
             key="specialisation",
-            help="Its F1 on each task, or how far that is above the mean of all specialists.",
+            help=f"Its {words.score} on each task, or how far that is above the mean of all"
+            " specialists.",
         )
     told = (
         "is not defined: one of them is the same everywhere"
@@ -452,8 +471,8 @@ def specialisation(report: dict[str, Any], colours: list[int]) -> None:
         else f"is {number(correlation)}"
     )
     st.caption(
-        "A number is a specialist, at its weight for a task. The rank correlation of weight and F1"
-        f" above the other specialists {told}."
+        "A number is a specialist, at its weight for a task. The rank correlation of weight and"
+        f" {words.score} above the other specialists {told}."
     )
     frame = pd.DataFrame(rows)
     charts.show(charts.specialisation(report, frame, measure, colours, state.dark()))

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from app import task_pictures
 from app.charts.base import Spec, cluster_colour, draw, finished, ink_on, number
+from app.charts.grouping import why_uncertain
 from app.state import dark
 
 if TYPE_CHECKING:
@@ -344,8 +345,10 @@ def _header(panels: Sequence[Panel], grouping: Grouping, colours: list[int]) -> 
     label_of = {task: panel.label for panel in panels for task in panel.tasks}
     return {
         "names": grouping.tasks,
+        "shown": grouping.shown_names,
         "says": [
             f"{task}: {label_of.get(task, 'no label')}, cluster {cluster + 1}"
+            f"{why_uncertain(grouping, task)}"
             for task, cluster in zip(grouping.tasks, grouping.labels, strict=True)
         ],
         "order": [task for panel in panels for task in _places(panel, grouping)],

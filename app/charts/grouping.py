@@ -169,6 +169,7 @@ def _clustered(grouping: Grouping, colours: list[int]) -> dict[str, Any]:
     """What all pictures of the tasks have in common."""
     return {
         "names": grouping.tasks,
+        "shown": grouping.shown_names,
         "says": _shares(grouping),
         "order": by_cluster(grouping).tolist(),
         "labels": grouping.labels.tolist(),
@@ -190,7 +191,7 @@ def _heatmap_text(grouping: Grouping) -> str:
 
 
 def _members(grouping: Grouping) -> str:
-    names = np.array(grouping.tasks)
+    names = np.array(grouping.shown_names)
     members = (
         f"cluster {j + 1}: {', '.join(names[grouping.labels == j].tolist()) or 'none'}"
         for j in range(grouping.k)
@@ -205,10 +206,17 @@ def _shares(grouping: Grouping) -> list[str]:
     strongest, next_best = grouping.memberships[rows, first], grouping.memberships[rows, second]
     return [
         f"{task}: cluster {a + 1} with {p:.2f}, then {b + 1} with {q:.2f}"
+        f"{why_uncertain(grouping, task)}"
         for task, a, p, b, q in zip(
             grouping.tasks, first, strongest, second, next_best, strict=True
         )
     ]
+
+
+def why_uncertain(grouping: Grouping, task: str) -> str:
+    """What to add to a line about a task, if its place is uncertain."""
+    reason = grouping.uncertain.get(task)
+    return f"; uncertain: {reason}" if reason else ""
 
 
 def _quality(grouping: Grouping) -> list[tuple[str, str, str]]:

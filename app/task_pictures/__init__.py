@@ -5,9 +5,9 @@ is pointed at in one picture is marked in all of them at once, without a rerun; 
 clicked stays marked, in the URL as `marked`. Each picture exports itself as SVG and PNG.
 
 A picture's header holds what its JavaScript reads: `names` (of what can be pointed at) with what
-each one `says`, `alt` (a text alternative per picture) and `file` (the end of an exported file's
-name), `glances` where there are images of what is pointed at (see `app.glances`), and what the
-charts that draw with it add.
+each one `says`, `shown` where names stand with a mark, `alt` (a text alternative per picture) and
+`file` (the end of an exported file's name), `glances` where there are images of what is pointed at
+(see `app.glances`), and what the charts that draw with it add.
 """
 
 from __future__ import annotations

@@ -38,11 +38,12 @@ class Cards {
 
   list(tasks, colour) {
     return element("ul", {}, ...tasks.map(([name, share]) => {
+      const shown = nameOf(this.data, this.data.names.indexOf(name));
       const bar = element("span", { class: "bar" });
       bar.style.width = `${100 * share}%`;
       bar.style.background = colour;
       const value = element("span", { class: "share" }, share.toFixed(2));
-      const task = element("button", { type: "button" }, element("span", {}, name), value, bar);
+      const task = element("button", { type: "button" }, element("span", {}, shown), value, bar);
       task.value = name;
       task.onpointerenter = task.onfocus = () => this.marks.hover(name);
       task.onpointerleave = task.onblur = () => this.marks.hover(null);

@@ -69,7 +69,7 @@ const contingency = {
     if (i < 0) return;
     const { left, top, column, row, k } = plan;
     this.frame(pen, plan, i, j, { ...style, width: style.width + 1.5 });
-    const name = data.names[task], w = textWidth(name, 11, 600, theme.family) + 10;
+    const name = nameOf(data, task), w = textWidth(name, 11, 600, theme.family) + 10;
     const x = Math.min(left + (j + 1) * column + 4, Math.max(left + k * column - w, left));
     const y = top + i * row + row / 2;
     pen.rect(x, y - 10, w, 20, { fill: theme.background, ...style, width: 1, radius: 4 });
@@ -82,7 +82,7 @@ const contingency = {
     if (!part?.length) return null;
     const lines = [`${data.rows[i]}, cluster ${data.columns[j] + 1}`];
     for (let from = 0; from < Math.min(part.length, TIP.tasks); from += TIP.line) {
-      lines.push(part.slice(from, from + TIP.line).map((task) => data.names[task]).join(", "));
+      lines.push(part.slice(from, from + TIP.line).map((task) => nameOf(data, task)).join(", "));
     }
     if (part.length > TIP.tasks) lines.push(`and ${part.length - TIP.tasks} more`);
     return { i: part[0], lines };

@@ -8,7 +8,7 @@ const distances = {
   plan(data, width, theme) {
     const n = data.names.length, size = 11;
     const measure = (name) => textWidth(name, size, 400, theme.family);
-    const longest = Math.min(Math.max(...data.names.map(measure)), 150, width * 0.25);
+    const longest = Math.min(Math.max(...namesOf(data).map(measure)), 150, width * 0.25);
     const named = (width - longest - 14) / n >= 10;
     const note = named ? "" : "; point at a cell for its tasks";
     const head = headOf("Distances between the tasks",
@@ -29,7 +29,7 @@ const distances = {
     data.order.forEach((task, row) => {
       const y = top + row * cell;
       if (named) {
-        const name = shortened(data.names[task], longest, size, 400, theme.family);
+        const name = shortName(data, task, longest, size, theme.family);
         pen.text(left - 10, y + cell / 2, name, { fill: theme.text, size, align: "right" });
       }
       pen.cell(left - 6, y, 4, cell, data.colours[data.labels[task]]);
@@ -74,7 +74,7 @@ const distances = {
     pen.rect(left, top + at, side, cell, style);
     pen.rect(left + at, top, cell, side, style);
     if (plan.named) return;
-    const name = data.names[task], w = textWidth(name, size, 600, theme.family) + 10;
+    const name = nameOf(data, task), w = textWidth(name, size, 600, theme.family) + 10;
     const x = Math.min(Math.max(left + at - w / 2, left), left + side - w);
     pen.rect(x, top - 22, w, 19, { fill: theme.background, ...style, width: 1, radius: 4 });
     pen.text(x + w / 2, top - 12.5, name, { fill: theme.text, size, weight: 600, align: "center" });
@@ -86,7 +86,7 @@ const distances = {
     if (i === undefined) return null;
     if (other === undefined) return x < plan.left ? { i, lines: [data.says[i]] } : null;
     const distance = data.values[i * plan.n + other].toFixed(1);
-    return { i, lines: [`${data.names[i]} – ${data.names[other]}`, `Distance: ${distance}`] };
+    return { i, lines: [`${nameOf(data, i)} – ${nameOf(data, other)}`, `Distance: ${distance}`] };
   },
 
   order: (data) => data.order,

@@ -13,7 +13,7 @@ const heatmap = {
     const row = n <= 20 ? 26 : n <= 45 ? 18 : 14;
     const size = row > 20 ? 13 : row > 15 ? 12 : 10.5;
     const measure = (name) => textWidth(name, size, 400, theme.family);
-    const labels = Math.min(Math.max(...data.names.map(measure)), width * 0.34, 190);
+    const labels = Math.min(Math.max(...namesOf(data).map(measure)), width * 0.34, 190);
     const note = `Share of each of ${n} tasks in each of ${k} clusters; a row sums to 1`;
     const head = headOf("Memberships", note, width, theme);
     const left = Math.ceil(labels) + 16, top = 96 + head.more;
@@ -33,7 +33,7 @@ const heatmap = {
     const gap = column >= 10 ? 1 : 0;
     for (let i = 0; i < n; i += 1) {
       const task = data.order[i], y = top + i * row;
-      const name = shortened(data.names[task], labels, size, 400, theme.family);
+      const name = shortName(data, task, labels, size, theme.family);
       pen.text(left - 12, y + row / 2, name, { fill: theme.text, size, align: "right" });
       pen.cell(left - 8, y, 4, row, data.colours[data.labels[task]]);
       for (let j = 0; j < k; j += 1) {
@@ -92,7 +92,7 @@ const heatmap = {
     if (i === undefined || cluster >= plan.k) return null;
     if (cluster < 0) return { i, lines: [data.says[i]] };
     const share = data.values[i * plan.k + cluster];
-    return { i, lines: [data.names[i], `Cluster ${cluster + 1}: ${share.toFixed(3)}`] };
+    return { i, lines: [nameOf(data, i), `Cluster ${cluster + 1}: ${share.toFixed(3)}`] };
   },
 
   order: (data) => data.order,

@@ -35,7 +35,7 @@ const map = {
       a >= inner.x && c <= inner.x + inner.w && b >= inner.y && d <= inner.y + inner.h &&
       !taken.some(([e, f, g, h]) => a < g && e < c && b < h && f < d);
     return spots.map(([x, y], task) => {
-      const w = textWidth(data.names[task], size, 400, theme.family), h = size;
+      const w = textWidth(nameOf(data, task), size, 400, theme.family), h = size;
       const beside = radius + 3;
       const boxes = [
         [x + beside, y - h / 2, x + beside + w, y + h / 2],
@@ -61,7 +61,7 @@ const map = {
       pen.text(inner.x, below + 32 + 16 * i, note, { ...NOTE, fill: theme.faint });
     });
     labels.forEach((at, i) => {
-      if (at) pen.text(...at, data.names[i], { fill: theme.faint, size, align: "center" });
+      if (at) pen.text(...at, nameOf(data, i), { fill: theme.faint, size, align: "center" });
     });
     spots.forEach(([x, y], i) => this.spot(pen, data, theme, i, x, y, radius));
   },
@@ -79,7 +79,7 @@ const map = {
 
   mark(pen, data, plan, theme, task, style) {
     const [x, y] = plan.spots[task], { inner, radius, size } = plan;
-    const name = data.names[task], w = textWidth(name, size, 600, theme.family) + 10;
+    const name = nameOf(data, task), w = textWidth(name, size, 600, theme.family) + 10;
     const from = Math.min(Math.max(x - w / 2, inner.x + 2), inner.x + inner.w - w - 2);
     const above = y - radius - size - 14 > inner.y;
     const at = above ? y - radius - size - 13 : y + radius + 6;

@@ -11,7 +11,7 @@ const panels = {
     const fitting = Math.max(Math.floor((width + PANEL.gap) / (PANEL.narrowest + PANEL.gap)), 1);
     const columns = Math.min(fitting, PANEL.most, data.panels.length);
     const w = (width - PANEL.gap * (columns - 1)) / columns;
-    const measure = (task) => textWidth(data.names[task], size, 400, theme.family);
+    const measure = (task) => textWidth(nameOf(data, task), size, 400, theme.family);
     const longest = Math.max(...data.panels.flatMap((panel) => panel.tasks).map(measure));
     const names = Math.min(Math.ceil(longest) + 8, w * 0.45, 150);
     const column = Math.min((w - names) / k, 48);
@@ -48,7 +48,7 @@ const panels = {
     pen.text(right, y + 10, panel.coherence, { size: 12, fill: theme.faint, align: "right" });
     for (const task of panel.tasks) {
       const top = places[task].y;
-      const name = shortened(data.names[task], names - 8, size, 400, theme.family);
+      const name = shortName(data, task, names - 8, size, theme.family);
       pen.text(x + names - 6, top + row / 2, name, { size, align: "right", fill: theme.text });
       for (let j = 0; j < k; j += 1) {
         const shade = Math.round(strength(data.values[task * k + j]) * (SHADES - 1));
@@ -93,7 +93,7 @@ const panels = {
     const cluster = Math.floor((x - places[i].x - names) / column);
     if (cluster < 0 || cluster >= k) return { i, lines: [data.says[i]] };
     const share = data.values[i * k + cluster].toFixed(3);
-    return { i, lines: [data.names[i], `Cluster ${cluster + 1}: ${share}`] };
+    return { i, lines: [nameOf(data, i), `Cluster ${cluster + 1}: ${share}`] };
   },
 
   order: (data) => data.order,

@@ -18,6 +18,17 @@ function shortened(text, room, size, weight, family) {
   return text.slice(0, end) + "…";
 }
 
+/** Names as pictures show them: a mark follows that of a task whose place is uncertain. */
+const namesOf = (data) => data.shown ?? data.names;
+const nameOf = (data, i) => namesOf(data)[i];
+
+/** The same where there is little room; the mark stays. */
+function shortName(data, i, room, size, family) {
+  const mark = nameOf(data, i).slice(data.names[i].length);
+  const left = room - textWidth(mark, size, 400, family);
+  return shortened(data.names[i], left, size, 400, family) + mark;
+}
+
 function canvasPen(context, family) {
   const finish = ({ fill, stroke, width = 1, opacity = 1 }) => {
     context.globalAlpha = opacity;

@@ -117,7 +117,13 @@ def datamap_similarity(space: TaskSpace) -> Floats:
 
     1 less their distance over the mean distance of two tasks: 1 for equal data maps, 0 for tasks as
     far apart as the average. Symmetric; its order is that of the distances that grouping sees.
+    Raises UserError where a task has no training label, and so no data map.
     """
+    if space.left_out:
+        raise UserError(
+            f"No training point has a label for {', '.join(space.left_out)}: choose tasks that have"
+            " labels."
+        )
     distances = space.distances
     apart = distances[~np.eye(len(distances), dtype=bool)]
     scale = apart.mean() if apart.any() else 1.0

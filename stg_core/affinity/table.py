@@ -214,8 +214,8 @@ class GroupTable:
         drawn = scores_of_counts(
             self._resampling.count(right),
             self._resampling.count(predicted),
-            self._resampling.positives,
-            self._resampling.negatives,
+            self._resampling.totals.positives,
+            self._resampling.totals.negatives,
         )
         return np.asarray(np.nanmean(drawn["f1"], axis=1))
 

@@ -30,6 +30,7 @@ from stg_core.system.errors import UserError
 if TYPE_CHECKING:
     from stg_core.grouping.agreement import Reference
     from stg_core.grouping.memberships import Grouping, TaskSpace
+    from stg_core.maps.summary import DataMapSummary
 
 
 def add_commands(command: Command) -> None:
@@ -60,8 +61,22 @@ def _group(options: argparse.Namespace) -> Answer:
         "memberships": grouping.memberships,
         "labels": grouping.labels,
         "quality": grouping.quality,
+        **_described_labels(run.summary),
+        "adjusted": space.adjusted,
     }
     return answer, grouping_text(grouping)
+
+
+def _described_labels(summary: DataMapSummary) -> dict[str, Any]:
+    """Of the tasks that have labels: how many are positives and missing, and what they share."""
+    from stg_core.maps.labels import has_labels, missing_share, overlap, prevalence
+
+    grouped = has_labels(summary)
+    return {
+        "prevalence": prevalence(summary)[grouped],
+        "missing_share": missing_share(summary)[grouped],
+        "overlap": overlap(summary)[grouped][:, grouped].round(4),
+    }
 
 
 def _choose(options: argparse.Namespace) -> Answer:
@@ -132,6 +147,8 @@ def _described_grouping(run: Run, space: TaskSpace, grouping: Grouping) -> dict[
         "recorded_epochs": space.epochs,
         "features": space.features,
         "problem": grouping.problem,
+        "uncertain": grouping.uncertain,
+        "not_grouped": grouping.left_out,
     }
 
 

@@ -35,18 +35,23 @@ def run_line(run: Run) -> str:
 
 
 def grouping_text(grouping: Grouping) -> str:
-    """A row of memberships per task, the quality of the grouping, and what is wrong with it."""
-    width = max(map(len, grouping.tasks))
+    """A row of memberships per task, the quality of the grouping, and what is wrong with it.
+
+    Tasks with few labels are marked, and named at the end.
+    """
+    names = grouping.shown_names
+    width = max(map(len, names))
     header = " " * width + "".join(f"{j + 1:>8}" for j in range(grouping.k))
     rows = [
-        f"{task:<{width}}" + "".join(f"{share:8.3f}" for share in row)
-        for task, row in zip(grouping.tasks, grouping.memberships, strict=True)
+        f"{name:<{width}}" + "".join(f"{share:8.3f}" for share in row)
+        for name, row in zip(names, grouping.memberships, strict=True)
     ]
     quality = ", ".join(
         f"{name.replace('_', ' ')} {'not defined' if value is None else f'{value:.4g}'}"
         for name, value in grouping.quality.items()
     )
-    return "\n".join(filter(None, [header, *rows, quality, grouping.problem]))
+    told = filter(None, [grouping.few_labels, grouping.problem])
+    return "\n".join([header, *rows, quality, *told])
 
 
 def choice_text(choice: Choice) -> str:
@@ -161,16 +166,28 @@ def plan_text(models: Sequence[Mapping[str, Any]], cost: Cost) -> str:
     return "\n".join([*lines, cost_line(cost)])
 
 
-def judgement_text(schemes: Mapping[str, Mapping[str, Any]], verdict: Verdict) -> str:
-    """What the verdict begins with, a row per scheme, and the rest of the verdict."""
-    header = f"{'':<12}{'mean F1':>9}{'95 % interval':>20}{'balanced acc.':>15}{'cost':>6}"
+def judgement_text(
+    schemes: Mapping[str, Mapping[str, Any]], verdict: Verdict, score: str = "F1"
+) -> str:
+    """What the verdict begins with, a row per scheme, and the rest of the verdict.
+
+    score: what `mean_f1` is called.
+    """
+    mean = f"mean {score}"
+    header = f"{'':<12}{mean:>10}{'95 % interval':>20}{'balanced acc.':>15}{'cost':>6}"
     lines = [
-        f"{name:<12}{s['mean_f1']:9.4f}{s['ci'][0]:11.4f} –{s['ci'][1]:7.4f}"
-        f"{s['balanced_accuracy']:15.4f}{s['cost']:6}"
+        f"{name:<12}{_or_dash(s['mean_f1'], 10)}"
+        f"{_or_dash(s['ci'][0], 11)} –{_or_dash(s['ci'][1], 7)}"
+        f"{_or_dash(s['balanced_accuracy'], 15)}{s['cost']:6}"
         for name, s in schemes.items()
     ]
     unit = "Cost of one seed, in trainings of one model of all tasks, the grouping included."
-    return "\n".join([verdict.headline, "", header, *lines, unit, "", verdict.details])
+    text = "\n".join([verdict.headline, "", header, *lines, unit, "", verdict.details])
+    return text.rstrip()
+
+
+def _or_dash(value: float | None, width: int) -> str:
+    return f"{'–':>{width}}" if value is None else f"{value:{width}.4f}"
 
 
 def data_set_line(found: DataSet) -> str:

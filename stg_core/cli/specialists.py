@@ -39,7 +39,8 @@ def add_commands(command: Command) -> None:
         "--schemes",
         type=words,
         default=("mtl", "specialists", "plain", "random"),
-        help="mtl, stl, specialists, plain, random, superclass (default: all but stl, superclass)",
+        help="mtl, stl, specialists, plain, random, superclass, which is of families of any tasks"
+        " (default: all but stl, superclass)",
     )
     specialists.add_argument(
         "--seeds", type=whole_numbers, default=(), help="default: the run's own"
@@ -106,6 +107,7 @@ def _planned(plan: Plan, cost: Cost, store: Store) -> Answer:
 def _judged(report: dict[str, Any], average: str, routing: str) -> Answer:
     """One variant of a report, with what each scheme cost beside its scores."""
     from stg_core.judging.report import training_cost, verdict_in
+    from stg_core.judging.verdict import Words
 
     name = f"{average}-{routing}"
     variant, told = report["variants"][name], verdict_in(report, name)
@@ -119,5 +121,5 @@ def _judged(report: dict[str, Any], average: str, routing: str) -> Answer:
     }
     rest = {name: v for name, v in report.items() if name not in ("variants", "trainings")}
     answer = {**rest, "average": average, "routing": routing, **variant, "schemes": schemes}
-    answer |= {"headline": told.headline, "verdict": f"{told.headline} {told.details}"}
-    return answer, judgement_text(schemes, told)
+    answer |= {"headline": told.headline, "verdict": told.text}
+    return answer, judgement_text(schemes, told, Words.of(report).score)

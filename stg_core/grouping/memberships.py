@@ -10,7 +10,7 @@ import threading
 import warnings
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, cached_property
 
 import numpy as np
@@ -22,8 +22,16 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import silhouette_score
 from threadpoolctl import ThreadpoolController
 
-from stg_core.grouping.problems import coinciding, distinct_tasks, equally_far, problem_of
+from stg_core.grouping.problems import (
+    MARK,
+    coinciding,
+    distinct_tasks,
+    equally_far,
+    little_known,
+    problem_of,
+)
 from stg_core.grouping.recent import Recent
+from stg_core.maps.labels import has_labels, share_nothing, uncertain_tasks
 from stg_core.maps.summary import BINS, FEATURES, MAX_VARIABILITY, DataMapSummary
 from stg_core.system.errors import UserError
 
@@ -65,6 +73,7 @@ class Grouping:
     "silhouette" (-1 to 1), "partition_coefficient" (1/k to 1, 1 is hard), "xie_beni" (lower is
     better); None where a measure is not defined. problem: why this grouping says nothing, and what
     to do, in a sentence or two; else empty. A grouping with a problem is not to be planned for.
+    uncertain: of each task that is grouped on few labels, how few; left_out: tasks that have none.
     """
 
     tasks: tuple[str, ...]
@@ -75,6 +84,18 @@ class Grouping:
     labels: Labels
     quality: dict[str, float | None]
     problem: str = ""
+    uncertain: Mapping[str, str] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def shown_names(self) -> list[str]:
+        """The tasks' names, with a question mark behind those whose place is uncertain."""
+        return [f"{task} {MARK}" if task in self.uncertain else task for task in self.tasks]
+
+    @property
+    def few_labels(self) -> str:
+        """Which tasks are marked or left out for want of labels, and why; else empty."""
+        return little_known(self.uncertain, self.left_out)
 
 
 class TaskSpace:
@@ -82,6 +103,10 @@ class TaskSpace:
 
     tasks (T,); gram (T, T); coordinates (T, ≤T), centred; distances (T, T). `epochs` and `features`
     default to all that are recorded. Raises UserError for ones that are not.
+
+    A task without any training label has no place among the others and is in none of these but in
+    `left_out`; `uncertain`: see `stg_core.maps.labels.uncertain_tasks`; `adjusted`: share of a Gram
+    matrix that had to change at most, for distances over different points to fit together.
     """
 
     def __init__(
@@ -99,14 +124,23 @@ class TaskSpace:
             )
         if not self.features or not set(self.features) <= set(FEATURES):
             raise UserError(f"Choose features among {', '.join(FEATURES)}, at least one.")
-        self.tasks = tuple(summary.tasks.tolist())
+        labelled = has_labels(summary)
+        if not labelled.any():
+            raise UserError("No task has a training label: there is nothing to group.")
+        self.tasks = tuple(summary.tasks[labelled].tolist())
+        self.left_out = tuple(summary.tasks[~labelled].tolist())
+        self.uncertain = uncertain_tasks(summary)
+        self.share_nothing = share_nothing(summary)
         self._epoch_rows = [recorded.index(e) for e in self.epochs]
         chosen_features = [FEATURES.index(f) for f in self.features]
-        self.gram: Floats = summary.gram[np.ix_(self._epoch_rows, chosen_features)].sum(axis=(0, 1))
+        self._kept = kept = np.flatnonzero(labelled)
+        gram = summary.gram[np.ix_(self._epoch_rows, chosen_features)].sum(axis=(0, 1))
+        self.gram: Floats = gram[np.ix_(kept, kept)] if self.left_out else gram
         self._order = order = _canonical_order(self.gram)
         self.coordinates = _coordinates(self.gram[np.ix_(order, order)])[np.argsort(order)]
         self.distances = distances_between(self.coordinates, self.coordinates)
-        self._histogram = summary.histogram
+        self.adjusted = float(summary.adjusted[np.ix_(self._epoch_rows, chosen_features)].max())
+        self._histogram = summary.histogram[:, kept] if self.left_out else summary.histogram
         self._chosen = np.ix_(self._epoch_rows, chosen_features)
         self._block_gram = summary.block_gram
         self._labels: dict[int, Labels] = {}
@@ -172,10 +206,11 @@ class TaskSpace:
     def block_gram(self) -> Floats:
         """Gram matrices of the 10 blocks of training points, (10, T, T); their sum is `gram`."""
         upper = self._block_gram[self._chosen].sum(axis=(0, 1), dtype=np.float64)
-        first, second = np.triu_indices(len(self.tasks))
-        blocks = np.empty((len(upper), len(self.tasks), len(self.tasks)))
+        n_all = len(self.tasks) + len(self.left_out)
+        first, second = np.triu_indices(n_all)
+        blocks = np.empty((len(upper), n_all, n_all))
         blocks[:, first, second] = blocks[:, second, first] = upper
-        return blocks
+        return blocks[:, self._kept][:, :, self._kept] if self.left_out else blocks
 
     def compute_ahead(self, k: int) -> None:
         """Starts computing the neighbours of k in the background, so that a slider finds them."""
@@ -294,12 +329,22 @@ def group_tasks(space: TaskSpace, k: int, fuzzifier: float = 2.0, method: str = 
         distinct=space.distinct,
         equidistant=space.equidistant,
         comes_apart=space.comes_apart if method == "fcm" else None,
+        share_nothing=space.share_nothing,
     )
     quality = _quality(found, memberships, fuzzifier)
     if problem:
         quality |= {"silhouette": None, "xie_beni": None}  # they would judge what is noise
     return Grouping(
-        space.tasks, k, float(fuzzifier), method, memberships, found.labels, quality, problem
+        space.tasks,
+        k,
+        float(fuzzifier),
+        method,
+        memberships,
+        found.labels,
+        quality,
+        problem,
+        space.uncertain,
+        space.left_out,
     )
 
 

@@ -6,7 +6,7 @@ Its labels are noise then, and its specialists would be the same, or have nothin
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ SAME = 1e-6  # share of the largest distance up to which two tasks are the same,
 ALIKE = 0.01  # relative difference of shares up to which two clusters coincide
 NOTHING = 1e-6  # a share that trains nothing
 MOST_NAMED = 8
+MARK = "?"  # behind the name of a task whose place is uncertain
 
 
 def distinct_tasks(distances: NDArray[np.float64]) -> int:
@@ -54,15 +55,23 @@ def problem_of(
     distinct: int,
     equidistant: bool,
     comes_apart: float | None,
+    share_nothing: bool = False,
 ) -> str:
     """What is wrong with a grouping, and what to do, in a sentence or two; empty if nothing is.
 
     distinct, equidistant: of its tasks, see `distinct_tasks` and `equally_far`; comes_apart: below
-    which fuzzifier the centres of fuzzy c-means do not all coincide, None where they never do.
+    which fuzzifier the centres of fuzzy c-means do not all coincide, None where they never do;
+    share_nothing: whether no training point is labelled for two of the tasks.
     """
     n_tasks, k = memberships.shape
     if k == 1:
         return ""
+    if share_nothing:
+        return (
+            "Data maps cannot tell which of these tasks belong together: no training point is"
+            " labelled for two of them, so that there is nothing to compare. Label some points for"
+            " several tasks, or compare the tasks on the page Methods."
+        )
     if distinct == 1:
         return (
             "All tasks have the same data maps here, so nothing tells them apart: how they share"
@@ -90,6 +99,26 @@ def problem_of(
             f" {advice.get(method, 'a smaller k or the method soft')}."
         )
     return ""
+
+
+def little_known(uncertain: Mapping[str, str], left_out: Sequence[str]) -> str:
+    """What is to be known of tasks with few labels, in a sentence or two; empty without any.
+
+    uncertain: why the place of each marked task is so; left_out: tasks without any training label.
+    """
+    sentences = []
+    if uncertain:
+        marked = _some([f"{task} ({reason})" for task, reason in uncertain.items()])
+        sentences.append(f"Marked {MARK}, since few labels make their place uncertain: {marked}.")
+    if left_out:
+        sentences.append(f"Left out, having no training label: {_some(left_out)}.")
+    return " ".join(sentences)
+
+
+def _some(names: Sequence[str]) -> str:
+    if len(names) > MOST_NAMED:
+        names = [*names[: MOST_NAMED - 1], f"{len(names) - MOST_NAMED + 1} more"]
+    return ", ".join(names)
 
 
 def _coincide(

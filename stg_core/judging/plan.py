@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from stg_core.judging.ensembles import (
-    Floats,
-)
-from stg_core.judging.verdict import SCHEME_NAMES
+from stg_core.judging.ensembles import Floats
+from stg_core.judging.verdict import Words
 from stg_core.results.store import Run, Store
 from stg_core.system.errors import UserError
-from stg_core.tasks.groups import superclass_of_tasks
+from stg_core.tasks.groups import families_of_tasks
+from stg_core.training.metrics import score_name
 from stg_core.training.spec import TrainingSpec
 from stg_core.training.speed import seconds_per_epoch
 
@@ -118,6 +117,11 @@ def make_plan(
         raise UserError(f"There is no scheme {unknown[0]!r}; choose from {', '.join(SCHEMES)}.")
     if not schemes:
         raise UserError(f"Choose at least one scheme from {', '.join(SCHEMES)}.")
+    if grouping.left_out:
+        raise UserError(
+            f"No training point has a label for {', '.join(grouping.left_out)}: nothing can be"
+            " trained for them. Train a run without them, and group that."
+        )
     if tuple(grouping.tasks) != spec.tasks:
         raise UserError("The grouping is of other tasks than the run; group the tasks of this run.")
     if grouping.problem:
@@ -140,6 +144,30 @@ def make_plan(
         for seed in seeds
     ]
     return Plan(spec, grouping, schemes, seeds, tuple(ensembles))
+
+
+def words_of(spec: TrainingSpec) -> Words:
+    """What the judgement of a run calls things."""
+    tasks = [spec.group.task(name) for name in spec.tasks]
+    return Words(
+        score=score_name(tasks),
+        answers="all classes" if any(t.kind == "multiclass" for t in tasks) else "yes and no",
+        family="family" if spec.group.is_own else "superclass",
+        point="point" if spec.group.has_rows else "image",
+    )
+
+
+def families_of(spec: TrainingSpec) -> tuple[str, ...] | None:
+    """What people count the tasks of a run to, (T,); None where that is less than two families.
+
+    A task that has no family is one of its own.
+    """
+    found = families_of_tasks(spec.group)
+    if found is None:
+        return None
+    known = dict(zip(spec.group.task_names, found, strict=True))
+    of_tasks = [f"family {known[t]}" if known[t] else f"task {t}" for t in spec.tasks]
+    return tuple(of_tasks) if len({*of_tasks}) > 1 else None
 
 
 def takes_long(seconds: float | None) -> bool:
@@ -248,8 +276,8 @@ def _weighted(scheme: str, mtl: TrainingSpec, grouping: Grouping, memberships: F
     for j, column in enumerate(weights.T):
         if not column.any():
             raise UserError(
-                f"Cluster {j + 1} of {SCHEME_NAMES[scheme]} has no task, so that nothing can be"
-                " trained for it: choose a smaller k or a larger fuzzifier."
+                f"Cluster {j + 1} of {words_of(mtl).scheme(scheme)} has no task, so that nothing"
+                " can be trained for it: choose a smaller k or a larger fuzzifier."
             )
         model = _member(mtl, j)
         if (column == 1).all():
@@ -287,30 +315,30 @@ def _without_numbers(memberships: Floats) -> Floats:
 
 
 def superclass_memberships(spec: TrainingSpec, grouping: Grouping, space: TaskSpace) -> Floats:
-    """Memberships (T, k) in k groups of CIFAR-100 superclasses, with the grouping's fuzzifier.
+    """Memberships (T, k) in k groups of families, or superclasses, with the grouping's fuzzifier.
 
-    Superclasses stay together; where there are more than k, the nearest ones are merged (Ward's
-    method on the means of their tasks in the task space). One-hot for a hard grouping, else from
-    the distances to the groups' centroids. Raises UserError where the tasks have no superclasses or
-    fewer than k.
+    Families stay together; where there are more than k, the nearest ones are merged (Ward's method
+    on the means of their tasks in the task space). One-hot for a hard grouping, else from the
+    distances to the groups' centroids. Raises UserError where the tasks have no families or fewer
+    than k.
     """
     from scipy.cluster.hierarchy import cut_tree, ward
 
     from stg_core.grouping.memberships import distances_between, memberships_from_distances
 
-    of_group = superclass_of_tasks(spec.group)
-    if of_group is None:
+    families = families_of(spec)
+    if families is None:
         raise UserError(
-            "The superclass grouping needs tasks that are classes of CIFAR-100, such as those of"
-            " the group g3; leave the scheme superclass out."
+            "The scheme superclass needs tasks of at least two families, or tasks that are classes"
+            " of CIFAR-100, such as those of the group g3; leave it out."
         )
-    known = dict(zip(spec.group.task_names, of_group, strict=True))
-    names, of_task = np.unique([known[task] for task in spec.tasks], return_inverse=True)
+    names, of_task = np.unique(families, return_inverse=True)
     k, points = grouping.k, space.coordinates
     if k > len(names):
+        called = "families" if spec.group.is_own else "superclasses"
         raise UserError(
-            f"The tasks are of {len(names)} superclasses, which cannot form {k} groups: choose k up"
-            f" to {len(names)}, or leave the scheme superclass out."
+            f"The tasks are of {len(names)} {called}, which cannot form {k} groups: choose k up to"
+            f" {len(names)}, or leave the scheme superclass out."
         )
     merged = np.arange(len(names))
     if k < len(names):

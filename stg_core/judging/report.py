@@ -19,6 +19,7 @@ from stg_core.judging.ensembles import (
     AVERAGES,
     RESAMPLES,
     SCORES,
+    Answers,
     Evaluation,
     Floats,
     Resampling,
@@ -26,14 +27,15 @@ from stg_core.judging.ensembles import (
     evaluate,
     strongest,
 )
-from stg_core.judging.plan import ROUTED, Ensemble, Plan
-from stg_core.judging.verdict import Verdict, verdict_of
+from stg_core.judging.plan import ROUTED, Ensemble, Plan, words_of
+from stg_core.judging.verdict import Verdict, Words, verdict_of
 from stg_core.results import store as store_module
 from stg_core.results.store import REPORTS, Run, Store, without_nan
 from stg_core.system.errors import UserError
 from stg_core.system.files import atomic
 from stg_core.system.words import counted
 from stg_core.tasks.groups import GROUPS, TaskGroup
+from stg_core.training.metrics import scores_by_epoch
 
 ROUTINGS = ("soft", "hard")
 SPLITS = ("test", "train")
@@ -59,13 +61,16 @@ def report_steps(
 
     "variants" has, for each of the four ways to average and to route ("logits-soft", …), what
     `_variant` says; "specialists", each specialist's own F1 (T,) beside its weights;
-    "accuracy_baseline", what always giving each task's usual answer scores on the test images.
-    grouping_trainings: what the data maps of the grouping cost, in MTL trainings. Raises UserError
-    where a training is missing or was made from other images.
+    "accuracy_baseline", what always giving each task's usual answer scores on the test points.
+    Everything that is called F1 is R² of a regression; "score" says which it is of all tasks, and
+    is left out where that is F1, as "kinds" (T,) is where all tasks are binary. What is not defined
+    is null, and in no mean. grouping_trainings: what the data maps of the grouping cost, in MTL
+    trainings. Raises UserError where a training is missing or was made from other data.
     """
     runs = _trained(plan, store)
     kept = [_Kept(ensemble, plan.spec.tasks, runs) for ensemble in plan.ensembles]
-    truth = {split: Truth(_labels(plan, runs, split)) for split in SPLITS}
+    answers = Answers.of([plan.spec.group.task(name) for name in plan.spec.tasks])
+    truth = {split: Truth(_labels(plan, runs, split, answers), answers) for split in SPLITS}
     resampling = Resampling(truth["test"], resamples)
     known: dict[tuple[int, str, bytes], Evaluation] = {}
 
@@ -106,7 +111,7 @@ def report_steps(
         "schemes": plan.schemes,
         "seeds": plan.seeds,
         "epochs": plan.spec.logit_epochs,
-        "points": {split: len(truth[split].known) for split in SPLITS},
+        "points": {split: len(truth[split]) for split in SPLITS},
         "resamples": resamples,
         "trainings": {scheme: _trainings(plan, scheme, runs) for scheme in plan.schemes},
         "distinct_trainings": len(runs),
@@ -116,6 +121,8 @@ def report_steps(
         "specialists": _specialists_alone(plan, runs),
         "variants": variants,
         "provenance": _provenance(runs),
+        **words_of(plan.spec).told(),
+        **({} if answers.all_binary else {"kinds": answers.kinds}),
     }
     yield total, total, _rounded(without_nan(report))
 
@@ -147,20 +154,30 @@ def _trained(plan: Plan, store: Store) -> dict[str, Run]:
         )
     if len({run.provenance["images"] for run in found.values()}) > 1:
         raise UserError(
-            "The trainings of this plan were made from different images. Delete those from before"
+            "The trainings of this plan were made from different data. Delete those from before"
             " the data set changed, and start the plan again."
         )
     return found
 
 
-def _labels(plan: Plan, runs: Mapping[str, Run], split: str) -> NDArray[np.int8]:
+def _labels(
+    plan: Plan, runs: Mapping[str, Run], split: str, answers: Answers
+) -> NDArray[np.int8] | NDArray[np.float32]:
     """Labels (N, T) of all tasks, from whichever trainings have them."""
     columns = {
         task: column
         for run in runs.values()
         for task, column in zip(run.spec.tasks, run.labels(split).T, strict=True)
     }
-    return np.stack([columns[task] for task in plan.spec.tasks], axis=1)
+    labels = [columns[task] for task in plan.spec.tasks]
+    if answers.all_binary:
+        return np.stack(labels, axis=1)
+    # a model of binary tasks alone has whole numbers, among which -1 stands for a missing one
+    whole = [
+        np.where(column < 0, np.nan, column) if column.dtype.kind == "i" else column
+        for column in labels
+    ]
+    return np.stack(whole, axis=1).astype(np.float32)
 
 
 def _variant(plan: Plan, found: Mapping[str, Sequence[Evaluation]]) -> dict[str, Any]:
@@ -171,43 +188,32 @@ def _variant(plan: Plan, found: Mapping[str, Sequence[Evaluation]]) -> dict[str,
     difference of F1 to MTL; differences: of the mean F1, of each two schemes, and under
     "balanced_accuracy" the same of that. Under "seeds", each has what it is of every seed alone.
     """
-    resampled = {
-        scheme: np.mean([one.resampled["f1"] for one in seeds], axis=0)
-        for scheme, seeds in found.items()
-    }
-    final = {
-        scheme: np.stack([one.scores["test"]["f1"][-1] for one in seeds])
-        for scheme, seeds in found.items()
-    }
     differences = [
         {
             "scheme": a,
             "other": b,
-            "mean": float((final[a] - final[b]).mean()),
-            "ci": _interval((resampled[a] - resampled[b]).mean(axis=1)),
-            "seeds": (final[a] - final[b]).mean(axis=1),
-            "balanced_accuracy": _balanced_difference(found[a], found[b]),
+            **_difference(found[a], found[b], "f1"),
+            "balanced_accuracy": _difference(found[a], found[b], "balanced_accuracy"),
         }
         for i, b in enumerate(plan.schemes)
         for a in plan.schemes[i + 1 :]
     ]
     to_mtl = {
-        scheme: {
-            "mean": (final[scheme] - final["mtl"]).mean(axis=0),
-            "ci": _interval(resampled[scheme] - resampled["mtl"]),
-            "seeds": final[scheme] - final["mtl"],
-        }
+        scheme: _difference_of_tasks(found[scheme], found["mtl"])
         for scheme in plan.schemes
         if "mtl" in plan.schemes and scheme != "mtl"
     }
-    variant = {
-        "schemes": {scheme: _scheme_scores(seeds) for scheme, seeds in found.items()},
-        "to_mtl": to_mtl,
-        "differences": differences,
-    }
+    variant = without_nan(
+        {
+            "schemes": {scheme: _scheme_scores(seeds) for scheme, seeds in found.items()},
+            "to_mtl": to_mtl,
+            "differences": differences,
+        }
+    )
     coins = _coins(plan.spec.group, plan.spec.tasks)
-    told = verdict_of(variant, plan.schemes, plan.seeds, plan.spec.tasks, coins)
-    return {**variant, "headline": told.headline, "verdict": f"{told.headline} {told.details}"}
+    words = words_of(plan.spec)
+    told = verdict_of(variant, plan.schemes, plan.seeds, plan.spec.tasks, coins, words)
+    return {**variant, "headline": told.headline, "verdict": told.text}
 
 
 def _coins(group: TaskGroup | None, tasks: Sequence[str]) -> list[str]:
@@ -216,33 +222,42 @@ def _coins(group: TaskGroup | None, tasks: Sequence[str]) -> list[str]:
     return [task for task in tasks if rules.get(task) == "random"]
 
 
-def _balanced_difference(a: Sequence[Evaluation], b: Sequence[Evaluation]) -> dict[str, Any]:
-    """Of the mean balanced accuracy of two schemes, over the same resampled images."""
-    final, drawn = [], []
-    for seeds in (a, b):
-        scores = np.stack([one.scores["test"]["balanced_accuracy"][-1] for one in seeds])
-        final.append(_mean_over_tasks(scores))
-        resampled = np.mean([one.resampled["balanced_accuracy"] for one in seeds], axis=0)
-        drawn.append(_mean_over_tasks(resampled))
-    return {
-        "mean": float((final[0] - final[1]).mean()),
-        "ci": _interval(drawn[0] - drawn[1]),
-        "seeds": final[0] - final[1],
-    }
+def _final(seeds: Sequence[Evaluation], name: str) -> Floats:
+    """A score on the test points after the last epoch, (seeds, T)."""
+    return np.stack([one.scores["test"][name][-1] for one in seeds])
+
+
+def _drawn(seeds: Sequence[Evaluation], name: str) -> Floats:
+    """The same on resampled points, its mean over seeds, (B, T)."""
+    return np.asarray(np.mean([one.resampled[name] for one in seeds], axis=0))
+
+
+def _difference(a: Sequence[Evaluation], b: Sequence[Evaluation], name: str) -> dict[str, Any]:
+    """Of the mean of a score of two schemes, over the same resampled points."""
+    seeds = _mean_over_tasks(_final(a, name)) - _mean_over_tasks(_final(b, name))
+    drawn = _mean_over_tasks(_drawn(a, name)) - _mean_over_tasks(_drawn(b, name))
+    return {"mean": float(seeds.mean()), "ci": _interval(drawn), "seeds": seeds}
+
+
+def _difference_of_tasks(a: Sequence[Evaluation], b: Sequence[Evaluation]) -> dict[str, Any]:
+    """The same of the F1 of every task alone."""
+    seeds = _final(a, "f1") - _final(b, "f1")
+    drawn = _drawn(a, "f1") - _drawn(b, "f1")
+    return {"mean": seeds.mean(axis=0), "ci": _interval(drawn), "seeds": seeds}
 
 
 def verdict_in(report: Mapping[str, Any], variant: str) -> Verdict:
     """The verdict of one variant of a report, those of the first version too."""
     coins = _coins(GROUPS.get(report["group"]), report["tasks"])
     found = report["variants"][variant]
-    return verdict_of(found, report["schemes"], report["seeds"], report["tasks"], coins)
+    words = Words.of(report)
+    return verdict_of(found, report["schemes"], report["seeds"], report["tasks"], coins, words)
 
 
 def _scheme_scores(seeds: Sequence[Evaluation]) -> dict[str, Any]:
     answer: dict[str, Any] = {}
     for name, title in zip(SCORES, ("mean_f1", "balanced_accuracy", "accuracy"), strict=True):
-        final = np.stack([one.scores["test"][name][-1] for one in seeds])
-        drawn = np.mean([one.resampled[name] for one in seeds], axis=0)
+        final, drawn = _final(seeds, name), _drawn(seeds, name)
         answer[title] = float(_mean_over_tasks(final.mean(axis=0)))
         answer["ci" if name == "f1" else f"{title}_ci"] = _interval(_mean_over_tasks(drawn))
         answer["seeds" if name == "f1" else f"{title}_seeds"] = _mean_over_tasks(final)
@@ -250,7 +265,7 @@ def _scheme_scores(seeds: Sequence[Evaluation]) -> dict[str, Any]:
             answer["per_task_f1"] = final.mean(axis=0)
             answer["per_task_ci"] = _interval(drawn)
     for split in SPLITS:
-        each = np.stack([one.scores[split]["f1"].mean(axis=1) for one in seeds])
+        each = np.stack([_mean_over_tasks(one.scores[split]["f1"]) for one in seeds])
         deviation = np.mean([one.deviation[split] for one in seeds], axis=0)
         reach = 1.96 * np.sqrt((deviation**2).sum(axis=1))
         mean = each.mean(axis=0)
@@ -259,14 +274,19 @@ def _scheme_scores(seeds: Sequence[Evaluation]) -> dict[str, Any]:
 
 
 def _mean_over_tasks(scores: Floats) -> Floats:
-    """Of the last axis; a task without labels, which has no accuracy, counts nowhere."""
+    """Of the last axis; a task that has no such score counts nowhere. NaN where none has one."""
     defined = ~np.isnan(scores)
-    return np.asarray(np.where(defined, scores, 0).sum(axis=-1) / defined.sum(axis=-1).clip(1))
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.where(defined, scores, 0).sum(axis=-1) / defined.sum(axis=-1))
 
 
 def _interval(resampled: Floats) -> Floats:
-    """The 95 % interval, (2,) or (2, T), of resampled values, (B,) or (B, T)."""
-    return np.asarray(np.nanpercentile(resampled, INTERVAL, axis=0))
+    """The 95 % interval, (2,) or (2, T), of resampled values, (B,) or (B, T); NaN if all are."""
+    columns = resampled.reshape(len(resampled), -1)
+    defined = ~np.isnan(columns).all(axis=0)
+    ends = np.full((2, columns.shape[1]), np.nan)
+    ends[:, defined] = np.nanpercentile(columns[:, defined], INTERVAL, axis=0)
+    return ends.reshape(2, *resampled.shape[1:])
 
 
 def _trainings(plan: Plan, scheme: str, runs: Mapping[str, Run]) -> dict[str, Any]:
@@ -282,13 +302,14 @@ def _trainings(plan: Plan, scheme: str, runs: Mapping[str, Run]) -> dict[str, An
 
 
 def _specialists_alone(plan: Plan, runs: Mapping[str, Run]) -> list[dict[str, Any]]:
-    """Each specialist's own test F1 on every task, None where it does not have it."""
+    """Each specialist's own test F1 on every task, None where it has none."""
     alone = []
     for ensemble in plan.ensembles:
         if ensemble.scheme != "specialists":
             continue
         for j, spec in enumerate(ensemble.specs):
-            f1 = dict(zip(spec.tasks, runs[spec.key].metrics["test"]["f1"][-1], strict=True))
+            scores = scores_by_epoch(runs[spec.key].metrics["test"])[-1]
+            f1 = dict(zip(spec.tasks, scores.tolist(), strict=True))
             alone.append(
                 {
                     "seed": ensemble.seed,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 SCHEME_NAMES: Mapping[str, str] = {
@@ -17,11 +17,51 @@ SCHEME_NAMES: Mapping[str, str] = {
 
 
 @dataclass(frozen=True)
+class Words:
+    """What a judgement calls things: those of classes of images are the defaults.
+
+    score: what every task is scored with, F1, R², or "score" where some have one and some the
+    other; answers: whose recalls balanced accuracy is the mean of; family: what people count tasks
+    to; point: what is in the test set.
+    """
+
+    score: str = "F1"
+    answers: str = "yes and no"
+    family: str = "superclass"
+    point: str = "image"
+
+    @classmethod
+    def of(cls, report: Mapping[str, Any]) -> Words:
+        return cls(**{f.name: report.get(f.name, f.default) for f in fields(cls)})
+
+    def told(self) -> dict[str, str]:
+        """What a report holds of them: those that are not the defaults."""
+        found = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {f.name: found[f.name] for f in fields(self) if found[f.name] != f.default}
+
+    @property
+    def title(self) -> str:
+        """The score at the beginning of a sentence or of a column."""
+        return self.score[0].upper() + self.score[1:]
+
+    def scheme(self, name: str) -> str:
+        """Within a sentence."""
+        return SCHEME_NAMES[name].replace("superclass", self.family)
+
+
+AS_EVER = Words()
+
+
+@dataclass(frozen=True)
 class Verdict:
     """What a comparison of schemes says: one line, and all the rest behind it."""
 
     headline: str
     details: str
+
+    @property
+    def text(self) -> str:
+        return " ".join(filter(None, (self.headline, self.details)))
 
 
 def verdict_of(
@@ -30,39 +70,50 @@ def verdict_of(
     seeds: Sequence[int],
     tasks: Sequence[str],
     coins: Sequence[str] = (),
+    words: Words = AS_EVER,
 ) -> Verdict:
-    """The verdict of one variant of a report, by F1 and by balanced accuracy.
+    """The verdict of one variant of a report, by F1 (or R²) and by balanced accuracy.
 
     coins: those of the tasks that no model can learn better than chance. F1 decides; where balanced
-    accuracy says the opposite, the headline says so, and nothing is decided.
+    accuracy says the opposite, the headline says so, and nothing is decided. Where no task has
+    a balanced accuracy, as regressions have none, nothing is said about it.
     """
-    by_f1 = verdict(variant["differences"], schemes, seeds)
+    by_score = verdict(variant["differences"], schemes, seeds, words)
+    if any(variant["schemes"][scheme]["mean_f1"] is None for scheme in schemes):
+        return Verdict(by_score, "")
     details = [
-        f"By F1: {by_f1}",
-        _by_balanced_accuracy(variant, schemes),
-        _without_coins(variant, schemes, tasks, coins),
+        "Score is F1 of yes or no and of classes, R² of numbers." * (words.score == "score"),
+        f"By {words.score}: {by_score}",
+        _by_balanced_accuracy(variant, schemes, words),
+        _without_coins(variant, schemes, tasks, coins, words),
     ]
-    return Verdict(_headline(variant, schemes, by_f1), " ".join(filter(None, details)))
+    headline = _headline(variant, schemes, by_score, words)
+    return Verdict(headline, " ".join(filter(None, details)))
 
 
-def _headline(variant: Mapping[str, Any], schemes: Sequence[str], by_f1: str) -> str:
+def _headline(
+    variant: Mapping[str, Any], schemes: Sequence[str], by_score: str, words: Words
+) -> str:
     if not {"specialists", "plain"} <= {*schemes}:
-        return by_f1.partition(". ")[0].rstrip(".") + "."
+        return by_score.partition(". ")[0].rstrip(".") + "."
     found = variant["schemes"]
-    f1, other = (
+    score, other = (
         (found["specialists"][name], found["plain"][name])
         for name in ("mean_f1", "balanced_accuracy")
     )
     if _reversed(variant, "specialists", "plain"):
-        better, worse = ("better", "worse") if f1[0] > f1[1] else ("worse", "better")
+        better, worse = ("better", "worse") if score[0] > score[1] else ("worse", "better")
         return (
-            "Whether the grouping pays depends on the measure: by F1 the specialists are"
-            f" {better} than the plain ensemble ({f1[0]:.3f} to {f1[1]:.3f}), by balanced accuracy"
-            f" {worse} ({other[0]:.3f} to {other[1]:.3f})."
+            f"Whether the grouping pays depends on the measure: by {words.score} the specialists"
+            f" are {better} than the plain ensemble ({score[0]:.3f} to {score[1]:.3f}), by balanced"
+            f" accuracy {worse} ({other[0]:.3f} to {other[1]:.3f})."
         )
+    balanced = ""
+    if None not in other:
+        balanced = f", a balanced accuracy of {other[0]:.3f} and {other[1]:.3f}"
     return (
-        f"{by_f1.partition(':')[0]}: specialists and plain ensemble have a mean F1 of {f1[0]:.3f}"
-        f" and {f1[1]:.3f}, a balanced accuracy of {other[0]:.3f} and {other[1]:.3f}."
+        f"{by_score.partition(':')[0]}: specialists and plain ensemble have a mean {words.score} of"
+        f" {score[0]:.3f} and {score[1]:.3f}{balanced}."
     )
 
 
@@ -70,27 +121,31 @@ def _reversed(variant: Mapping[str, Any], a: str, b: str) -> bool:
     """Whether balanced accuracy puts two schemes in the opposite order of what F1 can tell."""
     by_f1 = _told(variant["differences"])[a, b].sign
     one, other = (variant["schemes"][scheme]["balanced_accuracy"] for scheme in (a, b))
-    return bool(by_f1 * (one - other) < 0)
+    return None not in (one, other) and bool(by_f1 * (one - other) < 0)
 
 
-def _by_balanced_accuracy(variant: Mapping[str, Any], schemes: Sequence[str]) -> str:
+def _by_balanced_accuracy(variant: Mapping[str, Any], schemes: Sequence[str], words: Words) -> str:
     found = variant["schemes"]
+    if any(found[scheme]["balanced_accuracy"] is None for scheme in schemes):
+        return ""
     best_first = sorted(schemes, key=lambda scheme: -found[scheme]["balanced_accuracy"])
     listed = [
-        f"{SCHEME_NAMES[scheme]} {found[scheme]['balanced_accuracy']:.3f}"
+        f"{words.scheme(scheme)} {found[scheme]['balanced_accuracy']:.3f}"
         f" ({found[scheme]['balanced_accuracy_ci'][0]:.3f}–"
         f"{found[scheme]['balanced_accuracy_ci'][1]:.3f})"
         for scheme in best_first
     ]
+    without = ", which numbers do not have," if words.score == "score" else ","
     sentences = [
-        "By balanced accuracy, the mean of the recalls of yes and no, the best first: "
-        f"{', '.join(listed)}."
+        f"By balanced accuracy, the mean of the recalls of {words.answers}{without} the best first:"
+        f" {', '.join(listed)}."
     ]
     others = [s for s in schemes if "specialists" in schemes and s != "specialists"]
-    if reversed_ := [SCHEME_NAMES[s] for s in others if _reversed(variant, "specialists", s)]:
+    if reversed_ := [words.scheme(s) for s in others if _reversed(variant, "specialists", s)]:
+        thresholds = ", which says more about thresholds than about what was learned"
         sentences.append(
-            f"That reverses the order of the specialists and {_and(reversed_)} by F1, which says"
-            " more about thresholds than about what was learned."
+            f"That reverses the order of the specialists and {_and(reversed_)} by {words.score}"
+            f"{thresholds if words.score == 'F1' else ''}."
         )
     if others and any("balanced_accuracy" not in d for d in variant["differences"]):
         sentences.append(
@@ -109,23 +164,32 @@ def _by_balanced_accuracy(variant: Mapping[str, Any], schemes: Sequence[str]) ->
 
 
 def _without_coins(
-    variant: Mapping[str, Any], schemes: Sequence[str], tasks: Sequence[str], coins: Sequence[str]
+    variant: Mapping[str, Any],
+    schemes: Sequence[str],
+    tasks: Sequence[str],
+    coins: Sequence[str],
+    words: Words,
 ) -> str:
-    learned = [t for t, task in enumerate(tasks) if task not in coins]
+    found = variant["schemes"]
+    scores = {scheme: found[scheme]["per_task_f1"] for scheme in schemes}
+    learned = [
+        t
+        for t, task in enumerate(tasks)
+        if task not in coins and all(each[t] is not None for each in scores.values())
+    ]
     if not coins or not learned:
         return ""
-    found = variant["schemes"]
-    means = {s: sum(found[s]["per_task_f1"][t] for t in learned) / len(learned) for s in schemes}
-    listed = ", ".join(f"{SCHEME_NAMES[scheme]} {means[scheme]:.3f}" for scheme in schemes)
+    means = {s: sum(each[t] for t in learned) / len(learned) for s, each in scores.items()}
+    listed = ", ".join(f"{words.scheme(scheme)} {means[scheme]:.3f}" for scheme in schemes)
     flips = "is a coin flip" if len(coins) == 1 else "are coin flips"
     sentences = [
         f"{_and(coins)} {flips}: no model can learn that, and its F1 says only how often it is"
-        f" answered with yes. Without it the mean F1 is: {listed}."
+        f" answered with yes. Without it the mean {words.score} is: {listed}."
     ]
     if {"specialists", "mtl"} <= {*schemes}:
         gain, whole = (
-            scores["specialists"] - scores["mtl"]
-            for scores in (means, {s: found[s]["mean_f1"] for s in schemes})
+            each["specialists"] - each["mtl"]
+            for each in (means, {s: found[s]["mean_f1"] for s in schemes})
         )
         sentences.append(
             f"The specialists' gain over MTL is {gain:+.4f} then, and not {whole:+.4f}."
@@ -134,7 +198,10 @@ def _without_coins(
 
 
 def verdict(
-    differences: Sequence[Mapping[str, Any]], schemes: Sequence[str], seeds: Sequence[int]
+    differences: Sequence[Mapping[str, Any]],
+    schemes: Sequence[str],
+    seeds: Sequence[int],
+    words: Words = AS_EVER,
 ) -> str:
     """What the intervals of F1 say, in plain words: what is better than what, what is not known.
 
@@ -143,12 +210,14 @@ def verdict(
     specialists are better than as many models without any grouping, and than the same weights on
     the wrong tasks, if those were tried.
     """
+    if any(d["mean"] is None for d in differences):
+        return f"Nothing can be told: {words.score} is not defined for any of the tasks."
     told = _told(differences)
-    sentences = [_deciding_sentence(told, schemes)]
-    sentences += _against_the_rest(told, schemes)
+    sentences = [_deciding_sentence(told, schemes, words)]
+    sentences += _against_the_rest(told, schemes, words)
     if ("plain", "mtl") in told:
         sentences.append(_of_plain_alone(told["plain", "mtl"]))
-    sentences.append(_of_seeds(told, seeds))
+    sentences.append(_of_seeds(told, seeds, words))
     return " ".join(sentence for sentence in sentences if sentence)
 
 
@@ -189,7 +258,9 @@ def _told(differences: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], _Di
     return told
 
 
-def _deciding_sentence(told: Mapping[tuple[str, str], _Difference], schemes: Sequence[str]) -> str:
+def _deciding_sentence(
+    told: Mapping[tuple[str, str], _Difference], schemes: Sequence[str], words: Words
+) -> str:
     if "specialists" not in schemes:
         return "No specialists were trained, so nothing is said about the grouping."
     if "plain" not in schemes:
@@ -201,17 +272,17 @@ def _deciding_sentence(told: Mapping[tuple[str, str], _Difference], schemes: Seq
     if d.sign > 0:
         better = (
             f"better than the plain ensemble, the same number of models without any grouping"
-            f" ({d} in mean F1)"
+            f" ({d} in mean {words.score})"
         )
         return _of_specialists_that_win(better, told.get(("specialists", "random")))
     if d.sign < 0:
         return (
             f"The grouping does not pay: the plain ensemble, the same number of models without any"
-            f" grouping, is better than the specialists ({d.reversed()} in mean F1)."
+            f" grouping, is better than the specialists ({d.reversed()} in mean {words.score})."
         )
     return (
         f"It cannot be told whether the grouping pays: between the specialists and the plain"
-        f" ensemble, the same number of models without any grouping, {_why_not(d)}"
+        f" ensemble, the same number of models without any grouping, {_why_not(d, words)}"
     )
 
 
@@ -236,17 +307,17 @@ def _of_specialists_that_win(better: str, to_random: _Difference | None) -> str:
     )
 
 
-def _why_not(d: _Difference) -> str:
+def _why_not(d: _Difference, words: Words) -> str:
     if not d.is_disputed:
         return (
-            f"the interval of the difference in mean F1 contains 0 ({d}); differences this small"
-            " mean nothing."
+            f"the interval of the difference in mean {words.score} contains 0 ({d}); differences"
+            " this small mean nothing."
         )
-    return f"the seeds disagree about the sign of the difference in mean F1 ({d})."
+    return f"the seeds disagree about the sign of the difference in mean {words.score} ({d})."
 
 
 def _against_the_rest(
-    told: Mapping[tuple[str, str], _Difference], schemes: Sequence[str]
+    told: Mapping[tuple[str, str], _Difference], schemes: Sequence[str], words: Words
 ) -> list[str]:
     told_before = {"specialists", "plain"}
     if ("specialists", "plain") in told and told["specialists", "plain"].sign > 0:
@@ -255,15 +326,14 @@ def _against_the_rest(
     if "specialists" not in schemes or not others:
         return []
     parts = []
-    for sign, words in ((1, "are better than"), (-1, "are worse than"), (0, "")):
+    for sign, compared in ((1, "are better than"), (-1, "are worse than"), (0, "")):
         names = [
-            f"{SCHEME_NAMES[other]} ({d}{', but the seeds disagree' * d.is_disputed})"
+            f"{words.scheme(other)} ({d}{', but the seeds disagree' * d.is_disputed})"
             for other in others
             if (d := told["specialists", other]).sign == sign
         ]
         if names:
-            words = words or "cannot be told apart from"
-            parts.append(f"{words} {_and(names)}")
+            parts.append(f"{compared or 'cannot be told apart from'} {_and(names)}")
     return [f"The specialists {_and(parts)}."]
 
 
@@ -278,11 +348,13 @@ def _of_plain_alone(d: _Difference) -> str:
     )
 
 
-def _of_seeds(told: Mapping[tuple[str, str], _Difference], seeds: Sequence[int]) -> str:
+def _of_seeds(
+    told: Mapping[tuple[str, str], _Difference], seeds: Sequence[int], words: Words
+) -> str:
     if len(seeds) == 1:
         return (
-            "All this is of one seed, and its intervals are over test images only: how much the"
-            " scores change from seed to seed is not seen."
+            f"All this is of one seed, and its intervals are over test {words.point}s only: how"
+            " much the scores change from seed to seed is not seen."
         )
     if ("specialists", "plain") not in told:
         return f"Each figure is a mean over {len(seeds)} seeds."

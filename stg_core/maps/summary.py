@@ -12,11 +12,12 @@ import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stg_core.maps.gram import SharedSums, nearest_gram, scaled_grams, shared_sums
 from stg_core.system.errors import UserError
 
 FEATURES = ("confidence", "variability")
@@ -26,11 +27,13 @@ BINS = 64
 BLOCKS = 10
 SAMPLE_POINTS = 2_000
 SAMPLING_SEED = 13
+LATER = frozenset({"labelled", "positives", "adjusted"})  # arrays that older summaries lack
 EASY_FROM = 32 / BINS  # confidence: as likely right as wrong
 AMBIGUOUS_FROM = 20 / BINS * MAX_VARIABILITY  # 0.22
 # what zipfile, zlib and numpy raise for damaged bytes, and what follows of other arrays
 _UNREADABLE: tuple[type[Exception], ...] = (
-    *(OSError, ValueError, KeyError, TypeError, EOFError, NotImplementedError, SyntaxError),
+    *(OSError, ValueError, KeyError, IndexError, TypeError, EOFError),
+    *(NotImplementedError, SyntaxError),
     *(zipfile.BadZipFile, zlib.error, struct.error),
 )
 
@@ -96,7 +99,8 @@ class DataMapSummary:
 
     tasks              names, (T,)
     epochs             recorded epochs, (E,)
-    gram               exact Gram matrices per epoch and feature, (E, 2, T, T) float64
+    gram               Gram matrices per epoch and feature, (E, 2, T, T) float64: exact, or where
+                       labels are missing estimated from the points that two tasks share
     block_gram         the same per block, upper triangles, (E, 2, 10, T(T+1)/2) float32
     histogram          points per cell, (E, T, 2, 64, 64): negatives and positives, confidence in
                        [0, 1] down, variability in [0, √½] across
@@ -105,6 +109,9 @@ class DataMapSummary:
     sample_positive    whether those points are positives of the task, (T, S) bool
     sample             their data maps, (E, 2, T, S) float16
     n_points           N
+    labelled           points that both of two tasks have a label for, (T, T) int32
+    positives          points with the answer yes, (T,) int32; -1 for tasks that ask something else
+    adjusted           share of each Gram matrix that had to change for it to be one, (E, 2) float64
     """
 
     tasks: NDArray[np.str_]
@@ -117,6 +124,9 @@ class DataMapSummary:
     sample_positive: NDArray[np.bool_]
     sample: NDArray[np.float16]
     n_points: NDArray[np.int64]
+    labelled: NDArray[np.int32]
+    positives: NDArray[np.int32]
+    adjusted: NDArray[np.float64]
 
     def task_map(self, task: str, epoch: int, kind: str = "all") -> TaskMap:
         """The data map of a task at a recorded epoch, of all points or of those of one kind."""
@@ -144,11 +154,25 @@ class DataMapSummary:
         """The inverse of `save`; raises UserError for anything that is not a whole summary."""
         try:
             with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-                return cls(**{f.name: arrays[f.name] for f in fields(cls)})
+                found = {name: arrays[name] for name in arrays}
+            if not found.keys() & LATER:
+                found |= _later_of(found)
+            return cls(**{f.name: found[f.name] for f in fields(cls)})
         except _UNREADABLE as error:
             raise UserError(
                 f"This is not a summary of data maps, or it is damaged ({error})."
             ) from error
+
+
+def _later_of(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """The arrays `LATER` of a summary that has none, and whose tasks have labels for all points."""
+    answers = arrays["histogram"][0].sum(axis=(2, 3), dtype=np.int64)  # no and yes, (T, 2)
+    n_labels = answers.sum(axis=1)
+    return {
+        "labelled": np.minimum.outer(n_labels, n_labels).astype(np.int32),
+        "positives": answers[:, 1].astype(np.int32),
+        "adjusted": np.zeros((len(arrays["epochs"]), 2)),
+    }
 
 
 def summary_bytes(n_tasks: int, n_epochs: int) -> int:
@@ -156,7 +180,8 @@ def summary_bytes(n_tasks: int, n_epochs: int) -> int:
     t, names = n_tasks, 4 * 200
     per_epoch = 2 * (8 * t * t + 4 * BLOCKS * t * (t + 1) // 2)  # Gram matrices
     per_epoch += t * (2 * BINS * BINS * 4 + 2 * SAMPLE_POINTS * 2 + 2 * 4)  # histogram, sample
-    return n_epochs * (per_epoch + 8) + t * (SAMPLE_POINTS * 5 + names) + 2**12
+    per_task = SAMPLE_POINTS * 5 + names + 4 * t + 4  # sample, name, labels
+    return n_epochs * (per_epoch + 8 + 16) + t * per_task + 2**12
 
 
 @dataclass(frozen=True)
@@ -189,22 +214,52 @@ def summarise(
     labels: NDArray[np.float32],
     tasks: Sequence[str],
     epochs: Sequence[int],
+    binary: Sequence[bool] | None = None,
 ) -> DataMapSummary:
     """Summary of data maps (E, 2, T, N) with labels (N, T).
 
-    A missing value (NaN) is in no histogram, sample or mean; in the Gram matrices it takes the
-    mean of the other tasks' values of that point, so that it moves no task away from the others.
+    A missing value (NaN) is in no histogram, sample or mean. The squared distance of two tasks is
+    that over the n points which both have labels for, times N/n, and their inner product follows
+    from it and from their own lengths, scaled likewise; of these matrices the nearest that are
+    positive semidefinite are kept (see `stg_core.maps.gram`).
+
+    Measured with known truth (`tests/benchmarks/missing.py`: labels taken away at random, k = 4,
+    fuzzifier 2, 20 draws): the mean movement of a membership, and in brackets where a missing value
+    takes the mean of the other tasks' values, as it did before. Grouped anew, k-means may take
+    another of several groupings that are almost equally good; that does not count "in place", where
+    the clusters are those of all labels.
+
+        of all labels missing    10 %          20 %          40 %          60 %          80 %
+        digits, in place         .002 (.004)   .003 (.008)   .005 (.015)   .010 (.022)   .018 (.028)
+        digits, grouped anew     .022 (.079)   .038 (.076)   .049 (.095)   .059 (.123)   .067 (.134)
+        yeast, in place          .003 (.012)   .004 (.023)   .008 (.045)   .012 (.065)   .025 (.081)
+        yeast, grouped anew      .012 (.038)   .022 (.055)   .029 (.071)   .055 (.106)   .053 (.134)
+
+        one task thinned to      50 %          25 %          10 %
+        digits, in place         .004 (.015)   .007 (.029)   .013 (.043)
+        digits, grouped anew     .025 (.088)   .033 (.114)   .032 (.106)
+        yeast, in place          .006 (.038)   .009 (.067)   .020 (.095)
+        yeast, grouped anew      .006 (.101)   .010 (.160)   .050 (.192)
+
+    One task of Tox21 (SR-HSE, 12 tasks) thinned to 100, 50, 25, 10 and 2 % of its labels and
+    trained anew had .54, .52, .48, .53 and .50 as its largest membership, and .51, .56, .61, .63
+    and .75 the old way, in which a task without labels is the surest of all.
+
+    binary: which tasks ask a question of yes or no, (T,); by default those with labels 0 and 1 only
     """
     n_points = len(labels)
     indices = _sampled_points(labels)
     per_epoch = [_gram_and_histogram(maps[e], labels) for e in range(len(epochs))]
     block_gram = np.stack([gram for gram, _ in per_epoch])
     counts = np.stack([histogram for _, histogram in per_epoch])
+    gram = block_gram.sum(axis=2)
+    adjusted = _adjust(gram, block_gram, np.asarray(np.isnan(maps).any(axis=(2, 3))))
     upper = np.triu_indices(len(tasks))
+    known = (~np.isnan(labels)).astype(np.float32)  # whose products are exact up to 2^24 points
     return DataMapSummary(
         tasks=np.array(tasks),
         epochs=np.array(epochs, dtype=np.int64),
-        gram=block_gram.sum(axis=2),
+        gram=gram,
         block_gram=block_gram[..., upper[0], upper[1]].astype(np.float32),
         histogram=counts.astype(np.uint16) if n_points < 2**16 else counts.astype(np.uint32),
         task_means=_nanmean(maps),
@@ -212,7 +267,33 @@ def summarise(
         sample_positive=np.take_along_axis(labels.T, indices, axis=1) == 1,
         sample=np.take_along_axis(maps, indices[None, None], axis=-1),
         n_points=np.array(n_points),
+        labelled=(known.T @ known).astype(np.int32),
+        positives=_positives(labels, binary),
+        adjusted=adjusted,
     )
+
+
+def _adjust(
+    gram: NDArray[np.float64], block_gram: NDArray[np.float64], missing: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Makes those with missing values positive semidefinite, in place; how far each was from it.
+
+    All blocks take the same part of the change, so that their sum stays that of all points, and any
+    ten of them that are drawn have the whole change.
+    """
+    adjusted = np.zeros(missing.shape)
+    for e, feature in np.argwhere(missing):
+        before = gram[e, feature].copy()
+        gram[e, feature], adjusted[e, feature] = nearest_gram(before)
+        block_gram[e, feature] += (gram[e, feature] - before) / BLOCKS
+    return adjusted
+
+
+def _positives(labels: NDArray[np.float32], binary: Sequence[bool] | None) -> NDArray[np.int32]:
+    positive = labels == 1
+    if binary is None:
+        binary = (positive | (labels == 0) | np.isnan(labels)).all(axis=0).tolist()
+    return np.where(binary, positive.sum(axis=0), -1).astype(np.int32)
 
 
 def _nanmean(maps: NDArray[np.float16]) -> NDArray[np.float32]:
@@ -233,7 +314,8 @@ def _sampled_points(labels: NDArray[np.float32]) -> NDArray[np.int64]:
     chosen = np.empty((n_tasks, size), dtype=np.int64)
     for t in range(n_tasks):
         shuffled = labels[order, t]
-        positive, negative = order[shuffled == 1], order[shuffled == 0]
+        positive = order[shuffled == 1]
+        negative = order[(shuffled != 1) & ~np.isnan(shuffled)]
         n_positive = min(len(positive), max(size // 2, size - len(negative)))
         known = np.concatenate([positive[:n_positive], negative[: size - n_positive]])
         missing = order[np.isnan(shuffled)][: size - len(known)]
@@ -247,22 +329,22 @@ def _gram_and_histogram(
     """Gram matrices (2, 10, T, T) of the blocks, and histogram (T, 2, 64, 64), of one epoch."""
     n_tasks, n_points = maps.shape[1:]
     blocks = np.array_split(np.random.default_rng(SAMPLING_SEED).permutation(n_points), BLOCKS)
+    missing = [bool(np.isnan(feature).any()) for feature in maps]
     gram = np.empty((2, BLOCKS, n_tasks, n_tasks))
+    shared: list[list[SharedSums]] = [[], []]
     histogram = np.zeros((n_tasks, 2, BINS, BINS), dtype=np.int64)
     for b, block in enumerate(blocks):
         values = maps[:, :, np.sort(block)].astype(np.float64)
         histogram += _histogram(values, labels[np.sort(block)])
-        for feature, vectors in enumerate(_filled(values)):
-            gram[feature, b] = vectors @ vectors.T
+        for feature, vectors in enumerate(values):
+            if missing[feature]:
+                shared[feature].append(shared_sums(vectors))
+            else:
+                gram[feature, b] = vectors @ vectors.T
+    for feature in range(2):
+        if missing[feature]:
+            gram[feature] = scaled_grams(shared[feature], n_points)
     return gram, histogram
-
-
-def _filled(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    missing = np.isnan(values)
-    if not missing.any():
-        return values
-    known = np.maximum((~missing).sum(axis=1, keepdims=True), 1)
-    return np.where(missing, np.nansum(values, axis=1, keepdims=True) / known, values)
 
 
 def _histogram(values: NDArray[np.float64], labels: NDArray[np.float32]) -> NDArray[np.int64]:

@@ -32,7 +32,7 @@ from typing import IO, Any, BinaryIO, get_args
 import numpy as np
 from filelock import FileLock, Timeout
 
-from stg_core.maps.summary import BINS, BLOCKS, SAMPLE_POINTS, DataMapSummary
+from stg_core.maps.summary import BINS, BLOCKS, LATER, SAMPLE_POINTS, DataMapSummary
 from stg_core.results.store import Run, Store, checked_title, free_space, without_nan, write_spec
 from stg_core.system.errors import UserError
 from stg_core.system.files import DISK_FULL
@@ -350,7 +350,8 @@ def _checked_summary(path: Path, spec: TrainingSpec) -> int:
     """
     with open(path, "rb") as file, _opened(file) as arrays:
         entries = {entry.filename.removesuffix(".npy"): entry for entry in arrays.infolist()}
-        if set(entries) != {field.name for field in fields(DataMapSummary)}:
+        of_now = {field.name for field in fields(DataMapSummary)}
+        if set(entries) not in (of_now, of_now - LATER):
             raise ValueError("its arrays are others")
         headers = {}
         for name, entry in entries.items():
@@ -370,18 +371,36 @@ def _checked_summary(path: Path, spec: TrainingSpec) -> int:
         "sample_positive": ("|b1", (t, s)),
         "sample": ("<f2", (e, 2, t, s)),
         "n_points": ("<i8", ()),
+        "labelled": ("<i4", (t, t)),
+        "positives": ("<i4", (t,)),
+        "adjusted": ("<f8", (e, 2)),
     }
-    for name, (kind, shape) in expected.items():
-        _check_header(name, headers[name], kind, shape)
+    for name, header in headers.items():
+        _check_header(name, header, *expected[name])
     summary = DataMapSummary.load(path.read_bytes())
     n_points, indices = int(summary.n_points), summary.sample_indices
     if summary.tasks.tolist() != list(spec.tasks) or summary.epochs.tolist() != list(spec.recorded):
         raise ValueError("it is of other tasks or epochs")
     if not (np.isfinite(summary.gram).all() and np.isfinite(summary.block_gram).all()):
         raise ValueError("its Gram matrices are not finite")
+    _check_counts(summary)
     if s != min(SAMPLE_POINTS, n_points) or indices.min() < 0 or indices.max() >= n_points:
         raise ValueError("its sample is not one of its points")
     return n_points
+
+
+def _check_counts(summary: DataMapSummary) -> None:
+    """Numbers of labels and positives are those that tasks can have."""
+    labelled, positives = summary.labelled, summary.positives
+    own = labelled.diagonal()
+    if (labelled < 0).any() or (labelled > np.minimum.outer(own, own)).any():
+        raise ValueError("two tasks share more labels than one of them has")
+    if (own > summary.n_points).any() or (labelled != labelled.T).any():
+        raise ValueError("its numbers of labels are none")
+    if (positives < -1).any() or (positives > own).any():
+        raise ValueError("its numbers of positives are none")
+    if not ((summary.adjusted >= 0) & (summary.adjusted <= 1)).all():
+        raise ValueError("its Gram matrices were changed by more than they are")
 
 
 @_as_found("its arrays are of another kind")

@@ -113,8 +113,8 @@ def checked(data: TaskData, group: TaskGroup) -> TaskData:
     """The same data, sure to be what the tasks of a group can be trained on.
 
     Labels that only have another type (bool, whole numbers, doubles) are converted. Raises
-    UserError, which names task and value, for labels of another shape, for one that its task does
-    not have, and for tasks that have no training label.
+    UserError, which names task and value, for labels of another shape, and for one that its task
+    does not have.
     """
     train, test = (
         _checked_labels(labels, len(points), split, data.tasks)
@@ -126,13 +126,6 @@ def checked(data: TaskData, group: TaskGroup) -> TaskData:
     for t, name in enumerate(data.tasks):
         for labels in (train, test):
             _check_values(labels[:, t], group.task(name))
-    unlabelled = np.flatnonzero(np.isnan(train).all(axis=0))
-    if len(unlabelled):
-        names = ", ".join(named(data.tasks[t]) for t in unlabelled)
-        raise UserError(
-            f"No training point has a label for {names}: nothing can be learned of that. Leave it"
-            " out, or label some points."
-        )
     return dataclasses.replace(data, train_labels=train, test_labels=test)
 
 

@@ -424,7 +424,7 @@ def summarised(
     """The summary of data maps (E, 2, T, N); only binary tasks have positives."""
     binary = np.array([spec.group.task(name).kind == "binary" for name in spec.tasks])
     answers = labels if binary.all() else np.where(binary | np.isnan(labels), labels, 0)
-    return summarise(maps, answers.astype(np.float32), spec.tasks, spec.recorded)
+    return summarise(maps, answers.astype(np.float32), spec.tasks, spec.recorded, binary.tolist())
 
 
 def compact_labels(labels: NDArray[np.float32]) -> NDArray[np.int8]:

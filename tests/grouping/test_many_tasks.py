@@ -41,6 +41,9 @@ def many_tasks() -> DataMapSummary:
         sample_positive=none.astype(bool),
         sample=np.zeros((1, 2, N_TASKS, 0), dtype=np.float16),
         n_points=np.array(N_POINTS),
+        labelled=np.full((N_TASKS, N_TASKS), N_POINTS, dtype=np.int32),
+        positives=np.full(N_TASKS, N_POINTS // 2, dtype=np.int32),
+        adjusted=np.zeros((1, 2)),
     )
 
 

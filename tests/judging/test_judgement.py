@@ -382,7 +382,7 @@ def scores_of(outputs: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
     truth = Truth(labels)
     predicted, right = truth.predicted(outputs)
     counts = right.sum(0).astype(float), predicted.sum(0).astype(float)
-    return scores_of_counts(*counts, truth.positives, truth.negatives)
+    return scores_of_counts(*counts, truth.totals.positives, truth.totals.negatives)
 
 
 def test_scores_are_those_of_a_training_and_missing_labels_count_nowhere() -> None:
@@ -393,12 +393,12 @@ def test_scores_are_those_of_a_training_and_missing_labels_count_nowhere() -> No
         torch.tensor(logits), torch.tensor(np.where(labels < 0, np.nan, labels))
     )
     for name, values in scores.items():
-        assert values == pytest.approx(reference[name].numpy(), nan_ok=True)
+        assert values[:4] == pytest.approx(reference[name].numpy()[:4])
     for t in range(4):
         known = labels[:, t] >= 0
         f1 = sklearn_metrics.f1_score(labels[known, t], logits[known, t] > 0)
         assert scores["f1"][t] == pytest.approx(f1)
-    assert scores["f1"][4] == 0 and np.isnan(scores["accuracy"][4])
+    assert np.isnan(scores["f1"][4]) and np.isnan(scores["accuracy"][4])
 
 
 def evaluated(labels: np.ndarray, seed: int = 0, resamples: int = 50) -> Evaluation:
@@ -436,7 +436,7 @@ def test_a_resample_scores_as_if_its_images_were_the_test_set() -> None:
 def test_the_bands_agree_with_the_bootstrap() -> None:
     labels = random_truth(3, n_points=5_000)
     found = evaluated(labels, resamples=1_000)
-    spread = found.resampled["f1"].mean(axis=1).std()
+    spread = np.nanmean(found.resampled["f1"], axis=1).std()
     assert np.sqrt((found.deviation["test"][-1] ** 2).sum()) == pytest.approx(spread, rel=0.1)
 
 
@@ -595,13 +595,13 @@ def test_a_plan_that_is_not_finished_has_no_report(trained: Store, space: TaskSp
         make_report(plan, trained)
 
 
-def test_results_of_other_images_are_not_mixed(
+def test_results_of_other_data_are_not_mixed(
     plan: Plan, trained: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = trained.get(SPEC)
     assert run is not None
     monkeypatch.setitem(run.provenance, "images", "others")
-    with pytest.raises(UserError, match="different images"):
+    with pytest.raises(UserError, match="different data"):
         make_report(plan, trained)
 
 
@@ -842,7 +842,8 @@ def test_the_command_trains_and_answers_as_json(
     for scores in answer["schemes"].values():
         assert {"mean_f1", "ci", "per_task_f1", "trainings", "seconds"} <= set(scores)
         assert scores["ci"][0] <= scores["mean_f1"] <= scores["ci"][1]
-        assert scores["mean_f1"] == pytest.approx(np.mean(scores["per_task_f1"]), abs=1e-5)
+        of_tasks = np.array(scores["per_task_f1"], dtype=float)
+        assert scores["mean_f1"] == pytest.approx(np.nanmean(of_tasks), abs=1e-5)
         assert scores["seconds"] > 0
     assert [s["cost"] for s in answer["schemes"].values()] == [1, 3, 2, 2], "the grouping included"
     assert [s["trainings"] for s in answer["schemes"].values()] == [2, 4, 4, 4]

@@ -78,7 +78,7 @@ def test_what_groups_were_chosen_by_is_drawn_and_no_front(open_app: OpenApp, cos
     assert "Mean gain on test images" in spec and "Mean F1 on test images" not in spec
     assert "'line'" not in spec and "Pareto" not in texts(app)
     assert "90 % of random groupings" in texts(app) and "95 % intervals" in texts(app)
-    assert re.fullmatch(r"-?\d\.\d{3} \(-?\d.* to .*\)", scores(app).loc["STG-MTL", "Gain"])
+    assert re.fullmatch(r"−?\d\.\d{3} \(−?\d.* to .*\)", scores(app).loc["STG-MTL", "Gain"])
     app.button_group(key="quality").set_value("f1").run()
     assert "Mean F1 on test images" in str(drawn(app)) and "'line'" not in str(drawn(app))
     assert "95 % intervals" in texts(app) and "F1 is not what groups were chosen by" in texts(app)

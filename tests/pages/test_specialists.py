@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from html import unescape
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from app import judgement
@@ -16,8 +19,10 @@ from stg_core.engine.job import Job
 from stg_core.engine.worker import run_spec
 from stg_core.grouping.memberships import TaskSpace, group_tasks
 from stg_core.judging.plan import Plan, make_plan, mtl_spec_of
-from stg_core.judging.report import make_report, verdict_in
+from stg_core.judging.report import bundle_report, make_report, verdict_in
 from stg_core.results.store import Run, Store
+from stg_core.tasks.datasets import add
+from stg_core.training.spec import TrainingSpec
 from tests.pages.conftest import OpenApp, StandInDerived, StandInEngine, slider, texts, titles
 
 VARIANTS = ("logits-soft", "logits-hard", "probabilities-soft", "probabilities-hard")
@@ -349,3 +354,107 @@ def test_a_name_in_a_report_stays_text(judged: dict[str, Any]) -> None:
         {**judged, "title": "<script>alert(1)</script>"}, "logits-soft", [0, 1]
     )
     assert b"<script>" not in html
+
+
+# ------------------------------------------------------------------------- tasks of other kinds
+
+
+@pytest.fixture(scope="module")
+def plants(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    """Two epochs of a data set of one's own: a colour, two numbers, and what no test plant has."""
+    from stg_core.training.loop import train
+
+    home = tmp_path_factory.mktemp("plants")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STG_HOME", str(home))
+        rng = np.random.default_rng(0)
+        rows, for_test = rng.normal(size=(200, 4)), np.arange(200) % 4 == 0
+        labels = {
+            "colour": np.array(["red", "blue", "white"])[rows[:, :3].argmax(axis=1)],
+            "height": rows[:, 0] + rows[:, 1],
+            "weight": rows[:, 0] - rows[:, 2],
+            "rare": (rows[:, 3] > 1) & ~for_test,
+        }
+        families = {"height": "measures", "weight": "measures", "rare": "health"}
+        group = add("plants", rows, labels, families=families, split=for_test).group
+        kept, spec = Store(home), TrainingSpec(group, epochs=2)
+        yield kept.save(train(spec, folder=kept.work_folder(spec.key)))
+
+
+def judged_elsewhere(spec: TrainingSpec, run: Run, folder: Path) -> dict[str, Any]:
+    """The judgement of two clusters of some tasks of a run."""
+    store = Store(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STG_HOME", str(run.folder.parents[1]))  # where its data are
+        space = TaskSpace(run_spec(store, spec).summary)
+        plan = make_plan(spec, group_tasks(space, 2, 2.0), space, ("mtl", "specialists", "plain"))
+        for each in plan.trainings:
+            run_spec(store, each)
+    return make_report(plan, store, resamples=50)
+
+
+def test_tasks_of_every_kind_are_planned_with_their_families(
+    open_app: OpenApp, plants: Run, engine: type[StandInEngine]
+) -> None:
+    app = open_app("specialists", plants, k="2")
+    assert not app.exception and not app.error
+    planned = table(app, "What it is").set_index("Scheme")
+    assert "families" in planned.loc["Family grouping", "What it is"]
+    app.button(key="train").click().run()
+    metrics: dict[str, list[Any]] = {"loss": [2.0, 1.0], "mean_f1": [None, -0.25]}
+    first, *others = engine.submitted
+    engine.known = [
+        Job(first.key, first, state="running", metrics=metrics),
+        *(Job(spec.key, spec, metrics={"loss": [2.0], "mean_f1": [None]}) for spec in others),
+    ]
+    app = open_app("specialists", plants, k="2")
+    assert not app.exception
+    shown = table(app, "Progress")["Mean score"]
+    assert -0.25 in shown.tolist() and "Each model alone, while it trains" in titles(app)
+
+
+def test_a_mixture_is_judged_by_its_score_and_what_is_not_defined_has_no_row(
+    open_app: OpenApp,
+    plants: Run,
+    derived: type[StandInDerived],
+    monkeypatch: Any,
+    tmp_path: Path,
+) -> None:
+    report = judged_elsewhere(plants.spec, plants, tmp_path / "elsewhere")
+    monkeypatch.setattr(Plan, "missing", lambda *_: ())
+    derived.given["specialists"] = Answer(report)
+    app = open_app("specialists", plants, k="2")
+    assert not app.exception and not app.error
+    scores = table(app, "Score").set_index("Scheme")
+    mean = report["variants"]["logits-soft"]["schemes"]["mtl"]["mean_f1"]
+    assert scores.loc["MTL", "Score"].startswith(f"{number(mean, '.3f')} (")
+    assert {"Test points", "Score minus that of MTL", "Score by weight"} <= titles(app)
+    assert "F1" not in texts(app).replace("Score is F1", "")
+    assert re.search(r"(\d+) tasks? gains?, (\d+) lose, of (\d+) it", texts(app))
+    said = texts(app).replace("\\", "")
+    assert "Score is not defined (–) for rare: such a task is in no mean." in said
+    told = per_task(report, "mtl")
+    assert told["score"].isna().to_dict()["rare"] and told["score"].notna().sum() == 4
+    html = judgement.as_html(report, "logits-soft", [0, 1]).decode()
+    assert html.count("<svg") == 6 and "Test points" in html and " images" not in html
+
+
+def per_task(report: dict[str, Any], scheme: str) -> Any:
+    frame = judgement.per_task_scores(report, "logits-soft")
+    return frame[frame.scheme == scheme].set_index("task")
+
+
+def test_numbers_alone_have_no_accuracy_and_a_dash_says_so(
+    open_app: OpenApp, plants: Run, monkeypatch: Any, tmp_path: Path
+) -> None:
+    spec = TrainingSpec(plants.spec.group, tasks=("height", "weight"), epochs=2)
+    report = judged_elsewhere(spec, plants, tmp_path / "elsewhere")
+    monkeypatch.setattr("stg_core.results.store.BUNDLES", tmp_path / "bundles")
+    bundle_report(report, "numbers")
+    app = open_app("specialists", plants, bundles=True, result="numbers")
+    assert not app.exception and not app.error
+    scores = table(app, "R²")
+    for name in ("Balanced accuracy", "Accuracy", "Without a model"):
+        assert set(scores[name]) == {"–"}
+    assert "R² minus that of MTL" in titles(app) and "F1" not in texts(app)
+    assert per_task(report, "plain")["r2"].notna().all()

@@ -181,7 +181,7 @@ def test_bundled_runs_can_be_opened_and_exported_but_not_changed(
     assert not app.exception and not app.error
     groups = [row["Group"] for row in shown_runs(app)]
     assert groups == [GROUPS[name].title for name in ("digits", "g1", "g2", "g3")]
-    assert {"Data maps", "Grouping", "Superclasses"} <= set(links(app))
+    assert {"Data maps", "Grouping", "Agreement"} <= set(links(app))
     assert app.button(key="rename").disabled and app.button(key="delete").disabled
     assert not app.download_button(key="export").disabled
 

@@ -9,6 +9,7 @@ import stat
 import struct
 import zipfile
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -17,6 +18,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stg_core.grouping.memberships import TaskSpace
+from stg_core.maps.summary import LATER, summarise
 from stg_core.results.archive import ARRAYS, LOGITS, export_run, file_name, import_run
 from stg_core.results.store import Run, Store
 from stg_core.system.errors import UserError
@@ -499,8 +502,39 @@ def test_a_summary_of_other_tasks_is_refused(run: Run, store: Store) -> None:
         {"n_points": np.array(10**9)},
         {"n_points": np.array(-1)},
         {"tasks": np.array([{}] * len(summary.tasks), dtype=object)},
+        {"labelled": summary.labelled[:-1]},
+        {"labelled": summary.labelled.astype(np.int64)},
+        {"labelled": summary.labelled - 10**6},
+        {"labelled": summary.labelled + 1},
+        {"labelled": np.triu(summary.labelled)},
+        {"labelled": summary.labelled - np.diag(summary.labelled.diagonal())},
+        {"labelled": None},
+        {"positives": summary.positives + 10**6},
+        {"positives": summary.positives * 0 - 2},
+        {"adjusted": summary.adjusted + 1.5},
+        {"adjusted": summary.adjusted * np.nan},
     ):
         assert "summary.npz is of another kind" in refused(store, with_summary(files, **changes))
+
+
+def test_a_summary_with_missing_labels_and_one_of_an_older_version_arrive(
+    run: Run, store: Store
+) -> None:
+    files, summary = unzipped(exported(run)), run.summary
+    labels = np.where(run.labels("train") < 0, np.nan, run.labels("train")).astype(np.float32)
+    maps = np.array(run.datamaps())
+    labels[::3, 1] = labels[:, 4] = np.nan
+    maps[:, :, 1, ::3] = maps[:, :, 4] = np.nan
+    sparse = summarise(maps, labels, run.spec.tasks, run.spec.recorded)
+    arrays = {field.name: getattr(sparse, field.name) for field in fields(sparse)}
+    arrived = import_run(store, io.BytesIO(with_summary(files, **arrays)))
+    assert arrived.summary.labelled[4].sum() == 0 and TaskSpace(arrived.summary).left_out == ("4",)
+    store.delete(arrived)
+    older = with_summary(files, **dict.fromkeys(LATER))
+    arrived = import_run(store, io.BytesIO(older))
+    assert set(np.load(arrived.folder / "summary.npz")) & LATER == set()
+    for name in LATER:
+        assert np.array_equal(getattr(arrived.summary, name), getattr(summary, name)), name
 
 
 def test_a_summary_that_is_a_bomb_is_not_unpacked(run: Run, store: Store) -> None:
