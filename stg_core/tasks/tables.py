@@ -154,7 +154,7 @@ class _Features:
         for part in roles.of("feature"):
             if part.index == self.hashed:
                 continue
-            sample = Sample.of(rows.head[part.index])
+            sample = roles.samples[part.index]
             if sample.kind in ("words", "other"):
                 self._add_words(rows, part)
             else:
