@@ -39,6 +39,8 @@ def read(
     """What a folder of images holds; the images go below `scratch`, resized."""
     if not 4 <= choices.side <= LARGEST_SIDE:
         raise UserError(f"A side of {choices.side} pixels cannot be: choose 4 to {LARGEST_SIDE}.")
+    if choices.features or choices.hash_text:
+        raise UserError("A model learns from the images here: leave out --feature and --hash-text.")
     splits = _splits(folder)
     if tables := [(split, path, table) for split, path in splits if (table := _table(path))]:
         found, files = _by_table(folder, tables, choices)
@@ -76,6 +78,11 @@ def _column(name: str, values: Sequence[str]) -> Column:
 def _by_class(
     folder: Path, splits: Sequence[tuple[str, Path]], choices: Choices
 ) -> tuple[Found, list[Path]]:
+    if choices.id or choices.text or choices.split:
+        raise UserError(
+            f"--id, --text and --split name columns, and {folder} has no {' or '.join(TABLES)}:"
+            " leave them out."
+        )
     listed_files = [
         (split, one.name, file)
         for split, path in splits

@@ -634,6 +634,8 @@ def test_folders_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
     for i in range(4):
         save_image(tmp_path / "one" / "dog" / f"{i}.png", i)
     refused(tmp_path / "one", "side of 2 pixels", side=2)
+    refused(tmp_path / "one", "learns from the images", features=("x",))
+    refused(tmp_path / "one", "name columns", split="x")
     (tmp_path / "one" / "dog" / "2.png").write_bytes(b"\x89PNG broken")
     refused(tmp_path / "one", r"dog.2\.png cannot be read as an image")
     (tmp_path / "one" / "dog" / "notes.docx").write_text("x")
