@@ -39,9 +39,23 @@ def memberships(run: Run, chosen: Chosen) -> None:
     charts.memberships(chosen.grouping, chosen.colours, layout, shown, wanted, note, examples)
     widgets.wait_for(answer, lambda: derived.layout(run, chosen.space, wanted))
     glances.answer(run, "tasks")
+    say_what_prevalence_explains(run, chosen)
+
+
+def say_what_prevalence_explains(run: Run, chosen: Chosen) -> None:
+    from stg_core.grouping.prevalence import explained_prevalence
+
+    if explained := explained_prevalence(run.summary, chosen.grouping):
+        st.caption(
+            str(explained),
+            help="Prevalence: the share of points whose answer is yes. Tasks whose yes is as rare"
+            " look alike in a data map whatever they ask; where that explains the clusters, they"
+            " say little else.",
+        )
 
 
 def clusters(run: Run, chosen: Chosen) -> None:
+    say_what_prevalence_explains(run, chosen)
     charts.cluster_cards(chosen.grouping, chosen.colours)
 
 

@@ -53,8 +53,11 @@ def add_commands(command: Command) -> None:
 
 
 def _group(options: argparse.Namespace) -> Answer:
+    from stg_core.grouping.prevalence import explained_prevalence
+
     run = Store().run(options.run)
     space, grouping = grouping_from(options, run)
+    explained = explained_prevalence(run.summary, grouping)
     answer = {
         **_described_grouping(run, space, grouping),
         "tasks": grouping.tasks,
@@ -63,8 +66,9 @@ def _group(options: argparse.Namespace) -> Answer:
         "quality": grouping.quality,
         **_described_labels(run.summary),
         "adjusted": space.adjusted,
+        "prevalence_explained": asdict(explained) if explained else None,
     }
-    return answer, grouping_text(grouping)
+    return answer, grouping_text(grouping, explained)
 
 
 def _described_labels(summary: DataMapSummary) -> dict[str, Any]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from stg_core.grouping.choosing import Choice
     from stg_core.grouping.layout import TaskMap
     from stg_core.grouping.memberships import Grouping
+    from stg_core.grouping.prevalence import Explained
     from stg_core.judging.plan import Cost, Plan
     from stg_core.judging.verdict import Verdict
     from stg_core.tasks.checks import Facts, TaskFacts
@@ -34,7 +35,7 @@ def run_line(run: Run) -> str:
     return f"{run.id}  {run.title}  mean {run.score_name} {told}  {seconds:.0f} s"
 
 
-def grouping_text(grouping: Grouping) -> str:
+def grouping_text(grouping: Grouping, explained: Explained | None = None) -> str:
     """A row of memberships per task, the quality of the grouping, and what is wrong with it.
 
     Tasks with few labels are marked, and named at the end.
@@ -50,8 +51,8 @@ def grouping_text(grouping: Grouping) -> str:
         f"{name.replace('_', ' ')} {'not defined' if value is None else f'{value:.4g}'}"
         for name, value in grouping.quality.items()
     )
-    told = filter(None, [grouping.few_labels, grouping.problem])
-    return "\n".join([header, *rows, quality, *told])
+    told = [str(explained) if explained else "", grouping.few_labels, grouping.problem]
+    return "\n".join([header, *rows, quality, *filter(None, told)])
 
 
 def choice_text(choice: Choice) -> str:
