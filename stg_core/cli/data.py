@@ -144,7 +144,11 @@ def _add(options: argparse.Namespace) -> Answer:
         if not asked(f"There is a data set {name} already. Replace it?"):
             return {"added": None}, "Nothing was added."
         choices = replace(choices, replace=True)
-    found = add_source(options.source, choices, tell_of_share())
+    tell = tell_of_share()
+    try:
+        found = add_source(options.source, choices, tell)
+    finally:
+        tell("", 1.0)  # what follows stands on a line of its own
     facts = facts_of(found)
     following = f"python -m stg_core extract --group {found.name}"
     answer = {**described(found, facts), "next": following}

@@ -184,8 +184,9 @@ def _split(parts: Sequence[str], lengths: Sequence[int]) -> NDArray[np.bool_] | 
 def _matrix(labels: NDArray[Any], name: str) -> NDArray[Any]:
     matrix = labels[:, None] if labels.ndim == 1 else labels
     if matrix.ndim != 2 or matrix.dtype.kind not in "buifUS":
+        shape = " × ".join(map(str, labels.shape)) or "a single value"
         raise UserError(
-            f"The array {named(name)} is {' × '.join(map(str, labels.shape))} of type"
+            f"The array {named(name)} is {shape} of type"
             f" {labels.dtype}: give labels as points × tasks, numbers or texts."
         )
     return matrix.astype(str) if matrix.dtype.kind == "S" else matrix

@@ -484,7 +484,9 @@ class _Maker:
 
     def _write(self, folder: Path) -> None:
         digest = hashlib.blake2b(digest_size=16)
-        scaling = None if self.points.ndim == 4 else _Scaling(self.points, self.places["train"])
+        scaling = None
+        if self.points.ndim == 2:
+            scaling = _Scaling(self.points, self.places["train"], self.features)
         features = self.features
         if scaling is not None:
             features = [*features, *(f"{features[j]} is missing" for j in scaling.gappy)]
@@ -550,15 +552,17 @@ class _Scaling:
     there; it is not scaled. gappy: which features those are.
     """
 
-    def __init__(self, points: NDArray[Any], train: NDArray[np.int64]) -> None:
+    def __init__(
+        self, points: NDArray[Any], train: NDArray[np.int64], names: Sequence[str]
+    ) -> None:
+        self.names = names
         n_features = points.shape[1]
         count, total, squares = (np.zeros(n_features) for _ in range(3))
         gaps = np.zeros(n_features, dtype=bool)
         shift: NDArray[np.float64] | None = None  # near the mean, so that no square is huge
         for block in _blocks(points, train):
             values = points[block].astype(np.float64)
-            if np.isinf(values).any():
-                raise UserError("A feature has infinite numbers: leave those cells empty.")
+            self._check(values)
             known = ~np.isnan(values)
             values[~known] = 0
             if shift is None:
@@ -576,7 +580,15 @@ class _Scaling:
         self.deviation = np.where(flat, 1.0, deviation)
         self.gappy = np.flatnonzero(gaps)
 
+    def _check(self, values: NDArray[Any]) -> None:
+        if np.isinf(values).any():
+            name = self.names[int(np.isinf(values).any(axis=0).argmax())]
+            raise UserError(
+                f"The feature {named(name)} has infinite numbers: leave those cells empty."
+            )
+
     def __call__(self, values: NDArray[Any]) -> NDArray[np.float32]:
+        self._check(values)
         missing = np.isnan(values) if values.dtype.kind == "f" else np.zeros(values.shape, bool)
         scaled = (values - self.mean) / self.deviation
         scaled[missing] = 0

@@ -39,6 +39,8 @@ def read(
     """What a folder of images holds; the images go below `scratch`, resized."""
     if not 4 <= choices.side <= LARGEST_SIDE:
         raise UserError(f"A side of {choices.side} pixels cannot be: choose 4 to {LARGEST_SIDE}.")
+    if choices.features or choices.hash_text:
+        raise UserError("A model learns from the images here: leave out --feature and --hash-text.")
     splits = _splits(folder)
     if tables := [(split, path, table) for split, path in splits if (table := _table(path))]:
         found, files = _by_table(folder, tables, choices)
@@ -60,10 +62,10 @@ def read(
 
 def _splits(folder: Path) -> list[tuple[str, Path]]:
     """The folders of the splits, with the word of each; the folder itself where it has none."""
-    inside = [path for path in sorted(folder.iterdir()) if path.is_dir()]
+    inside = [p for p in sorted(folder.iterdir()) if p.is_dir() and not is_litter(p.name)]
     splits = [(p.name.lower(), p) for p in inside if p.name.lower() in (*TRAIN_WORDS, *TEST_WORDS)]
-    has_test = any(word in TEST_WORDS for word, _ in splits)
-    return splits if has_test and len(splits) > 1 else [("", folder)]
+    kinds = {word in TEST_WORDS for word, _ in splits}
+    return splits if len(kinds) == 2 or (splits and len(splits) == len(inside)) else [("", folder)]
 
 
 def _column(name: str, values: Sequence[str]) -> Column:
@@ -76,6 +78,11 @@ def _column(name: str, values: Sequence[str]) -> Column:
 def _by_class(
     folder: Path, splits: Sequence[tuple[str, Path]], choices: Choices
 ) -> tuple[Found, list[Path]]:
+    if choices.id or choices.text or choices.split:
+        raise UserError(
+            f"--id, --text and --split name columns, and {folder} has no {' or '.join(TABLES)}:"
+            " leave them out."
+        )
     listed_files = [
         (split, one.name, file)
         for split, path in splits
@@ -115,9 +122,16 @@ def _by_class(
 
 
 def _take_split(found: Found, words: Sequence[str]) -> None:
-    if any(words):
+    """By the words of the folders, where they name both splits; it is drawn elsewhere."""
+    distinct = sorted(set(words))
+    if len({word in TEST_WORDS for word in distinct}) == 2:
         found.split = _column("split", words)
-        found.notes.append(f"Split: by the folders {', '.join(sorted(set(words)))}.")
+        found.notes.append(f"Split: by the folders {', '.join(distinct)}.")
+    elif any(distinct):
+        found.notes.append(
+            f"Split: drawn, since there {'is' if len(distinct) == 1 else 'are'} only"
+            f" {' and '.join(distinct)}."
+        )
 
 
 def _images_in(folder: Path) -> Iterator[Path]:

@@ -12,15 +12,18 @@ from typing import Any
 
 from stg_core.system.errors import UserError
 from stg_core.system.words import counted, named
-from stg_core.tasks.choices import Choices
+from stg_core.tasks.choices import Choices, Progress
 
 ENDINGS = (".arff",)
 WHAT = "an ARFF table"
 TRAIN, TEST = "-train.arff", "-test.arff"
 SPLIT = "split"
+ROWS_BETWEEN_NEWS = 500
 
 
-def read(path: Path, choices: Choices, limit: int | None) -> tuple[Any, Choices, list[str]]:
+def read(
+    path: Path, choices: Choices, limit: int | None, tell: Progress
+) -> tuple[Any, Choices, list[str]]:
     """A table, choices that name its labels and its split, and notes.
 
     The labels are those that the XML file names, or the first or last ones of MEKA's "-C". A file
@@ -31,7 +34,7 @@ def read(path: Path, choices: Choices, limit: int | None) -> tuple[Any, Choices,
     if pair := _pair(path):
         paths = list(pair)
         notes.append(f"Split: {pair[0].name} is for training, {pair[1].name} for testing.")
-    read = [_read(one, limit) for one in paths]
+    read = [_read(one, limit, tell) for one in paths]
     names = read[0][1]
     if any(other != names for _, other, _ in read):
         raise UserError(f"{paths[0].name} and {paths[1].name} have different attributes.")
@@ -57,14 +60,18 @@ def _pair(path: Path) -> tuple[Path, Path] | None:
     return None
 
 
-def _read(path: Path, limit: int | None) -> tuple[str, list[str], list[list[Any]]]:
+def _read(path: Path, limit: int | None, tell: Progress) -> tuple[str, list[str], list[list[Any]]]:
     """Its relation's name, its attributes' names, and its rows."""
     import arff
 
     try:
         with open(path, encoding="utf-8-sig") as file:
             loaded = arff.load(file, return_type=arff.DENSE_GEN)
-            rows = list(islice(loaded["data"], limit))
+            rows: list[list[Any]] = []
+            for row in islice(loaded["data"], limit):
+                if len(rows) % ROWS_BETWEEN_NEWS == 0:
+                    tell(f"Reading {path.name}", 0.0)
+                rows.append(row)
     except UnicodeDecodeError:
         raise UserError(f"{path.name} is not in UTF-8: save it as such.") from None
     except (arff.ArffException, ValueError, IndexError) as error:

@@ -27,23 +27,23 @@ TEXT_NAMES = (
     *("smiles", "text", "sentence", "sequence", "comment", "abstract", "message", "document"),
     *("review", "title", "description", "question", "tweet"),
 )
+NO_OR_YES = {"0", "1", "0.0", "1.0", "false", "true", "no", "yes"}
 EXAMPLES = 3
 
 
 @dataclass
 class Roles:
-    """The parts of a table, in its order; which column's text becomes features, if any; notes."""
+    """The parts of a table, in its order, and what their first cells show; which column's text
+    becomes features, if any; what was guessed, and what is still to be said."""
 
     parts: list[Part]
+    samples: list[Sample]
     hashed: int | None = None
     notes: list[str] = field(default_factory=list)
     problem: str = ""
 
     def of(self, role: Role) -> list[Part]:
         return [part for part in self.parts if part.role == role]
-
-    def one(self, role: Role) -> Part | None:
-        return next(iter(self.of(role)), None)
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Sample:
 
     @property
     def is_yes_or_no(self) -> bool:
-        return self.kind == "numbers" and set(self.distinct) <= {"0", "1", "0.0", "1.0"}
+        return bool(self.distinct) and {value.lower() for value in self.distinct} <= NO_OR_YES
 
     @property
     def differs(self) -> bool:
@@ -126,7 +126,9 @@ class _Assignment:
         self.names, self.samples, self.choices, self.points = names, samples, choices, points
         self.parts: dict[int, Part] = {}
         self.notes: list[str] = []
-        self.count = Counter(names)
+        self.places: dict[str, list[int]] = {}  # of each name: it may stand there twice
+        for i, name in enumerate(names):
+            self.places.setdefault(name, []).append(i)
 
     def roles(self) -> Roles:
         self._take_what_is_said()
@@ -138,7 +140,7 @@ class _Assignment:
         self._guess_features(hints)
         hashed = self._hashed(text)
         whole = [self.parts[i] for i in range(len(self.names))]
-        roles = Roles(whole, hashed, self.notes)
+        roles = Roles(whole, self.samples, hashed, self.notes)
         roles.problem = self._problem(roles)
         self._tell_of_what_is_left_out(roles)
         return roles
@@ -153,24 +155,36 @@ class _Assignment:
         text = said.text or said.hash_text
         single: list[tuple[Role, str]] = [("id", said.id), ("text", text), ("split", said.split)]
         for _, name in single:
-            if name and name not in self.names:
+            if name and name not in self.places:
                 raise no_such(name, self.names)
         for role, name in [*single, *many]:
-            if name in self.names and (name or role in ("task", "feature")):
+            if name in self.places and (name or role in ("task", "feature")):
                 self._take_one(name, role)
         for role, pattern in many:
-            if pattern not in self.names:
-                for name in matching(pattern, self.names):
-                    if self.names.index(name) not in self.parts:
+            if pattern not in self.places:
+                for name in self._matching(pattern, role):
+                    if self.places[name][0] not in self.parts:
                         self._take_one(name, role)
 
-    def _take_one(self, name: str, role: Role) -> None:
-        if self.count[name] > 1 and role != "left out":
+    def _matching(self, pattern: str, role: Role) -> list[str]:
+        try:
+            return matching(pattern, self.names)
+        except UserError as error:
+            if role != "feature":
+                raise
             raise UserError(
-                f"The column {named(name)} stands there {self.count[name]} times: rename one of"
+                f"{error} Without --feature, all other columns of numbers are taken, or else pieces"
+                " of a text."
+            ) from None
+
+    def _take_one(self, name: str, role: Role) -> None:
+        places = self.places[name]
+        if len(places) > 1 and role != "left out":
+            raise UserError(
+                f"The column {named(name)} stands there {len(places)} times: rename one of"
                 " them, since it cannot be said which is meant."
             )
-        for index in (i for i, other in enumerate(self.names) if other == name):
+        for index in places:
             if (old := self.parts.get(index)) and old.role != role:
                 raise UserError(
                     f"The column {named(name)} cannot be {old.role} and {role} at once."
@@ -201,8 +215,9 @@ class _Assignment:
                     self._set(i, "task", f"begins with {prefix}", name)
                     taken.setdefault(prefix, []).append(i)
         for prefix, those in taken.items():
+            names = "name begins" if len(those) == 1 else "names begin"
             count = counted(len(those), "column")
-            self.notes.append(f"Tasks: the {count} whose names begin with “{prefix}”.")
+            self.notes.append(f"Tasks: {count} whose {names} with “{prefix}”.")
 
     def _guess_split(self) -> None:
         if self._has("split"):
@@ -259,7 +274,7 @@ class _Assignment:
             sample = self.samples[i]
             if i in hints:
                 self._set(i, "left out", "perhaps a task", hint="task")
-            elif self.count[self.names[i]] > 1:
+            elif len(self.places[self.names[i]]) > 1:
                 self._set(i, "left out", "its name stands there twice")
             elif sample.kind == "numbers" and not said:
                 self._set(i, "feature", "holds numbers")
@@ -282,8 +297,7 @@ class _Assignment:
                 self._set(i, "left out", "holds numbers", hint=hint)
         if taken:
             self.notes.append(
-                f"Features: {'all other' if taken > 1 else 'the'} {counted(taken, 'column')} of"
-                " numbers."
+                f"Features: {'all other ' * (taken > 1)}{counted(taken, 'column')} of numbers."
             )
 
     def _hashed(self, text: int | None) -> int | None:
@@ -291,7 +305,7 @@ class _Assignment:
             return None
         if self.choices.hash_text:
             [name] = matching(self.choices.hash_text, self.names)[:1]
-            index = self.names.index(name)
+            index = self.places[name][0]
             if self.parts[index].role == "left out":
                 self.parts[index] = replace(self.parts[index], role="feature", why="as you said")
             return index

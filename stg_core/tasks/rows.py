@@ -15,7 +15,7 @@ import pyarrow.csv as arrow_csv
 import pyarrow.parquet as parquet
 
 from stg_core.system.errors import UserError
-from stg_core.system.words import named
+from stg_core.system.words import counted, named
 from stg_core.tasks.labels import MISSING, number_of
 
 Use = Literal["number", "label", "text"]
@@ -57,6 +57,7 @@ class CsvRows:
     def __init__(self, path: Path) -> None:
         self.path, self.notes = path, list[str]()
         start, whole = _start_of(path)
+        self.blank, start = _without_blank_lines(start)
         self.delimiter = _delimiter(path, start)
         self.names = _header(start, self.delimiter, path)
         self.what = f"a table with {DELIMITERS[self.delimiter]} between its values"
@@ -107,7 +108,10 @@ class CsvRows:
             yield from arrow_csv.open_csv(
                 self.path,
                 arrow_csv.ReadOptions(
-                    autogenerate_column_names=True, skip_rows_after_names=1, block_size=BLOCK
+                    autogenerate_column_names=True,
+                    skip_rows=self.blank,
+                    skip_rows_after_names=1,
+                    block_size=BLOCK,
                 ),
                 arrow_csv.ParseOptions(delimiter=self.delimiter, newlines_in_values=True),
                 arrow_csv.ConvertOptions(
@@ -126,10 +130,16 @@ class CsvRows:
 
     def _sentence(self, error: str) -> str:
         where = f" (row {found[1]})" if (found := re.search(r"Row #(\d+)", error)) else ""
-        if found := re.search(r"Expected (\d+) columns, got (\d+)", error):
+        if found := re.search(r"Expected (\d+) columns, got (\d+)(?:: (.*))?", error):
+            fewer = int(found[2]) < int(found[1])
+            mend = (
+                f"put {DELIMITERS[self.delimiter]} between its empty cells too"
+                if fewer
+                else f"put quotation marks around values that hold {DELIMITERS[self.delimiter]}"
+            )
             return (
-                f"{self.path.name} has {found[1]} columns, and a row with {found[2]}{where}: put"
-                f" quotation marks around values that hold {DELIMITERS[self.delimiter]}."
+                f"{self.path.name} has {counted(int(found[1]), 'column')} by its first line, and a"
+                f" row with {found[2]}{where}, {named(found[3] or '')}: {mend}."
             )
         if found := re.search(r"column #(\d+).*invalid value '(.*)'", error, re.DOTALL):
             column = self.names[int(found[1])]
@@ -169,6 +179,13 @@ def _start_of(path: Path) -> tuple[str, bool]:
     if not text.strip():
         raise UserError(f"{path.name} is empty.")
     return text, not path.name.lower().endswith(".gz")
+
+
+def _without_blank_lines(text: str) -> tuple[int, str]:
+    """How many blank lines a text begins with, and the rest."""
+    lines = re.match(r"(?:[ \t]*\r?\n)*", text)
+    assert lines is not None, "it may be nothing"
+    return lines[0].count("\n"), text[lines.end() :]
 
 
 def _delimiter(path: Path, start: str) -> str:

@@ -34,7 +34,10 @@ def split_of_words(column: Column) -> NDArray[np.bool_]:
     for_test = np.array([word in TEST_WORDS for word in words], dtype=bool)[column.codes]
     if for_test.all() or not for_test.any():
         missing = "train" if for_test.all() else "test"
-        raise UserError(f"The split {named(column.name)} has no point for {missing}.")
+        raise UserError(
+            f"The split {named(column.name)} has no point for {missing}: without that column, a"
+            " share of the points is drawn."
+        )
     return for_test
 
 

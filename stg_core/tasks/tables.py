@@ -34,7 +34,7 @@ def read(
     """What a table holds; its points go below `scratch`, and are not read without one."""
     ending = path.name.lower()
     if ending.endswith(mulan.ENDINGS):
-        table, choices, notes = mulan.read(path, choices, limit)
+        table, choices, notes = mulan.read(path, choices, limit, tell)
         rows: Rows = TableRows(table, mulan.WHAT)
         rows.notes += notes
     else:
@@ -154,7 +154,7 @@ class _Features:
         for part in roles.of("feature"):
             if part.index == self.hashed:
                 continue
-            sample = Sample.of(rows.head[part.index])
+            sample = roles.samples[part.index]
             if sample.kind in ("words", "other"):
                 self._add_words(rows, part)
             else:

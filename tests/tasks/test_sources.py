@@ -88,7 +88,11 @@ def test_a_table_is_read_and_what_was_guessed_is_told(tmp_path: Path) -> None:
     ]
     assert labels_of(found)["x"] == dict(zip(ids, columns["task:x"], strict=True))
     notes = "\n".join(found.manifest["notes"])
-    for told in ("2 columns whose names begin with “task:”", "Id: column “mol_id”", "“colour”"):
+    for told in (
+        "Tasks: 2 columns whose names begin with “task:”",
+        "Id: column “mol_id”",
+        "“colour”",
+    ):
         assert told in notes
     assert [path.name for path in datasets_folder().glob(".*.part")] == []
 
@@ -104,7 +108,9 @@ def test_features_are_those_of_the_file(tmp_path: Path) -> None:
     assert found.split("train")[0][:, 2].tolist() == [1, 1] + [0] * 28
 
 
-@pytest.mark.parametrize("form", ["csv", "tsv", "csv.gz", "parquet", "semicolons", "bom"])
+@pytest.mark.parametrize(
+    "form", ["csv", "tsv", "csv.gz", "parquet", "semicolons", "bom", "blank lines", "windows"]
+)
 def test_every_form_of_a_table_gives_the_same(form: str, tmp_path: Path) -> None:
     columns = plain(id=[f"p{i}" for i in range(N)])
     path = tmp_path / f"mine.{form if '.' in form or form in ('tsv', 'parquet') else 'csv'}"
@@ -117,6 +123,10 @@ def test_every_form_of_a_table_gives_the_same(form: str, tmp_path: Path) -> None
         write(path, columns, {"tsv": "\t", "semicolons": ";"}.get(form, ","))
     if form == "bom":
         path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    if form == "blank lines":
+        path.write_bytes(b"\n \r\n" + path.read_bytes())
+    if form == "windows":
+        path.write_bytes(path.read_bytes().replace(b"\r\n", b"\n").replace(b"\n", b"\r\n"))
     found = add_source(path, Choices(name="one"))
     other = add_source(write(tmp_path / "two.csv", columns))
     assert found.digest == other.digest
@@ -315,12 +325,16 @@ ROWS = "".join(f"{i}.5,{i % 2}\n" for i in range(N))
     [
         ("", "is empty", {}),
         ("a,task:x\n", "at least 4 points|no rows", {}),
-        ("a,task:x\n1,0\n2,1,3\n4,0\n5,1\n", "2 columns, and a row with 3", {}),
+        ("a,task:x\n1,0\n2,1,3\n4,0\n5,1\n", "2 columns by its .* row with 3.*quotation", {}),
+        ("a,task:x\n1,0\n2\n4,0\n5,1\n", "2 columns by its .* row with 1.*commas between", {}),
         (f"a,task:x\n{ROWS}".encode("utf-16"), "UTF-16", {}),
         (f"gr\xf6\xdfe,task:x\n{ROWS}".encode("latin-1"), "not in UTF-8", {}),
         (f"1,2\n{ROWS}", "names of its columns", {}),
         (f"a,task:x\n{ROWS}", "no column “c”", {"features": ("c",)}),
         (f"a,task:x\n{ROWS}", "no column “id”", {"id": "id"}),
+        (f"a,task:{'x' * 201}\n{ROWS}", "201 characters; 200 are the most", {}),
+        (f"a,split,task:x\n{ROWS.replace(',', ',train,')}", "no point for test", {}),
+        (f"a,s,task:x\n{ROWS.replace(',', ',later,')}", "write train or test", {"split": "s"}),
         (f"a,task:x\n{ROWS}", "cannot be task and feature|cannot be feature and task",
          {"tasks": ("a",), "features": ("a",)}),
         (f"word,task:x\n{ROWS.replace('.5', 'five')}", "No column is left for the features", {}),
@@ -328,7 +342,8 @@ ROWS = "".join(f"{i}.5,{i % 2}\n" for i in range(N))
         (f"a,task:x\n{ROWS}", "is built in|something built in", {"name": "g1"}),
         (f"a,task:x\n{ROWS}", "cannot name a data set", {"name": "../x"}),
         (f"a,task:x\n{ROWS}", "one split empty", {"test_share": 0.0}),
-        (f"a,task:x\ninf,1\n{ROWS}", "infinite", {}),
+        (f"a,task:x\ninf,1\n{ROWS}", "“a” has infinite", {}),
+        (f"a,split,task:x\n1e99,test,1\n{ROWS.replace(',', ',train,')}", "“a” has infinite", {}),
     ],
 )  # fmt: skip
 def test_what_cannot_be_read_is_refused_in_a_sentence(
@@ -540,6 +555,19 @@ def test_folders_of_classes_of_unequal_sizes(tmp_path: Path) -> None:
     assert look(folder).points == 14
 
 
+def test_folders_without_one_for_testing_are_split_by_a_draw(tmp_path: Path) -> None:
+    for split, count in (("train", 8), ("validation", 2)):
+        for name in ("cat", "dog"):
+            for i in range(count):
+                save_image(tmp_path / "pets" / split / name / f"{i}.png", i)
+    found = add_source(tmp_path / "pets")
+    assert found.counts == {"train": 16, "test": 4} and found.group.tasks[0].values == (
+        "cat",
+        "dog",
+    )
+    assert any("drawn, since there are only" in note for note in found.manifest["notes"])
+
+
 @pytest.mark.parametrize(("mode", "channels"), [("L", 1), ("LA", 2), ("RGB", 3), ("RGBA", 4)])
 def test_images_keep_their_channels(mode: str, channels: int, tmp_path: Path) -> None:
     for name in ("a", "b"):
@@ -606,6 +634,8 @@ def test_folders_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
     for i in range(4):
         save_image(tmp_path / "one" / "dog" / f"{i}.png", i)
     refused(tmp_path / "one", "side of 2 pixels", side=2)
+    refused(tmp_path / "one", "learns from the images", features=("x",))
+    refused(tmp_path / "one", "name columns", split="x")
     (tmp_path / "one" / "dog" / "2.png").write_bytes(b"\x89PNG broken")
     refused(tmp_path / "one", r"dog.2\.png cannot be read as an image")
     (tmp_path / "one" / "dog" / "notes.docx").write_text("x")
