@@ -53,14 +53,11 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     pd.DataFrame({"sentence": said, "task:praise": answers(rng)}).to_csv(
         "sentences.csv", index=False
     )
-    images = {
-        f"{split}_images": rng.integers(0, 256, (n, 28, 28), np.uint8)
-        for split, n in (("train", 40), ("val", 10), ("test", 20))
-    }
-    labels = {
-        f"{s.split('_')[0]}_labels": rng.integers(0, 3, (len(x), 1)) for s, x in images.items()
-    }
-    np.savez("bloodmnist.npz", **images, **labels)
+    arrays: dict[str, Any] = {}
+    for split, n in (("train", 40), ("val", 10), ("test", 20)):
+        arrays[f"{split}_images"] = rng.integers(0, 256, (n, 28, 28), np.uint8)
+        arrays[f"{split}_labels"] = rng.integers(0, 3, (n, 1))
+    np.savez("bloodmnist.npz", **arrays)
     _draw_xrays(tmp_path / "xrays", rng)
     _write_arff(rng)
     return tmp_path
