@@ -30,7 +30,7 @@ from stg_core.tasks.datasets import (
     source_changed,
 )
 from stg_core.tasks.groups import KINDS_OF_TASKS, Kind
-from stg_core.tasks.sources import ENDINGS, Preview, TaskGlance, look, name_of
+from stg_core.tasks.sources import Preview, TaskGlance, look, name_of
 
 CARDS_A_ROW = 4
 TASKS_SHOWN = 12
@@ -51,7 +51,7 @@ def show_own() -> None:
         for column, found in zip(st.columns(CARDS_A_ROW), row, strict=False):
             with column.container(border=True, height="stretch", vertical_alignment="distribute"):
                 _show_card(found)
-    add_another(expanded=False)
+    add_another()
 
 
 def _show_card(found: DataSet) -> None:
@@ -168,11 +168,18 @@ def _check(found: DataSet) -> None:
 # -------------------------------------------------------------------------------- to bring one in
 
 
-def add_another(expanded: bool) -> None:
+def add_another() -> None:
     adding: Adding | None = st.session_state.get(ADDING)
-    with st.expander(
-        "Bring your own data", icon=":material/upload_file:", expanded=expanded or bool(adding)
-    ):
+    place = st.expander(
+        "Bring your own data",
+        icon=":material/upload_file:",
+        expanded=bool(adding),
+        key="bring data",
+        on_change="rerun",
+    )
+    if not (place.open or adding):
+        return
+    with place:
         if adding:
             st.fragment(_show_adding, run_every=widgets.POLL if adding.going_on else None)(adding)
             return
@@ -214,7 +221,6 @@ def _choose_source() -> Path | None:
     left, right = st.columns(2, gap="large")
     file = left.file_uploader(
         "A file",
-        [ending.lstrip(".") for ending in ENDINGS],
         key="source file",
         max_upload_size=LARGEST_UPLOAD,
         help=f"Up to {LARGEST_UPLOAD} MB. Larger ones, and folders, by their path.",

@@ -82,7 +82,7 @@ def test_superclasses_mark_the_same_tasks(
     open_app: OpenApp, trained: Run, show: Callable[[np.ndarray], None]
 ) -> None:
     show(sparse())
-    app = open_app("superclasses", trained)
+    app = open_app("agreement", trained)
     assert not app.exception and not app.error
     assert "Marked ?, since few labels make their place uncertain: 0" in said(app)
     lines = (app.text_area[0].value or "").splitlines()
@@ -94,7 +94,7 @@ def test_superclasses_mark_the_same_tasks(
     assert header["shown"][0] == "0 ?" and "uncertain" in header["says"][0]
 
 
-@pytest.mark.parametrize("page", ["grouping", "superclasses"])
+@pytest.mark.parametrize("page", ["grouping", "agreement"])
 def test_tasks_that_share_no_points_are_told_to_be_beyond_data_maps(
     open_app: OpenApp, trained: Run, show: Callable[[np.ndarray], None], page: str
 ) -> None:
@@ -105,7 +105,7 @@ def test_tasks_that_share_no_points_are_told_to_be_beyond_data_maps(
     assert "no training point is labelled for two of them" in app.warning[0].value
 
 
-@pytest.mark.parametrize("page", ["grouping", "superclasses"])
+@pytest.mark.parametrize("page", ["grouping", "agreement"])
 def test_nothing_is_said_where_every_task_has_its_labels(
     open_app: OpenApp, trained: Run, page: str
 ) -> None:
