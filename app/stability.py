@@ -18,7 +18,7 @@ LOOK = 2.0  # seconds between two looks at a stability that is being computed
 ABOUT = (
     "Tasks are grouped anew on resampled training points, by k-means, and these groupings are"
     " compared: the mean adjusted Rand index of two of them is 0 for chance and 1 where they are"
-    " always the same. Below 0.65 other images would have made other clusters."
+    " always the same. Below 0.65 other points would have made other clusters."
 )
 
 
@@ -58,7 +58,7 @@ def stability_text(mean: Sequence[float], k: int, n_tasks: int) -> str:
     clusters = "nearly the same" if here >= EXCELLENT else "similar"
     if here < MODERATE:
         clusters = "rather different"
-    told = f"**Stability {here:.3f}**: other images would give {clusters} clusters."
+    told = f"**Stability {here:.3f}**: other points would give {clusters} clusters."
     if mean[best - 2] > here:
         return f"{told} Most stable up to k = {known[-1]}: k = {best} ({mean[best - 2]:.3f})."
     return f"{told} No k up to {known[-1]} is more stable." if k in known else told

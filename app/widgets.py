@@ -372,7 +372,7 @@ def _running(job: Job) -> None:
     st.progress(min(max(job.fraction, 0.0), 1.0), text=job.message or "Training")
     epoch, speed, left = st.columns(3)
     epoch.metric("Epoch", f"{current} of {job.spec.epochs}")
-    speed.metric("Images/s", f"{job.images_per_second:,.0f}" if job.images_per_second else "–")
+    speed.metric("Points/s", f"{job.images_per_second:,.0f}" if job.images_per_second else "–")
     left.metric("Time left", "–" if job.seconds_left is None else duration(job.seconds_left))
     _curves(job)
     _cancel_button(job)

@@ -18,12 +18,15 @@ import urllib.request
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 import numpy as np
 
 from tests.conftest import installed_chromium, realistic_maps
+
+if TYPE_CHECKING:
+    from stg_core.training.spec import TrainingSpec
 
 ROOT = Path(__file__).resolve().parents[2]
 RECORDED = (2, 4, 6, 8, 10)
@@ -62,14 +65,16 @@ def _synthetic(points: int) -> Any:
 class _Bare:
     """The same model, batch and precision in the shortest loop that trains."""
 
-    def __init__(self, model: str, n_tasks: int) -> None:
+    def __init__(
+        self, model: str, n_tasks: int, point_shape: tuple[int, ...] = (3, 32, 32)
+    ) -> None:
         import torch
 
         from stg_core.training.inputs import choose_device
         from stg_core.training.models import build
 
         self.device, self.precision = choose_device()
-        self.model = build(model, (3, 32, 32), n_tasks).to(self.device)
+        self.model = build(model, point_shape, n_tasks).to(self.device)
         self.model = self.model.to(memory_format=torch.channels_last).train()
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=1e-3, fused=True)
         self.weight = torch.full((n_tasks,), 9.0, device=self.device)
@@ -96,13 +101,11 @@ class _Bare:
 
 
 def _epochs_in_turn(
-    options: argparse.Namespace, data: Any, other: Callable[[], None], wait: Callable[[], None]
+    spec: TrainingSpec, data: Any, other: Callable[[], None], wait: Callable[[], None]
 ) -> tuple[list[float], list[float]]:
     """Seconds of the epochs of `train`, and of `other` after each of them, without the first."""
-    from stg_core.tasks.groups import GROUPS
     from stg_core.training.callbacks import Callback
     from stg_core.training.loop import train
-    from stg_core.training.spec import TrainingSpec
 
     def whole() -> None:
         other()
@@ -113,9 +116,15 @@ def _epochs_in_turn(
             theirs.append(seconds(whole))
 
     theirs: list[float] = []
-    spec = TrainingSpec(GROUPS["g1"], model=options.model, epochs=options.repetitions + 1)
     ours = train(spec, data, callbacks=[Between()]).metrics["seconds"]
     return ours[1:], theirs[1:]
+
+
+def _spec_of_g1(options: argparse.Namespace) -> TrainingSpec:
+    from stg_core.tasks.groups import GROUPS
+    from stg_core.training.spec import TrainingSpec
+
+    return TrainingSpec(GROUPS["g1"], model=options.model, epochs=options.repetitions + 1)
 
 
 def bench_a(options: argparse.Namespace) -> None:
@@ -131,7 +140,7 @@ def bench_a(options: argparse.Namespace) -> None:
         for batch, target in zip(batches, targets, strict=True):
             bare.step(batch, target)
 
-    ours, theirs = _epochs_in_turn(options, data, epoch, bare.wait)
+    ours, theirs = _epochs_in_turn(_spec_of_g1(options), data, epoch, bare.wait)
     told(
         "a",
         f"an epoch of train() over a bare loop, {options.model}",
@@ -177,7 +186,7 @@ def bench_b(options: argparse.Namespace) -> None:
             on_device = images.to(bare.device, memory_format=torch.channels_last)
             bare.step(on_device, targets.to(bare.device))
 
-    ours, theirs = _epochs_in_turn(options, data, epoch, bare.wait)
+    ours, theirs = _epochs_in_turn(_spec_of_g1(options), data, epoch, bare.wait)
     told(
         "b",
         f"an epoch of train() over one fed by a DataLoader, {options.model}",
@@ -495,6 +504,43 @@ def bench_j(options: argparse.Namespace) -> None:
     )
 
 
+# ------------------------------------------------------------------------------- (k): rows, with mlp
+
+
+def bench_k(options: argparse.Namespace) -> None:
+    import torch
+
+    from stg_core.tasks.data import TaskData
+    from stg_core.tasks.groups import Task, TaskGroup
+    from stg_core.training.spec import TrainingSpec
+
+    rng = np.random.default_rng(0)
+    n_points, n_features, n_tasks = 50_000, 200, 20
+    rows = rng.standard_normal((n_points, n_features), dtype=np.float32)
+    labels = (rng.random((n_points, n_tasks)) < 0.1).astype(np.float32)
+    names = tuple(f"t{t}" for t in range(n_tasks))
+    tasks = tuple(Task(name, rule="column") for name in names)
+    group = TaskGroup("rows", "rows", tasks, "synthetic", (n_features,))
+    data = TaskData(names, rows, labels, rows[:1_000], labels[:1_000])
+    bare = _Bare("mlp", n_tasks, (n_features,))
+    batches = torch.tensor(rows, device=bare.device).split(256)
+    targets = torch.tensor(labels, device=bare.device).split(256)
+
+    def epoch() -> None:
+        for batch, target in zip(batches, targets, strict=True):
+            bare.step(batch, target)
+
+    spec = TrainingSpec(group, epochs=options.repetitions + 1)
+    ours, theirs = _epochs_in_turn(spec, data, epoch, bare.wait)
+    told(
+        "k",
+        f"an epoch of train() over a bare loop, mlp, {n_points:,} rows × {n_features} features",
+        statistics.median(ours) / statistics.median(theirs),
+        1.1,
+        f"train {spread(ours)}, bare {spread(theirs)}",
+    )
+
+
 BENCHMARKS: dict[str, Callable[[argparse.Namespace], None]] = {
     "a": bench_a,
     "b": bench_b,
@@ -506,6 +552,7 @@ BENCHMARKS: dict[str, Callable[[argparse.Namespace], None]] = {
     "h": bench_h,
     "i": bench_i,
     "j": bench_j,
+    "k": bench_k,
 }
 
 

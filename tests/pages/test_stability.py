@@ -33,10 +33,10 @@ def test_every_page_with_a_slider_of_k_says_how_stable_it_is(
 ) -> None:
     app = open_app(page, trained, k="5")
     assert not app.exception
-    assert "Stability 0.640**: other images would give rather different clusters" in texts(app)
+    assert "Stability 0.640**: other points would give rather different clusters" in texts(app)
     assert "k = 4 (0.990)" in texts(app)
     app = move(app, "k", "4")
-    assert "Stability 0.990**: other images would give nearly the same clusters" in texts(app)
+    assert "Stability 0.990**: other points would give nearly the same clusters" in texts(app)
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -72,7 +72,7 @@ def test_g3_opens_with_the_stability_of_its_twenty_clusters(
     derived.given["choose"] = bundled_stability("bundled:g3")
     for url in ({"run": "bundled:g3"}, {"run": "bundled:g3", "show": "Clusters"}):
         app = open_app("grouping", bundles=True, **url)
-        assert "Stability 0.595**: other images would give rather different" in texts(app)
+        assert "Stability 0.595**: other points would give rather different" in texts(app)
         assert "Most stable up to k = 50: k = 4 (0.964)" in texts(app)
 
 

@@ -367,7 +367,7 @@ def test_progress_cancel_and_resume(open_app: OpenApp, engine: type[StandInEngin
     app = open_app()
     assert not app.exception and not app.error
     shown = {metric.label: metric.value for metric in app.metric}
-    assert shown == {"Epoch": "3 of 10", "Images/s": "800", "Time left": "1 min 15 s"}
+    assert shown == {"Epoch": "3 of 10", "Points/s": "800", "Time left": "1 min 15 s"}
     assert "1 before it" in texts(app)
     assert len(app.get("vega_lite_chart")) == 2
     app.button(key=f"cancel {spec.key}").click().run()
