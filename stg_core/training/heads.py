@@ -35,6 +35,7 @@ class Heads:
         self._numbers = torch.tensor(np.flatnonzero(kinds == "regression"), device=device)
         self._logits = torch.tensor(first, device=device)[self._binary]
         self._predictions = torch.tensor(first, device=device)[self._numbers]
+        self.complete = not bool(np.isnan(labels).any())  # whether no label is missing
         self.pos_weight = torch.tensor(pos_weight(labels), device=device)
         self._classes = [
             (t, slice(int(first[t]), int(first[t]) + tasks[t].width))

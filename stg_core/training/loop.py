@@ -150,7 +150,11 @@ class _Run:
             points=torch.tensor(data.train_points, device=chosen),
             labels=torch.tensor(self.heads.scaled(data.train_labels), device=chosen),
             heads=self.heads,
-            recorder=DataMapRecorder(n_points, n_tasks, chosen) if spec.recorded else None,
+            recorder=(
+                DataMapRecorder(n_points, n_tasks, chosen, self.heads.complete)
+                if spec.recorded
+                else None
+            ),
             steps_per_epoch=len(_batch_bounds(n_points, spec.batch_size)),
             metrics=empty_metrics(),
         )
@@ -213,10 +217,10 @@ class _Run:
 
     def run_batch(self, indices: Tensor) -> Tensor:
         training = self.training
-        points = self.normalise(training.points[indices])
+        points = self.normalise(training.points.index_select(0, indices))
         if self.spec.augmentation != "none":
             points = augment(points, flip="flip" in self.spec.augmentation)
-        targets = training.labels[indices]
+        targets = training.labels.index_select(0, indices)
         for callback in self.callbacks:
             callback.on_batch_start(training)
         with autocast(training.device, training.precision):

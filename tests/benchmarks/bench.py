@@ -504,7 +504,7 @@ def bench_j(options: argparse.Namespace) -> None:
     )
 
 
-# ------------------------------------------------------------------------------- (k): rows, with mlp
+# ------------------------------------------------------------------------------ (k): rows, with mlp
 
 
 def bench_k(options: argparse.Namespace) -> None:
