@@ -8,7 +8,12 @@ from typing import Any
 
 import pytest
 
+from stg_core.grouping.agreement import Reference, agreement_with, built_in_reference
+from stg_core.grouping.memberships import Grouping, TaskSpace, group_tasks
+from stg_core.grouping.prevalence import explained_prevalence
 from stg_core.judging.report import bundled_reports
+from stg_core.maps.summary import DataMapSummary
+from stg_core.results.store import Store
 
 ROOT = Path(__file__).resolve().parents[1]
 README_LINES = (ROOT / "README.md").read_text().splitlines()
@@ -37,9 +42,9 @@ def test_the_readme_tells_both_numbers_of_every_scheme(name: str) -> None:
     order = ("mtl", "stl", "specialists", "plain", "random", "superclass")
     for scheme, cell in zip(order, cells, strict=True):
         s = found.get(scheme)
-        expected = "" if s is None else f"{told(s['mean_f1'], s['ci'])}<br>"
-        if s is not None:
-            expected += told(s["balanced_accuracy"], s["balanced_accuracy_ci"])
+        expected = "" if s is None else told(s["mean_f1"], s["ci"])
+        if s is not None and s["balanced_accuracy"] is not None:
+            expected += f"<br>{told(s['balanced_accuracy'], s['balanced_accuracy_ci'])}"
         assert cell == expected, scheme
 
 
@@ -88,3 +93,38 @@ def test_what_the_readme_says_of_accuracy_holds() -> None:
     baseline = REPORTS["g3-k5"]["accuracy_baseline"]
     assert f"right for {baseline:.3f}" in README
     assert all(scores["accuracy"] < baseline for scores in schemes("g3-k5").values())
+
+
+def test_the_readme_tells_what_the_clusters_of_others_tasks_follow() -> None:
+    def clusters(name: str, k: int) -> tuple[DataMapSummary, Grouping]:
+        summary = Store().run(f"bundled:{name}").summary
+        return summary, group_tasks(TaskSpace(summary), k, 2.0, "soft")
+
+    tox21 = explained_prevalence(*clusters("tox21", 2))
+    assert tox21 and f"they explain {100 * tox21.share:.0f} % of how it varies" in README
+    assert f"at most {100 * tox21.high:.0f} %" in README
+    cal500 = explained_prevalence(*clusters("cal500", 10))
+    assert cal500 and f"prevalence explains {100 * cal500.share:.0f} % of its clusters" in README
+    assert f"chance reaches {100 * cal500.high:.0f} %" in README
+    for name in ("tox21-k2", "yeast-k7", "cal500-k2", "oes97-k8"):
+        headline = REPORTS[name]["variants"]["logits-soft"]["headline"]
+        assert headline.startswith("It cannot be told whether the grouping pays")
+
+
+def test_the_readme_tells_what_tags_and_assays_have_to_do_with_each_other() -> None:
+    assays = Store().run("bundled:tox21")
+    families = built_in_reference(assays.spec.group, assays.spec.tasks)
+    tags = Store().run("bundled:cal500")
+    opposite = [name.replace("NOT-", "") for name in tags.spec.tasks]
+    plain = [name.removeprefix("Emotion-") for name in opposite]
+    labels = tuple(name if plain.count(name) == 2 else None for name in plain)
+    assert len({*labels} - {None}) == 30
+    for run, reference in (
+        (assays, families),
+        (tags, Reference("opposites", tags.spec.tasks, labels)),
+    ):
+        assert reference is not None
+        grouping = group_tasks(TaskSpace(run.summary), 2, 2.0, "soft")
+        score = agreement_with(reference, grouping).scores["adjusted_rand_index"]
+        value = f"{score.value:.3f}".replace("-", "−")
+        assert f"adjusted Rand index {value}" in README and f"p = {score.p_value:.3f}" in README
