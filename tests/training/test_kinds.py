@@ -9,10 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sklearn import datasets as sklearn_datasets
 from sklearn import metrics as sklearn_metrics
 
 from stg_core.grouping.memberships import TaskSpace, group_tasks
+from stg_core.maps.recorder import DataMapRecorder, confidence
+from stg_core.maps.summary import summarise
 from stg_core.results.store import Run, Store
 from stg_core.system.errors import UserError
 from stg_core.tasks.data import TaskData, checked, load_task_data
@@ -237,3 +241,48 @@ def test_a_run_whose_data_are_gone_is_a_run_like_any_other(
     assert [found.id for found in Store(tmp_path).runs() if not found.bundled] == [run.id]
     with pytest.raises(UserError, match="“wine” is not on this machine: add it"):
         load_task_data(run.spec.group)
+
+
+def test_exact_complements_have_the_same_memberships(tmp_path: Any, monkeypatch: Any) -> None:
+    monkeypatch.setenv("STG_HOME", str(tmp_path))
+    rows, digits = sklearn_datasets.load_digits(return_X_y=True)
+    asked = {str(digit): digits == digit for digit in range(4)} | {"Odd": digits % 2 == 1}
+    asked |= {"Small": digits < 5, "Not small": digits >= 5}
+    found = add("digits-as-a-table", rows, {name: yes * 1 for name, yes in asked.items()})
+    summary = train(TrainingSpec(found.group)).summary
+    assert summary is not None
+    for k in (2, 3, 4):
+        grouping = group_tasks(TaskSpace(summary), k, 2.0, "soft")
+        small, not_small = grouping.memberships[-2:]
+        assert small == pytest.approx(not_small, abs=0.01)
+
+
+@settings(max_examples=10, deadline=None)
+@given(seed=st.integers(0, 2**31 - 1))
+def test_a_missing_label_is_as_if_the_point_were_left_out(seed: int) -> None:
+    """Of one task: its data map and its distance to others come from the points it has."""
+    rng = np.random.default_rng(seed)
+    outputs, labels = rng.normal(size=(4, N, 2)), rng.integers(0, 2, (N, 2)).astype(np.float32)
+    labels[rng.random(N) < 0.3, 1] = np.nan
+    here = np.flatnonzero(~np.isnan(labels[:, 1]))
+
+    def maps(points: np.ndarray) -> np.ndarray:
+        recorder = DataMapRecorder(len(points), 2)
+        for epoch in outputs:
+            order = torch.tensor(rng.permutation(len(points)))  # batches in any order
+            for batch in order.split(7):
+                at = points[batch.numpy()]
+                known = torch.tensor(labels[at])
+                recorder.update(batch, confidence(torch.tensor(epoch[at]), known))
+        return recorder.snapshot().numpy()[None]
+
+    every, left = maps(np.arange(N)), maps(here)
+    assert np.array_equal(every[:, :, :, here], left)
+    whole = summarise(every, labels, ["a", "b"], [4])
+    part = summarise(left, labels[here], ["a", "b"], [4])
+    assert whole.task_means[:, :, 1] == pytest.approx(part.task_means[:, :, 1])
+    assert np.array_equal(whole.histogram[:, 1], part.histogram[:, 1])
+    if not whole.adjusted.any():  # else lengths and distances gave way a little
+        for gram_of_all, gram_of_part in zip(whole.gram[0], part.gram[0], strict=True):
+            apart = [g[0, 0] + g[1, 1] - 2 * g[0, 1] for g in (gram_of_all, gram_of_part)]
+            assert apart[0] == pytest.approx(apart[1] * N / len(here), rel=1e-6)
