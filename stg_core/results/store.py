@@ -42,6 +42,7 @@ from stg_core.system.errors import UserError
 from stg_core.system.files import DISK_FULL, FORBIDDEN, atomic
 from stg_core.system.home import home
 from stg_core.system.words import named
+from stg_core.tasks.groups import GROUPS
 from stg_core.training.metrics import mean_scores, score_name, scores_by_epoch
 from stg_core.training.spec import TrainingSpec
 
@@ -171,7 +172,7 @@ class Store:
     # ------------------------------------------------------------------------------------ reading
 
     def runs(self) -> list[Run]:
-        """All runs: bundled ones by name, then own ones, newest first."""
+        """All runs: bundled ones, then own ones, newest first."""
         bundled = []
         for name in _bundled_names():
             try:
@@ -202,7 +203,8 @@ class Store:
         )
 
     def _titles(self) -> str:
-        titles = list(dict.fromkeys(run.title for run in self.runs() if run.has_data_maps))
+        runs = sorted(self.runs(), key=lambda run: run.bundled)  # own ones first
+        titles = list(dict.fromkeys(run.title for run in runs if run.has_data_maps))
         more = len(titles) - TITLES_NAMED
         shown = ", ".join(titles[:TITLES_NAMED]) or "none yet"
         return f"{shown} and {more} more" if more > 0 else shown
@@ -395,9 +397,13 @@ class Store:
 
 
 def _bundled_names() -> list[str]:
-    """Names of the bundled runs, without their prefix."""
+    """Names of the bundled runs, without their prefix: those of built-in groups come first."""
     folders = (p.name for p in BUNDLES.glob("*") if p.is_dir())
-    return sorted(name for name in folders if name not in NO_RUNS)
+    known = list(GROUPS)
+    return sorted(
+        (name for name in folders if name not in NO_RUNS),
+        key=lambda name: (known.index(name) if name in known else len(known), name),
+    )
 
 
 def checked_title(title: str) -> str:

@@ -1018,6 +1018,8 @@ def test_accuracy_has_its_baseline_beside_it(
 
 def test_baselines_of_bundled_reports_are_those_of_their_labels() -> None:
     for name, bundled in bundled_reports().items():
+        if bundled["group"] not in GROUPS:
+            continue  # whose labels are not here
         group = GROUPS[bundled["group"]]
         n_classes = len(CLASS_NAMES[group.dataset])
         classes = np.repeat(np.arange(n_classes), 10_000 // n_classes).astype(np.uint8)

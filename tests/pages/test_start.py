@@ -180,7 +180,9 @@ def test_bundled_runs_can_be_opened_and_exported_but_not_changed(
     app = open_app("start", None, bundles=True, run="bundled:g3")
     assert not app.exception and not app.error
     groups = [row["Group"] for row in shown_runs(app)]
-    assert groups == [GROUPS[name].title for name in ("digits", "g1", "g2", "g3")]
+    built_in = [GROUPS[name].title for name in ("digits", "g1", "g2", "g3")]
+    others = {"cal500": 174, "oes97": 16, "tox21": 12, "yeast": 14}
+    assert groups == built_in + [f"{tasks} tasks of {name}" for name, tasks in others.items()]
     assert {"Data maps", "Grouping", "Agreement"} <= set(links(app))
     assert app.button(key="rename").disabled and app.button(key="delete").disabled
     assert not app.download_button(key="export").disabled
