@@ -133,6 +133,7 @@ def one_map(
         region,
         on_brush,
         pictured,
+        run.spec.group.task(task).kind,
     )
 
 

@@ -21,6 +21,7 @@ from stg_core.maps.summary import (
     TaskMap,
     region_shares,
 )
+from stg_core.tasks.groups import Kind
 
 FEW = 10  # points: where a cell holds fewer, those of the sample are drawn
 SMALL_BINS = 16  # cells along each axis of a small map
@@ -35,11 +36,12 @@ def data_map(
     region: Region | None,
     on_brush: Callable[[Region | None], None] | None = None,
     glances: str | None = None,
+    kind: Kind = "binary",
 ) -> None:
     """Density of a task's training points, its sampled points where they are few, and a region.
 
     With `on_brush`, a rectangle can be dragged over it. All maps of a data set of `n_points` have
-    the same scales. glances: whose images those who point at a point may see, see `app.glances`.
+    the same scales. kind: of the task; only a binary one has positives. glances: whose images those who point at a point may see, see `app.glances`.
     """
 
     def brushed(bounds: list[float] | None) -> None:
@@ -60,6 +62,8 @@ def data_map(
         "alt": {"data-map": f"{description} {', '.join(shares)}."},
         "file": task.replace(" ", "-"),
         "glances": glances,
+        "binary": kind == "binary",
+        "number": kind == "regression",
         **_scales(BINS, n_points),
     }
     values = np.concatenate([found.histogram.ravel(), points.ravel()])

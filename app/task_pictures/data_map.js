@@ -35,7 +35,7 @@ const dataMap = {
     this.axes(pen, data, plan, theme);
     for (let i = 0; i < data.names.length; i += 1) {
       const [v, c, positive] = point(data, i);
-      const fill = positive ? data.colour : theme.text;
+      const fill = data.binary && positive ? data.colour : theme.text;
       pen.circle(plan.across(v), plan.up(c), 1.8, { fill, opacity: 0.85 });
     }
     this.regions(pen, data, plan, theme);
@@ -53,9 +53,9 @@ const dataMap = {
       pen.text(left - 6, up(c), c.toFixed(1), { ...tick, align: "right" });
     }
     const title = { size: 12, fill: theme.faint, align: "center" };
-    pen.text(left + inner.w / 2, below + 32, "Variability (deviation of the probability)", title);
+    pen.text(left + inner.w / 2, below + 32, `Variability (deviation of the ${data.number ? "same" : "probability"})`, title);
     const middle = inner.y + inner.h / 2;
-    pen.text(10, middle, "Confidence (probability of the true label)", { ...title, turn: -90 });
+    pen.text(10, middle, `Confidence (${data.number ? "how near the number is" : "probability of the true label"})`, { ...title, turn: -90 });
   },
 
   regions(pen, data, { inner, across, up }, theme) {
@@ -73,10 +73,11 @@ const dataMap = {
     const note = { size: 11, fill: theme.faint };
     const x = inner.x + inner.w - 112;
     pen.text(x, inner.y + 14, "Single points", note);
-    pen.circle(x + 5, inner.y + 32, 4, { fill: data.colour });
-    pen.text(x + 15, inner.y + 32, "positive", note);
-    pen.circle(x + 5, inner.y + 50, 4, { fill: theme.text });
-    pen.text(x + 15, inner.y + 50, "negative", note);
+    const kinds = data.binary ? ["positive", "negative"] : [];
+    kinds.forEach((kind, i) => {
+      pen.circle(x + 5, inner.y + 32 + 18 * i, 4, { fill: i ? theme.text : data.colour });
+      pen.text(x + 15, inner.y + 32 + 18 * i, kind, note);
+    });
     densityLegend(pen, x, inner.y + inner.h - 58, data.most, theme);
   },
 
@@ -112,7 +113,7 @@ const dataMap = {
   said(data, i) {
     const [v, c, positive] = point(data, i);
     return [
-      `Training point ${data.names[i]}, ${positive ? "positive" : "negative"}`,
+      `Training point ${data.names[i]}${data.binary ? positive ? ", positive" : ", negative" : ""}`,
       `variability ${v.toFixed(2)}, confidence ${c.toFixed(2)}`,
     ];
   },
