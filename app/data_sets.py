@@ -16,6 +16,7 @@ from PIL import Image
 from app import state, widgets
 from app.adding import Adding
 from app.examples import CELL, COLUMNS, GAP
+from app.images import as_picture
 from app.training_choices import choose_group, chosen_group
 from stg_core.system.errors import UserError
 from stg_core.system.words import counted
@@ -95,7 +96,7 @@ def _contact_sheet(folder: str, digest: str) -> bytes:
     sheet = Image.new("RGBA", (COLUMNS * (CELL + GAP) - GAP, 2 * (CELL + GAP) - GAP))
     for i, place in enumerate(places):
         row, column = divmod(i, COLUMNS)
-        picture = Image.fromarray(np.array(images[place]).squeeze()).convert("RGB")
+        picture = Image.fromarray(as_picture(np.array(images[place])).squeeze()).convert("RGB")
         large = picture.resize((CELL, CELL), Image.Resampling.BICUBIC)
         sheet.paste(large, (column * (CELL + GAP), row * (CELL + GAP)))
     file = io.BytesIO()

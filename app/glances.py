@@ -1,4 +1,6 @@
-"""The image of what is pointed at in a picture: of a point of a data map, or an example of a task.
+"""What is pointed at in a picture: a point of a data map, or an example of a task.
+
+An image where the points are images, and what people call the point.
 
 The browser asks for it when a pointer rests, and keeps it. All images of a data map's sample would
 be megabytes, of which a visitor looks at a few; one of them is some kilobytes, and what a slider
@@ -16,7 +18,8 @@ import streamlit as st
 from PIL import Image
 
 from app import images
-from app.images import TrainingImages
+from app.images import TrainingImages, as_picture
+from app.points import Rows
 from stg_core.results.store import Run
 from stg_core.system.errors import UserError
 from stg_core.tasks.datasets import has_data_set
@@ -24,6 +27,7 @@ from stg_core.tasks.images import has_images, prepared_images
 
 Things = Literal["points", "tasks"]
 Glance = dict[str, Any]
+Known = TrainingImages | Rows
 LONGEST = 12  # digits of a point: a browser may send anything
 
 # A picture says LOOKS and hears SEEN: see task_pictures/glance.js.
@@ -63,7 +67,7 @@ def whose(run: Run, things: Things) -> str | None:
     """What a picture of such things calls its `glances`; None where the images are not here."""
     group = run.spec.group
     if group.is_own:
-        here = not group.has_rows and has_data_set(group)
+        here = has_data_set(group)
     else:
         here = has_images(group.dataset) or prepared_images(group.dataset) is not None
     return f"{things} of {run.id}" if here else None
@@ -87,7 +91,7 @@ def answer(run: Run, things: Things) -> None:
     found, glance = True, None
     if asker == of:
         try:
-            known = images.training_images(run)
+            known = Rows(run) if run.spec.group.has_rows else images.training_images(run)
             found = known is not None
             glance = known and (find(run, known, name) or _nothing(name))
         except UserError:  # they are not those of this run
@@ -99,14 +103,14 @@ def answer(run: Run, things: Things) -> None:
     _glances(key=key, data={"of": of, "glance": glance}, on_looks_change=looked)
 
 
-def _of_point(run: Run, known: TrainingImages, name: str) -> Glance | None:
+def _of_point(run: Run, known: Known, name: str) -> Glance | None:
     index = int(name) if name.isdecimal() and len(name) < LONGEST else -1
     if not 0 <= index < len(known.points):
         return None
-    return _glance(name, known, index, f"An image of {known.called(index)}")
+    return _glance(name, known, index, "")
 
 
-def _of_task(run: Run, known: TrainingImages, name: str) -> Glance | None:
+def _of_task(run: Run, known: Known, name: str) -> Glance | None:
     """Of the sampled points whose true answer is yes, the one that the model was surest of.
 
     One that is not upside down, where there is one: that is another task's question.
@@ -117,17 +121,21 @@ def _of_task(run: Run, known: TrainingImages, name: str) -> Glance | None:
     yes = summary.task_map(name, int(summary.epochs[-1]), "positives").indices
     if not len(yes):
         return None
-    upright = yes[~known.turned[yes]]
+    upright = yes if isinstance(known, Rows) else yes[~known.turned[yes]]
     index = int(upright[-1] if len(upright) else yes[-1])
-    return _glance(name, known, index, f"A yes, for example: an image of {known.called(index)}")
+    return _glance(name, known, index, "A yes, for example: ")
 
 
-def _glance(name: str, known: TrainingImages, index: int, said: str) -> Glance:
+def _glance(name: str, known: Known, index: int, before: str) -> Glance:
+    if isinstance(known, Rows):
+        return {"name": name, "image": "", "lines": [before + known.called(index)]}
     turned = ", upside down" if known.turned[index] else ""
-    return {"name": name, "image": _as_url(known, index), "lines": [said + turned]}
+    said = f"an image of {known.called(index)}{turned}"
+    lines = [before + said if before else said[0].upper() + said[1:]]
+    return {"name": name, "image": _as_url(known, index), "lines": lines}
 
 
-FIND: dict[Things, Callable[[Run, TrainingImages, str], Glance | None]] = {
+FIND: dict[Things, Callable[[Run, Known, str], Glance | None]] = {
     "points": _of_point,
     "tasks": _of_task,
 }
@@ -139,5 +147,5 @@ def _nothing(name: str) -> Glance:
 
 def _as_url(known: TrainingImages, index: int) -> str:
     file = io.BytesIO()
-    Image.fromarray(known.image(index).squeeze()).save(file, "PNG")
+    Image.fromarray(as_picture(known.image(index)).squeeze()).save(file, "PNG")
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()

@@ -71,8 +71,11 @@ class TrainingImages:
         """One image as RGBA, with whole pixels of the screen for each of its own, and a margin."""
         image = self.image(index)
         times = max(round(SIDE / len(image)), 1)
-        image = image[..., :3] if image.shape[-1] >= 3 else image[..., :1]
-        rgb = np.broadcast_to(image, (*image.shape[:2], 3)).repeat(times, 0).repeat(times, 1)
+        rgb = (
+            np.broadcast_to(as_picture(image), (*image.shape[:2], 3))
+            .repeat(times, 0)
+            .repeat(times, 1)
+        )
         opaque = np.full((*rgb.shape[:2], 1), 255, dtype=np.uint8)
         margin = ((0, 0), (MARGIN, MARGIN), (0, 0))
         return np.pad(np.concatenate([rgb, opaque], axis=-1), margin)
@@ -88,6 +91,11 @@ class TrainingImages:
     def called(self, index: int) -> str:
         """The same as a sentence says it: "class bird", or what its owner calls the point."""
         return self.name(index) if self.own else f"class {self.name(index)}"
+
+
+def as_picture(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """An image of 1 to 4 channels (H, W, C) as one of 1 or 3, for the screen."""
+    return image[..., :3] if image.shape[-1] >= 3 else image[..., :1]
 
 
 def training_images(run: Run) -> TrainingImages | None:

@@ -30,21 +30,26 @@ class Rows:
     def __init__(self, run: Run) -> None:
         self.own: DataSet = data_set_of(run.spec.group)
         self.values, self.labels = self.own.split("train")
-        self.places = sampled_points(len(self.values), run.spec.training_images)
+        self.points = sampled_points(len(self.values), run.spec.training_images)
+
+    def called(self, index: int) -> str:
+        """What its owner calls a point: its text, or else its id."""
+        about = self.own.about([int(self.points[index])])[0]
+        return about.get("text") or about["id"]
 
     def about(self, indices: NDArray[np.integer]) -> list[dict[str, str]]:
         """Id and, if it has one, text of some points."""
-        return self.own.about(self.places[indices].tolist())
+        return self.own.about(self.points[indices].tolist())
 
     def answers(self, task: Task, indices: NDArray[np.integer]) -> list[str]:
         """Their labels as the source had them."""
         column = self.own.group.task_names.index(task.name)
-        known = np.asarray(self.labels[self.places[indices], column])
+        known = np.asarray(self.labels[self.points[indices], column])
         return [answer_of(task, value) for value in known.tolist()]
 
     def standing_out(self, index: int) -> str:
         """The features of a row that differ most from the mean, in standard deviations."""
-        row = np.asarray(self.values[self.places[index]], dtype=np.float64)
+        row = np.asarray(self.values[self.points[index]], dtype=np.float64)
         most = np.argsort(-np.abs(row), kind="stable")[:STANDING_OUT]
         return ", ".join(
             name if (name := self.own.features[j]).endswith(MISSING) else f"{name} {row[j]:+.1f}"

@@ -10,7 +10,7 @@ from app import state, widgets
 from app.parameters import Flag, Number, OneOf, SeveralOf, Text, in_url
 from stg_core.system.errors import UserError
 from stg_core.system.words import counted
-from stg_core.tasks.datasets import data_sets, find_group
+from stg_core.tasks.datasets import data_set_of, data_sets, find_group
 from stg_core.tasks.groups import GROUPS, TaskGroup, custom_group
 from stg_core.tasks.images import CLASS_NAMES, DATASET_TITLES
 from stg_core.training.spec import (
@@ -209,8 +209,19 @@ def read_unions(text: str) -> dict[str, list[str]]:
     return unions
 
 
+@st.cache_data(show_spinner=False, max_entries=32)
+def lacking(digest: str, tasks: tuple[str, ...], _group: TaskGroup) -> list[str]:
+    """Which tasks lack labels or an answer in a split, in sentences."""
+    from stg_core.tasks.checks import before_training
+
+    return before_training(data_set_of(_group), tasks)
+
+
 def expected_duration(spec: TrainingSpec) -> None:
     """In a fragment that looks again only until the measurement is there."""
+    if spec.group.is_own:
+        for sentence in lacking(spec.group.digest, spec.tasks, spec.group):
+            st.caption(f":material/warning: {widgets.plain(sentence)}")
     if state.shared().store.holds(spec.key):
         tasks = counted(len(spec.tasks), "task")
         st.caption(f"{tasks}. This run is here already: it is not trained again.")

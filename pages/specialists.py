@@ -43,8 +43,8 @@ LONG_LIST = 25  # tasks
 def choose_plan(run: Run, chosen: Chosen) -> Plan:
     from stg_core.judging.plan import families_of, make_plan, mtl_spec_of, words_of
 
-    words = words_of(run.spec)
-    possible = [s for s in SCHEMES if s != "superclass" or families_of(run.spec) is not None]
+    words, families = words_of(run.spec), {*(families_of(run.spec) or ())}
+    possible = [scheme for scheme in SCHEMES if scheme != "superclass" or families]
     titles = {scheme: scheme_title(scheme, words) for scheme in possible}
     left, right = st.columns([4, 1], vertical_alignment="bottom")
     schemes = left.pills(
@@ -65,6 +65,12 @@ def choose_plan(run: Run, chosen: Chosen) -> Plan:
         " run's own.",
     )
     in_order = [scheme for scheme in possible if scheme in schemes]
+    if "superclass" in in_order and len(families) < chosen.grouping.k:
+        in_order.remove("superclass")
+        st.caption(
+            f"{titles['superclass']} is left out: {len(families)} of them cannot form"
+            f" {chosen.grouping.k} groups."
+        )
     mtl = mtl_spec_of(run, state.shared().store)
     return make_plan(mtl, chosen.grouping, chosen.space, in_order, read_seeds(seeds or ""))
 

@@ -41,7 +41,8 @@ def data_map(
     """Density of a task's training points, its sampled points where they are few, and a region.
 
     With `on_brush`, a rectangle can be dragged over it. All maps of a data set of `n_points` have
-    the same scales. kind: of the task; only a binary one has positives. glances: whose images those who point at a point may see, see `app.glances`.
+    the same scales. kind: of the task; only a binary one has positives. glances: whose images those
+    who point at a point may see, see `app.glances`.
     """
 
     def brushed(bounds: list[float] | None) -> None:

@@ -276,25 +276,29 @@ class View {
     if (!same) this.glances.ask(pictured && lines && this.data.glances, name);
     this.pointed = lines && { name, said, event, seen: same ? this.pointed.seen : null };
     if (!lines) return;
-    if (!same) this.tip.replaceChildren(...lines.map((line) => element("div", {}, line)));
+    if (!same) {
+      this.tip.replaceChildren(...lines.map((line) => element("div", {}, line)));
+      this.completed = false;
+    }
     this.tell();
   }
 
-  /** An image of what is pointed at has come. */
+  /** What is to be seen of what is pointed at has come: words, and an image if there is one. */
   see(seen) {
     const { pointed } = this;
-    if (!seen.image || seen.of !== this.data?.glances || seen.name !== pointed?.name) return;
+    if (!seen.lines.length || seen.of !== this.data?.glances || seen.name !== pointed?.name) return;
     pointed.seen = seen;
     if (pointed.event.spoken) this.say(seen.lines.join(", "));
     this.tell();
   }
 
-  /** Completes the tip with the image, where it is there, and puts it where the pointer is. */
+  /** Completes the tip with that, where it is there, and puts it where the pointer is. */
   tell() {
     const { tip } = this, { event, seen } = this.pointed;
-    tip.classList.toggle("seen", Boolean(seen));
-    if (seen && !tip.querySelector("img")) { // not anew for every move of the pointer
-      tip.prepend(element("img", { src: seen.image, alt: "" }));
+    tip.classList.toggle("seen", Boolean(seen?.image));
+    if (seen && !this.completed) { // not anew for every move of the pointer
+      this.completed = true;
+      if (seen.image) tip.prepend(element("img", { src: seen.image, alt: "" }));
       tip.append(...seen.lines.map((line) => element("div", {}, line)));
     }
     const box = this.root.getBoundingClientRect();

@@ -11,7 +11,7 @@ from stg_core.cli.runs import described
 from stg_core.engine.foreground import run_anywhere
 from stg_core.results.store import Run, Store
 from stg_core.system.errors import UserError
-from stg_core.tasks.datasets import data_sets
+from stg_core.tasks.datasets import data_set_of, data_sets
 from stg_core.tasks.groups import GROUPS
 from stg_core.training.spec import TrainingSpec
 
@@ -41,4 +41,9 @@ def trained_with_data_maps(store: Store, spec: TrainingSpec) -> Run:
     if not spec.recorded:
         raise UserError("Data maps need at least 2 epochs: variability is not defined for one.")
     print(f"{spec.title}: run {spec.key}", file=sys.stderr)
+    if spec.group.is_own and not store.holds(spec.key):
+        from stg_core.tasks.checks import before_training
+
+        for sentence in before_training(data_set_of(spec.group), spec.tasks):
+            print(f"Warning: {sentence}", file=sys.stderr)
     return run_anywhere(store, spec, tell_of_one())

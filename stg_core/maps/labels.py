@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
 from stg_core.maps.summary import DataMapSummary
-from stg_core.system.errors import UserError
 from stg_core.system.words import counted
 
 LEAST_OVERLAP, FEWEST_POSITIVES = 0.3, 20
@@ -98,19 +95,6 @@ def uncertain_tasks(summary: DataMapSummary) -> dict[str, str]:
         if found:
             reasons[str(summary.tasks[t])] = ", ".join(found)
     return reasons
-
-
-def check_labels(labels: NDArray[np.float32], tasks: Sequence[str]) -> None:
-    """Raises UserError that names the tasks without any label in (N, T), NaN where one is missing.
-
-    To be called before a training: nothing can be learned for them, and no grouping holds them.
-    """
-    counts = (~np.isnan(labels)).sum(axis=0)
-    if names := [task for t, task in enumerate(tasks) if not counts[t]]:
-        raise UserError(
-            f"No training point has a label for {', '.join(names)}: leave"
-            f" {'it' if len(names) == 1 else 'them'} out, or add labels."
-        )
 
 
 def _percent(share: float) -> str:

@@ -77,6 +77,13 @@ def facts_of(found: DataSet) -> Facts:
     return Facts(tasks, facts.overlap, tuple(warnings))
 
 
+def before_training(found: DataSet, tasks: Sequence[str]) -> list[str]:
+    """Warnings that some tasks lack labels, or an answer, in a split; reads the labels only."""
+    labels = {split: np.asarray(found.split(split)[1]) for split in SPLITS}
+    every = enumerate(found.group.tasks)
+    return list(_about_splits([_task_facts(t, i, labels) for i, t in every if t.name in tasks]))
+
+
 def overlap_of(labels: NDArray[np.float32]) -> NDArray[np.float64]:
     """Of labels (N, T), NaN where one is missing: (T, T), labelled for both over for either."""
     known = ~np.isnan(labels)

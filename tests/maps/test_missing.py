@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stg_core.maps.labels import (
-    check_labels,
     has_labels,
     labels_in_words,
     median_overlap,
@@ -247,15 +246,6 @@ def test_tasks_that_share_no_points_at_all_are_told_apart_from_others() -> None:
     assert len(uncertain_tasks(summary)) == 10
     assert not share_nothing(some_labels())
     assert not share_nothing(summary_of(*realistic_maps(1, 50, EPOCHS)))
-
-
-def test_a_training_of_a_task_without_labels_is_refused_by_name() -> None:
-    labels = np.zeros((4, 3), dtype=np.float32)
-    labels[:, 1] = np.nan
-    labels[:2, 2] = np.nan
-    check_labels(labels[:, [0, 2]], ["a", "c"])
-    with pytest.raises(UserError, match="has a label for b: leave it out"):
-        check_labels(labels, ["a", "b", "c"])
 
 
 # ------------------------------------------------------------------------------------ older files
