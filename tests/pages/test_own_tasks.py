@@ -14,6 +14,7 @@ from stg_core.results.store import Run, Store
 from stg_core.tasks.datasets import DataSet, add, data_sets, remove
 from stg_core.training.spec import TrainingSpec
 from tests.pages.conftest import OpenApp, texts
+from tests.pages.test_data_maps import image_texts
 
 NAMES = (
     "=1+1, (a)",
@@ -138,3 +139,22 @@ def test_a_data_set_that_is_gone_leaves_its_runs(
     app = open_app("start", numbers, run=numbers.id, group="people")
     assert not app.exception and numbers.title in texts(app).replace("\\", "")
     assert not list((tmp_path / "damaged").iterdir())
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_images_of_any_size_and_channels_are_seen(
+    open_app: OpenApp, channels: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STG_HOME", str(tmp_path))
+    rng = np.random.default_rng(channels)
+    pixels = rng.integers(0, 256, (40, 20, 14, channels), np.uint8)
+    bright = pixels.mean(axis=(1, 2, 3)) > pixels.mean()
+    names = [f"picture-{i}.png" for i in range(40)]
+    found = add("pictures", pixels, {"bright": bright, "dark": ~bright}, ids=names)
+    run = train_here(found, tmp_path)
+    assert run.spec.model == "small_cnn"
+    app = open_app("data_maps", run, run=run.id, task="bright", region="0,0.71,0,1")
+    assert not app.exception and not app.error and not app.info
+    assert any("an image of picture-" in text for text in image_texts(app))
+    app = open_app("start", run, group="pictures")
+    assert not app.exception and any("images of 14 × 20" in c.value for c in app.caption)
