@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import re
+import shutil
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -37,8 +40,16 @@ CARDS_A_ROW = 4
 TASKS_SHOWN = 12
 LARGEST_UPLOAD = 200  # MB
 LONGEST_PATH = 4_000  # characters
+ON_PAGE = (  # options of the command line, and where they are on the page
+    (r"--missing=(\S+?)(?=[.,;]? |[.,;]?$)", r"\1 as “Stands for a missing label”"),
+    (r"--no=-1", "“−1 means no”"),
+    (r"--kind '([^']+)=(\w+)'", r"in the table of tasks that \1 is \2"),
+    (r"--task ('[^']+'|\S+)", r"in the table of columns that \1 is a task"),
+    (r"--feature ('[^']+'|\S+)", r"in the table of columns that \1 is a feature"),
+)
 ADDING = "a data set that is being added"
 UPLOADS = ".uploads"
+UPLOADS_KEPT = 24 * 3600  # seconds
 
 
 # ------------------------------------------------------------------------------ those that are here
@@ -70,6 +81,8 @@ def _show_card(found: DataSet) -> None:
         more = len(names) - TASKS_SHOWN
         listed = widgets.plain(", ".join(names[:TASKS_SHOWN]))
         st.caption(f"{listed} and {more} more" if more > 0 else listed)
+        if found.of_a_file and source_changed(found):
+            st.caption(":material/update: Its source has changed since it was added.")
     with st.container(horizontal=True, gap="small"):
         st.button(
             "Chosen" if chosen else "Choose",
@@ -244,6 +257,7 @@ def _uploaded(file: Any) -> Path:
     path = folder / Path(file.name).name
     if not path.exists() or path.stat().st_size != file.size:
         _forget_uploads()
+        _forget_old_uploads()
         folder.mkdir(parents=True, exist_ok=True)
         path.write_bytes(file.getbuffer())
     return path
@@ -252,6 +266,13 @@ def _uploaded(file: Any) -> Path:
 def _forget_uploads() -> None:
     for path in (datasets_folder() / UPLOADS / state.visitor()).glob("*"):
         path.unlink(missing_ok=True)
+
+
+def _forget_old_uploads() -> None:
+    """Those of visitors who went away without keeping what they had uploaded."""
+    for folder in (datasets_folder() / UPLOADS).glob("*"):
+        if time.time() - folder.stat().st_mtime > UPLOADS_KEPT:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _preview(source: Path) -> None:
@@ -268,12 +289,12 @@ def _preview(source: Path) -> None:
     counts = " ".join(filter(None, [size, of_shape]))
     st.caption(", ".join(filter(None, [widgets.plain(found.what), counts])) or "–")
     for note in found.notes:
-        st.caption(f":material/lightbulb: {widgets.plain(note)}")
+        st.caption(f":material/lightbulb: {widgets.plain(for_page(note))}")
     if found.tasks:
         choices = _choose_kinds(source, found, choices)
         found = _looked(source, choices)
     if found.problem:
-        st.warning(widgets.plain(found.problem), icon=":material/help:")
+        st.warning(widgets.plain(for_page(found.problem)), icon=":material/help:")
     replaces = found.name_is_taken and st.toggle(
         f"Replace the data set {found.name}, which is here already", key="replace a data set"
     )
@@ -287,6 +308,13 @@ def _preview(source: Path) -> None:
     ):
         st.session_state[ADDING] = Adding(source, replace(choices, replace=bool(replaces)))
         st.rerun()
+
+
+def for_page(sentence: str) -> str:
+    """What is said to those who type commands, for those who have the fields of this page."""
+    for option, field in ON_PAGE:
+        sentence = re.sub(option, field, sentence)
+    return sentence
 
 
 def _choose_more(source: Path) -> Choices:

@@ -91,6 +91,11 @@ class DataSet:
         return dict(self.manifest["counts"])
 
     @property
+    def of_a_file(self) -> bool:
+        """Whether it was made of a single file, so that a change of that is seen at once."""
+        return Path((self.manifest.get("source") or {}).get("path", "")).is_file()
+
+    @property
     def size(self) -> int:
         """Bytes on disk."""
         return sum(self.manifest["bytes"].values())

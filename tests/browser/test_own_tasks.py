@@ -90,9 +90,10 @@ def test_a_table_that_can_be_read_in_two_ways_is_asked_about(
     page.get_by_text("Bring your own data").click()
     page.get_by_role("textbox", name="Or a path on this machine").fill(str(path))
     page.keyboard.press("Enter")
-    expect(page.get_by_text("Is that a missing label or a no?").first).to_be_visible()
+    asked = page.get_by_text("Is that a missing label or a no?").first
+    expect(asked).to_contain_text("Say -1 as “Stands for a missing label” or “−1 means no”")
     expect(page.get_by_role("button", name="Keep it")).to_be_disabled()
-    page.get_by_text("−1 means no").click()
+    page.get_by_text("−1 means no", exact=True).click()
     expect(page.get_by_role("button", name="Keep it")).to_be_enabled()
     page.get_by_role("textbox", name="Or a path on this machine").fill("/nowhere/at/all.csv")
     page.keyboard.press("Enter")
