@@ -284,7 +284,7 @@ def _affinity(title: str, tasks: tuple[str, ...]) -> Spec:
 
 
 def correlations(matrix: Floats, names: Sequence[str]) -> None:
-    """Rank correlations of all affinities with each other and with the true gains of pairs."""
+    """Rank correlations of all affinities with each other; the last may be the true gains."""
     rows = pd.DataFrame(
         [
             {
@@ -301,7 +301,7 @@ def correlations(matrix: Floats, names: Sequence[str]) -> None:
     told = ", ".join(f"{row.other} {row.text}" for row in with_truth.itertuples())
     draw(
         _correlations(len(names)),
-        f"Heatmap of rank correlations; with the true gains of pairs: {told}.",
+        f"Heatmap of rank correlations; with {names[-1]}: {told}.",
         key="rank correlations",
         rows=rows,
     )
@@ -336,7 +336,8 @@ def predictions(
     several = table.masks.sum(axis=1) > 1
     trained = np.isin(np.arange(len(several)), searched)
     groups = [", ".join(table.spec_of(row).tasks) for row in range(len(several))]
-    places = np.argwhere(table.masks & several[:, None] & np.isfinite(values))
+    told = np.isfinite(values) & np.isfinite(table.gains)
+    places = np.argwhere(table.masks & several[:, None] & told)
     rows = pd.DataFrame(
         {
             "group": [groups[row] for row, _ in places],

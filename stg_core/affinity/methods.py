@@ -347,17 +347,11 @@ class Judged:
 
 def judge(table: GroupTable, choice: Choice, budget: int) -> Judged:
     """The true score and the whole cost of a choice; its groups must be trained."""
-    from stg_core.affinity.etap import scores
-
     tasks = np.arange(len(table.tasks))
     score, gain_interval = table.mean_gain(choice.routing)
     mean_f1, f1_interval = table.mean_f1(choice.routing)
-    told: Mapping[str, float] = {"pearson": np.nan, "r2": np.nan}
-    if choice.values is not None:
-        held_out = np.setdiff1d(np.arange(len(table.masks)), choice.searched)
-        told = scores(table.gains[held_out], choice.values[held_out], table.masks[held_out])
+    pearson, r2 = foretold(table, choice)
     cost, counted = _cost(table, choice)
-    speaks_of_gains = choice.method in ("hoa", "etap", "mtgnet")
     return Judged(
         method=choice.method,
         groups=tuple(table.spec_of(row).tasks for row in choice.groups),
@@ -372,9 +366,21 @@ def judge(table: GroupTable, choice: Choice, budget: int) -> Judged:
         within_budget=len(choice.groups) <= budget,
         exact=choice.exact,
         gap=choice.gap,
-        pearson=_or_none(told["pearson"]),
-        r2=_or_none(told["r2"]) if speaks_of_gains else None,
+        pearson=pearson,
+        r2=r2,
     )
+
+
+def foretold(table: GroupTable, choice: Choice) -> tuple[float | None, float | None]:
+    """Pearson's correlation and R² of what a method says of groups: see `Judged`."""
+    from stg_core.affinity.etap import scores
+
+    if choice.values is None:
+        return None, None
+    held_out = np.setdiff1d(np.arange(len(table.masks)), choice.searched)
+    told = scores(table.gains[held_out], choice.values[held_out], table.masks[held_out])
+    speaks_of_gains = choice.method in ("hoa", "etap", "mtgnet")
+    return _or_none(told["pearson"]), _or_none(told["r2"]) if speaks_of_gains else None
 
 
 def _or_none(value: float) -> float | None:

@@ -161,6 +161,12 @@ def untrained(table: GroupTable, budget: int) -> dict[str, tuple[int, ...]]:
     return lacking
 
 
+def is_complete(table: GroupTable, plan: TablePlan) -> bool:
+    """Whether nothing of a plan is left to train."""
+    lacking = untrained(table, plan.budget)
+    return set(plan.methods) <= set(available(table)) - set(lacking)
+
+
 # ------------------------------------------------------------------------------ how it is trained
 
 
@@ -207,6 +213,11 @@ class Noting:
             with suppress(Exception):  # it is trained no less where that cannot be noted
                 store.cache[_note(plan.key)] = {"done": done, "total": total(plan), "what": what}
             self._noted = time.monotonic()
+
+    def forget(self) -> None:
+        """Of a table that is whole."""
+        with suppress(Exception):
+            self._store.cache.delete(_note(self._plan.key))
 
     def _trained_others(self) -> set[str]:
         """Keys of groups that are trained and not certain."""

@@ -111,7 +111,10 @@ def _own_table(plan: TablePlan) -> GroupTable:
     from stg_core.affinity.preparing import Noting, prepared_table
 
     store = Store()
-    return prepared_table(store, plan, Noting(store, plan, _tell))
+    noting = Noting(store, plan, _tell)
+    table = prepared_table(store, plan, noting)
+    noting.forget()
+    return table
 
 
 def _new_bundle(options: argparse.Namespace, wanted: Sequence[str]) -> GroupTable:
