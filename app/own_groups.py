@@ -167,12 +167,12 @@ def in_all(plan: TablePlan, speed: float | None) -> str:
     here = len(plan.here(store)) + len(plan.recorded(store))
     most = "At most " if plan.open else ""
     text = f"**{most}{counted(n_trainings, 'training')}** in all, {here} of them here."
-    if left:
-        place = widgets.plain(widgets.training_place())
-        text += f" Expected duration of the rest on {place}: {expected(plan, left, speed)}."
     if SEARCH in plan.methods:
         groups = counted(len(plan.groups.masks), "group")
         text += f" The exhaustive search alone is {groups}; without it there are fewer."
+    if left:
+        place = widgets.plain(widgets.training_place())
+        text += f" Expected duration of the rest on {place}: {expected(plan, left, speed)}"
     return text
 
 
