@@ -32,6 +32,7 @@ FIRST_TASKS, USUAL_BUDGET = 4, 3
 TASKS_NAMED = 4  # in a title
 LOOK = 1.0  # seconds between two looks at trainings
 SEARCH = "exhaustive"
+OVERHEAD = 10  # seconds: a process begins, and some methods learn from what was trained
 
 
 def title_of(spec: TrainingSpec) -> str:
@@ -129,10 +130,12 @@ def show_cost(plan: TablePlan) -> None:
 
 def describe_cost(plan: TablePlan) -> None:
     with widgets.user_errors():
-        left = missing(plan)
-        speed = speed_of(plan.spec) if left else 0.0
+        store = state.shared().store
+        speed = speed_of(plan.spec) if missing(plan) else 0.0
+        here, recorded = plan.here(store), plan.recorded(store)
+        rows = [cost_row(plan, m, here, m in recorded, speed) for m in plan.methods]
         st.dataframe(
-            pd.DataFrame([cost_row(plan, method, speed) for method in plan.methods]),
+            pd.DataFrame(rows),
             hide_index=True,
             placeholder="–",
             alt=f"Table of {counted(len(plan.methods), 'method')} and what they cost",
@@ -148,9 +151,12 @@ def describe_cost(plan: TablePlan) -> None:
         st.caption(in_all(plan, speed))
 
 
-def cost_row(plan: TablePlan, method: str, speed: float | None) -> dict[str, Any]:
-    store, need = state.shared().store, plan.needs[method]
-    here, recorded = plan.here(store) & need.rows, method in plan.recorded(store)
+def cost_row(
+    plan: TablePlan, method: str, all_here: set[int], recorded: bool, speed: float | None
+) -> dict[str, Any]:
+    """all_here: rows that are trained; recorded: whether the method's joint training is."""
+    need = plan.needs[method]
+    here = all_here & need.rows
     left = len(need.rows) - len(here) + need.open + need.joint * (not recorded)
     return {
         "Method": METHODS[method].title,
@@ -172,7 +178,9 @@ def in_all(plan: TablePlan, speed: float | None) -> str:
         text += f" The exhaustive search alone is {groups}; without it there are fewer."
     if left:
         place = widgets.plain(widgets.training_place())
-        text += f" Expected duration of the rest on {place}: {expected(plan, left, speed)}"
+        text += (
+            f" Expected duration of the rest on {place}: {expected(plan, left, speed, OVERHEAD)}"
+        )
     return text
 
 
@@ -184,22 +192,25 @@ def missing(plan: TablePlan) -> float:
     return len(plan.keys) - len(plan.here(store)) + plan.open + joint
 
 
-def expected(plan: TablePlan, trainings: float, speed: float | None) -> str:
+def expected(plan: TablePlan, trainings: float, speed: float | None, more: float = 0) -> str:
+    """more: seconds beside the trainings."""
     if speed is None:
         return "measuring…"
     rough = ", roughly" if state.shared().engine.busy else ""
-    return f"about {widgets.duration(speed * plan.spec.epochs * trainings)}{rough}"
+    return f"about {widgets.duration(speed * plan.spec.epochs * trainings + more)}{rough}"
 
 
 # --------------------------------------------------------------------------------- its trainings
 
 
+def is_going_on(key: str) -> bool:
+    asked = state.shared().tables.of(key)
+    return asked is not None and asked.active
+
+
 def offer_training(plan: TablePlan, label: str = "Train") -> None:
     """The button that begins, where nothing of this table is going on."""
-    asked = state.shared().tables.of(plan.key)
-    if asked and asked.active:
-        return
-    if st.button(
+    if not is_going_on(plan.key) and st.button(
         label,
         key=f"train {plan.key} {plan.budget}",
         type="primary",

@@ -108,7 +108,7 @@ def choose_budget(table: GroupTable) -> int:
     return live_slider(
         "Budget",
         range(1, n_tasks + 1),
-        min(USUAL_BUDGET, n_tasks),
+        min(table.provenance.get("budget", USUAL_BUDGET), n_tasks),
         key="budget",
         help="How many models may serve the tasks in the end.",
     )
@@ -489,7 +489,7 @@ def plan_own() -> None:
         here = path_of(plan.key).exists()
         if here and is_complete(table_of(plan.key), plan):
             st.caption("All of this is trained.")
-        else:
+        elif not own_groups.is_going_on(plan.key):
             own_groups.show_cost(plan)
             own_groups.offer_training(plan)
         if here:

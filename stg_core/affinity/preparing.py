@@ -110,7 +110,7 @@ class TablePlan:
     def keys(self) -> dict[int, str]:
         """Of the training of every row that is certain."""
         rows = frozenset[int]().union(*(need.rows for need in self.needs.values()))
-        return {row: all_keys(self.spec)[row] for row in sorted(rows)}
+        return keys_of(self.spec, rows)
 
     @property
     def open(self) -> int:
@@ -132,11 +132,11 @@ class TablePlan:
         ]
 
 
-@lru_cache(maxsize=8)
-def all_keys(spec: TrainingSpec) -> tuple[str, ...]:
-    """Of the training of every group of its tasks, in the order of the rows."""
+@lru_cache(maxsize=32)
+def keys_of(spec: TrainingSpec, rows: frozenset[int]) -> dict[int, str]:
+    """Of the trainings of some groups of its tasks; of thousands that takes a second."""
     groups = groups_of(spec)
-    return tuple(groups.spec_of(row).key for row in range(len(groups.masks)))
+    return {row: groups.spec_of(row).key for row in sorted(rows)}
 
 
 def make_plan(spec: TrainingSpec, methods: Sequence[str], budget: int) -> TablePlan:
@@ -192,6 +192,7 @@ def prepared_table(store: Store, plan: TablePlan, tell: Tell) -> GroupTable:
     parts = [[m for m in plan.methods if m != "exhaustive"], list(plan.methods)]
     for methods in parts if parts[0] != parts[1] else parts[:1]:
         fill_table(table, store, methods, plan.budget, plan.spec.seed, tell)
+        table.provenance["budget"] = plan.budget  # which its groups are shown for at first
         save_table(table, kept_path(store, plan.key), NO_LIMIT)
     return table
 
@@ -223,7 +224,8 @@ class Noting:
         """Keys of groups that are trained and not certain."""
         if not self._plan.open:
             return set()
-        others = set(all_keys(self._plan.spec)) - set(self._plan.keys.values())
+        rows = frozenset(range(len(self._plan.groups.masks))) - self._plan.keys.keys()
+        others = keys_of(self._plan.spec, rows).values()
         return {key for key in others if self._store.holds(key)}
 
 
