@@ -224,7 +224,7 @@ class Noting:
         """Keys of groups that are trained and not certain."""
         if not self._plan.open:
             return set()
-        rows = frozenset(range(len(self._plan.groups.masks))) - self._plan.keys.keys()
+        rows = frozenset(range(len(self._plan.groups.masks))).difference(self._plan.keys)
         others = keys_of(self._plan.spec, rows).values()
         return {key for key in others if self._store.holds(key)}
 

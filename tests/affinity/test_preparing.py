@@ -165,7 +165,8 @@ def test_a_table_is_trained_cancelled_and_gone_on_with_by_a_later_app(
         tables.ask(SPEC, ["hoa", "tag"], 2)
         deadline = time.monotonic() + PATIENCE
         while not (noted := how_far(store, SPEC.key)) or noted["done"] < 2:
-            assert time.monotonic() < deadline and tables.of(SPEC.key), noted
+            going_on = tables.of(SPEC.key)
+            assert time.monotonic() < deadline and going_on and going_on.active, going_on
             time.sleep(0.05)
         tables.cancel(SPEC.key)
         asked = settled(tables, SPEC.key)
