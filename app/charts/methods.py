@@ -28,6 +28,7 @@ NAMES_AXIS = alt.Axis(
     domain=False, ticks=False, labelOverlap=False, labelFlush=False, labelLimit=200
 )
 ROW, CELL, TALL = 34, 26, 380
+LOWEST = 230  # pixels, of a matrix: the names of its columns take half of that
 WIDE, NARROW = 600, 230  # pixels from the cheapest point to the dearest, usually and on a phone
 DOT, LETTER, LINE = 6, 7, 14  # pixels, of points and their names
 PADDING, MARGIN = 30, 40  # pixels, from the outer points to the axis and to the picture's end
@@ -279,7 +280,7 @@ def _affinity(title: str, tasks: tuple[str, ...]) -> Spec:
                 alt.Tooltip("value:Q", title=title, format=".4g"),
             ],
         )
-        .properties(height=CELL * len(tasks) + 80)
+        .properties(height=max(CELL * len(tasks) + 80, LOWEST))
     )
 
 
@@ -323,7 +324,7 @@ def _correlations(count: int) -> Spec:
         color=alt.condition("abs(datum.value) > 0.6", alt.value("#FFFFFF"), alt.value("#10151B")),
     )
     chart = alt.layer(cells, numbers, title="Rank correlation")
-    return finished(chart.properties(height=40 * count + 80))
+    return finished(chart.properties(height=max(40 * count + 80, LOWEST)))
 
 
 # ------------------------------------------------------------------------------------ predictions

@@ -65,7 +65,7 @@ def test_what_cannot_be_compared_is_refused() -> None:
     numbers = TaskGroup(
         "mine",
         "mine",
-        (Task("a", "column"), Task("b", "column", kind="regression")),
+        (Task("a", rule="column"), Task("b", rule="column", kind="regression")),
         "0" * 64,
         (3,),
     )
