@@ -13,6 +13,7 @@ import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from app.parameters import Flag, Kind, read
+from stg_core.affinity.asked import Tables
 from stg_core.engine.derived import Derived, stability_question
 from stg_core.engine.jobs import Engine
 from stg_core.results.store import Run, Store
@@ -40,12 +41,16 @@ MOVING = "choices that the URL does not say yet"
 
 
 class Shared:
-    """What this process has one of, for all its visitors: results, job engine, slow results."""
+    """What this process has one of, for all its visitors.
+
+    store: results; engine: trainings; derived: slow results; tables: of groups of own tasks.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.store = Store(folder)
         self.engine = Engine(self.store)
         self.derived = Derived(self.store)
+        self.tables = Tables(self.store, self.engine)
         self._warming: threading.Thread | None = None
 
     def warm_up(self) -> None:
@@ -59,6 +64,7 @@ class Shared:
 
         with suppress(Exception):  # the engine says itself what its problem is
             self.engine.start()
+        self.tables.go_on()
 
 
 @st.cache_resource(show_spinner=False)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
@@ -23,6 +24,9 @@ from stg_core.training.spec import (
     default_model,
     default_recorded_epochs,
 )
+
+if TYPE_CHECKING:
+    from streamlit.delta_generator import DeltaGenerator
 
 CUSTOM = "custom"
 FIRST_GROUP = next(iter(GROUPS))
@@ -48,16 +52,28 @@ def choose_group(name: str) -> None:
 def choose_spec() -> TrainingSpec:
     columns = st.columns([5, 3, 2, 2])
     with columns[0]:
-        name = widgets.titled_choice(
-            "Task group",
-            titles(),
-            key="group",
-            help="One of the groups above, or tasks of your own.",
-        )
+        name = choose_name_of_group()
     group = choose_custom_group() if name == CUSTOM else find_group(name)
+    settings = choose_settings(columns[1:], group)
+    with st.expander("More settings", icon=":material/tune:"):
+        more = choose_more(settings["epochs"], group)
+    return TrainingSpec(group, **settings, **more)
+
+
+def choose_name_of_group() -> str:
+    return widgets.titled_choice(
+        "Task group",
+        titles(),
+        key="group",
+        help="One of the built-in groups, a data set of yours, or tasks of your own.",
+    )
+
+
+def choose_settings(columns: Sequence[DeltaGenerator], group: TaskGroup) -> dict[str, Any]:
+    """Model, epochs and seed, in three columns."""
     suited = default_model(group)
     models = [suited] if group.has_rows else [*BUILT_IN_MODELS]
-    model = columns[1].selectbox(
+    model = columns[0].selectbox(
         "Model",
         models,
         index=models.index(suited),
@@ -65,7 +81,7 @@ def choose_spec() -> TrainingSpec:
         **in_url(f"model_{group.dataset}", Text(LONGEST_MODEL)),
         help="The backbone. For one of your own, write module:name, such as my_models:tiny_vit.",
     )
-    epochs = columns[2].number_input(
+    epochs = columns[1].number_input(
         "Epochs",
         min_value=2,
         max_value=1000,
@@ -73,7 +89,7 @@ def choose_spec() -> TrainingSpec:
         **in_url("epochs_of_rows" if group.has_rows else "epochs", Number(2, 1000)),
         help="Passes over all training points; data maps need at least 2.",
     )
-    seed = columns[3].number_input(
+    seed = columns[2].number_input(
         "Seed",
         min_value=0,
         max_value=2**31 - 1,
@@ -81,9 +97,7 @@ def choose_spec() -> TrainingSpec:
         **in_url("seed", Number(0, 2**31 - 1)),
         help="The same choices with the same seed give the same result.",
     )
-    with st.expander("More settings", icon=":material/tune:"):
-        more = choose_more(int(epochs), group)
-    return TrainingSpec(group, model=model or suited, epochs=int(epochs), seed=int(seed), **more)
+    return {"model": model or suited, "epochs": int(epochs), "seed": int(seed)}
 
 
 def choose_more(epochs: int, group: TaskGroup) -> dict[str, Any]:
@@ -215,6 +229,15 @@ def lacking(digest: str, tasks: tuple[str, ...], _group: TaskGroup) -> list[str]
     from stg_core.tasks.checks import before_training
 
     return before_training(data_set_of(_group), tasks)
+
+
+def speed_of(spec: TrainingSpec) -> float | None:
+    """Seconds of an epoch, None while it is measured; the number of tasks hardly changes it."""
+    from stg_core.judging.plan import recorded_speed
+
+    shared = state.shared()
+    recorded = recorded_speed(shared.store)(spec)
+    return shared.engine.seconds_per_epoch(spec) if recorded is None else recorded
 
 
 def expected_duration(spec: TrainingSpec) -> None:

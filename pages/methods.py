@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import widgets
+from app import own_groups, state, widgets
 from app.charts import methods as charts
 from app.charts.base import number
 from app.charts.specialists import interval
 from app.live_slider import live_slider
 from app.parameters import OneOf, in_url
-from stg_core.affinity.table import bundled_table, bundled_tables
+from stg_core.affinity.table import (
+    bundled_tables,
+    kept_path,
+    kept_tables,
+    load_table,
+    spec_in,
+)
 from stg_core.system.errors import UserError
+from stg_core.system.words import counted
 
 if TYPE_CHECKING:
     from stg_core.affinity.methods import Chance, Judged
     from stg_core.affinity.table import GroupTable
 
 USUAL_BUDGET = 3
+OWN, OWN_TITLE = "own", "Tasks of my own"
 TITLES = {
     "digits-8": "8 questions about handwritten digits",
     "g1-6": "6 questions about CIFAR-10 (of G1)",
@@ -48,16 +57,50 @@ ABOUT_QUALITY = {
     "f1": "F1 is not what groups were chosen by.",
 }
 ABOUT_NOISE = (
-    "Lines: 95 % intervals over test images, of one training of every group: how a gain changes"
-    f" from training to training is not in them. {ABOUT_CHANCE} Grey: a method of no more cost is"
-    " better, beyond the noise over images; blue ones cannot be ranked by this."
+    "Lines: 95 % intervals over test points, of one training of every group: how a gain changes"
+    " from training to training is not in them."
+)
+ABOUT_COLOURS = (
+    "Grey: a method of no more cost is better, beyond the noise over points; blue ones cannot be"
+    " ranked by this."
 )
 FORMATS = {"Loss": "%.3f", "Cost": "%.1f", "Counted": "%.1f"}
 
 
-@st.cache_resource(show_spinner="Reading the table")
+# ------------------------------------------------------------------------------------- the tables
+#
+# A table is known by its name: that of a bundled one, or the key of one that was made here. What is
+# computed of it is kept until its file changes.
+
+
+def path_of(name: str) -> Path:
+    return bundled_tables().get(name) or kept_path(state.shared().store, name)
+
+
+def stamp_of(name: str) -> tuple[str, int]:
+    path = path_of(name)
+    return str(path), path.stat().st_mtime_ns if path.exists() else 0
+
+
 def table_of(name: str) -> GroupTable:
-    return bundled_table(name)
+    return read(*stamp_of(name))
+
+
+@st.cache_resource(show_spinner="Reading the table", max_entries=8)
+def read(path: str, stamp: int) -> GroupTable:
+    if Path(path) in bundled_tables().values():
+        return load_table(Path(path))
+    return load_table(Path(path), f"Delete {path} and train its groups again.")
+
+
+@st.cache_data(show_spinner=False)
+def title_in(path: str, stamp: int) -> str:
+    spec = spec_in(Path(path))
+    return own_groups.title_of(spec) if spec else Path(path).stem
+
+
+def is_own(name: str) -> bool:
+    return name not in bundled_tables()
 
 
 def choose_budget(table: GroupTable) -> int:
@@ -65,25 +108,64 @@ def choose_budget(table: GroupTable) -> int:
     return live_slider(
         "Budget",
         range(1, n_tasks + 1),
-        min(USUAL_BUDGET, n_tasks),
+        min(table.provenance.get("budget", USUAL_BUDGET), n_tasks),
         key="budget",
         help="How many models may serve the tasks in the end.",
     )
 
 
-@st.cache_data(show_spinner="Comparing the methods")
 def judged_by(name: str, budget: int) -> list[Judged]:
-    from stg_core.affinity.methods import available, choose, judge
+    """All methods whose groups are trained."""
+    return _judged(*stamp_of(name), budget)
 
-    table = table_of(name)
-    return [judge(table, choose(table, m, budget), budget) for m in available(table)]
+
+@st.cache_data(show_spinner="Comparing the methods")
+def _judged(path: str, stamp: int, budget: int) -> list[Judged]:
+    from stg_core.affinity.methods import available, choose, judge
+    from stg_core.affinity.preparing import untrained
+
+    table = read(path, stamp)
+    ready = [m for m in available(table) if m not in untrained(table, budget)]
+    return [judge(table, choose(table, m, budget, table.spec.seed), budget) for m in ready]
+
+
+def chance_of(name: str, budget: int) -> Chance | None:
+    return _chance(*stamp_of(name), budget)
 
 
 @st.cache_data(show_spinner="Grouping at random")
-def chance_of(name: str, budget: int) -> Chance | None:
+def _chance(path: str, stamp: int, budget: int) -> Chance | None:
     from stg_core.affinity.methods import chance
 
-    return chance(table_of(name), budget)
+    return chance(read(path, stamp), budget)
+
+
+@st.cache_data(show_spinner="Comparing the methods")
+def _lacking(path: str, stamp: int, budget: int) -> dict[str, tuple[int, ...]]:
+    from stg_core.affinity.preparing import untrained
+
+    return untrained(read(path, stamp), budget)
+
+
+def say_untrained(name: str, budget: int) -> None:
+    """Which methods choose groups that are not trained, and a way to train them."""
+    from stg_core.affinity.preparing import make_plan
+
+    if not is_own(name) or not (lacking := _lacking(*stamp_of(name), budget)):
+        return
+    rows = {row for missing in lacking.values() for row in missing}
+    of_methods = ", ".join(titles()[method] for method in lacking)
+    told, button = st.columns([4, 1], vertical_alignment="center")
+    told.info(
+        f"Left out, because {counted(len(rows), 'group')} that they choose within this budget"
+        f" {'is' if len(rows) == 1 else 'are'} not trained: {of_methods}.",
+        icon=":material/hourglass_empty:",
+    )
+    with button:
+        own_groups.offer_training(
+            make_plan(table_of(name).spec, [*lacking], budget),
+            f"Train {counted(len(rows), 'group')}",
+        )
 
 
 def titles() -> dict[str, str]:
@@ -97,7 +179,9 @@ def titles() -> dict[str, str]:
 
 def groups(name: str) -> None:
     table = table_of(name)
-    judged = judged_by(name, choose_budget(table))
+    budget = choose_budget(table)
+    say_untrained(name, budget)
+    judged = judged_by(name, budget)
     st.caption(
         "Each task has the number of the group whose model serves it; a small number: it is also"
         " trained there, to help others."
@@ -109,6 +193,7 @@ def quality(name: str) -> None:
     from stg_core.affinity.methods import beaten
 
     table, budget = table_of(name), choose_budget(table_of(name))
+    say_untrained(name, budget)
     judged = judged_by(name, budget)
     left, right = st.columns(2)
     with left:
@@ -128,10 +213,11 @@ def quality(name: str) -> None:
             help="Seconds of all trainings over those of one training of all tasks; or the number"
             " of trainings, by count.",
         )
-    counted = cost == "counted"
-    worse = beaten(table, judged, measure, counted)
-    charts.quality_and_cost(judged, worse, chance_of(name, budget), titles(), measure, counted)
-    st.caption(f"{ABOUT_QUALITY[measure]} {ABOUT_NOISE}")
+    by_count = cost == "counted"
+    worse, by_chance = beaten(table, judged, measure, by_count), chance_of(name, budget)
+    charts.quality_and_cost(judged, worse, by_chance, titles(), measure, by_count)
+    told = [ABOUT_QUALITY[measure], ABOUT_NOISE, ABOUT_CHANCE * bool(by_chance), ABOUT_COLOURS]
+    st.caption(" ".join(filter(None, told)))
     st.dataframe(
         pd.DataFrame([row(one) for one in judged]),
         hide_index=True,
@@ -175,6 +261,9 @@ def affinities(name: str) -> None:
         show=lambda chosen: f"{chosen}" if chosen else "all",
     )
     found = matrices(table, epoch)
+    if not found:
+        st.info("No method that this table compares says how tasks affect each other.")
+        return
     names = {**MATRICES, "gains": "True gains of pairs"}
     st.caption(
         "Blue helps, orange harms, in standard deviations of each matrix: training on the task of a"
@@ -184,6 +273,8 @@ def affinities(name: str) -> None:
     for (kind, matrix), place in zip(found.items(), places, strict=False):
         with place:
             charts.affinity(matrix, table.tasks, names[kind], key=f"affinity {kind}")
+    if len(found) < 2:
+        return
     correlated = widgets.one_of(
         "Correlated",
         ["all pairs", "sources of each target"],
@@ -205,32 +296,43 @@ def affinities(name: str) -> None:
         )
 
 
+@st.cache_data(show_spinner="Comparing the methods")
+def foretelling(path: str, stamp: int) -> dict[str, tuple[float, float | None]]:
+    """By method that says something of groups it did not train: Pearson's correlation, and R²."""
+    from stg_core.affinity.methods import available, choose, foretold
+
+    table = read(path, stamp)
+    found = {
+        method: foretold(table, choose(table, method, len(table.tasks), table.spec.seed))
+        for method in available(table)
+    }
+    return {method: (pearson, r2) for method, (pearson, r2) in found.items() if pearson is not None}
+
+
 def predictions(name: str) -> None:
     from stg_core.affinity.methods import choose
 
     table = table_of(name)
-    speaking = [one for one in judged_by(name, USUAL_BUDGET) if one.pearson is not None]
+    speaking = foretelling(*stamp_of(name))
     if not speaking:
         st.info("No method of this table says anything of groups that it did not train.")
         return
     method = st.selectbox(
         "Method",
-        [one.method for one in speaking],
+        [*speaking],
         format_func=titles().__getitem__,
         key="predicting",
         help="Those that say something of every group, trained or not.",
     )
-    choice = choose(table, method, len(table.tasks))
-    found = next(one for one in speaking if one.method == method)
-    told = [f"Pearson {number(found.pearson)}"] + (
-        [f"R² {number(found.r2)}"] if found.r2 is not None else []
-    )
+    choice = choose(table, method, len(table.tasks), table.spec.seed)
+    pearson, r2 = speaking[method]
+    told = [f"Pearson {number(pearson)}"] + ([f"R² {number(r2)}"] if r2 is not None else [])
     st.caption(
         f"{titles()[method]}, on groups that it did not train: {', '.join(told)}."
-        + ("" if found.r2 is not None else " It says affinities, whose unit is not that of gains.")
+        + ("" if r2 is not None else " It says affinities, whose unit is not that of gains.")
     )
     assert choice.values is not None
-    unit = "Affinity of the group" if found.r2 is None else "Predicted gain"
+    unit = "Affinity of the group" if r2 is None else "Predicted gain"
     charts.predictions(table, choice.values, choice.searched, titles()[method], unit)
 
 
@@ -240,13 +342,13 @@ def scalability(name: str) -> None:
     table = table_of(name)
     budget = choose_budget(table)
     judged = judged_by(name, budget)
-    counted = {
+    by_formula = {
         method.title: [counted_trainings(m, n, budget) for n in charts.SIZES]
         for m, method in METHODS.items()
         if m != "superclasses"
     }
     measured = {titles()[one.method]: one.cost for one in judged if one.method != "superclasses"}
-    charts.scalability(counted, measured, len(table.tasks))
+    charts.scalability(by_formula, measured, len(table.tasks))
     st.dataframe(
         pd.DataFrame(
             [
@@ -282,7 +384,7 @@ def explained(name: str) -> None:
 
     for method in METHODS.values():
         st.markdown(f"**{method.title}.** {method.how} :small[{method.source}]")
-    st.markdown("On tasks of your own, from the command line:")
+    st.markdown(f"On tasks of your own: choose “{OWN_TITLE}” above, or from the command line:")
     st.code(
         "python -m stg_core methods --group digits --tasks 1,8,Odd,Random --budget 2",
         wrap_lines=True,
@@ -316,36 +418,40 @@ def views(name: str) -> None:
                 compare(name, view)
 
 
-def choose_table() -> str | None:
-    known = list(bundled_tables())
+def choose_table() -> str:
+    """The name of a table, or OWN."""
+    bundled, kept = list(bundled_tables()), list(kept_tables(state.shared().store))
     left, right = st.columns([4, 6], vertical_alignment="bottom")
     left.title("Methods")
-    if not known:
+    if not bundled:
         st.info("No table came with this project. Restore assets/bundles.")
-        return None
+    names = {name: TITLES.get(name, name) for name in bundled}
+    names |= {key: title_in(*stamp_of(key)) for key in kept}
     with right:
         return widgets.titled_choice(
             "Tasks",
-            {name: TITLES.get(name, name) for name in known},
+            names | {OWN: OWN_TITLE},
             key="table",
-            help="A table of all groups of a few tasks, each trained once: the truth is known.",
+            help="A table of groups of a few tasks, each trained once: those that came with the"
+            " project, those that were made on this machine, and a new one.",
         )
 
 
 @st.cache_data(show_spinner=False)
-def learned_alike(name: str) -> tuple[float, float] | None:
+def learned_alike(path: str, stamp: int) -> tuple[float, float] | None:
     from stg_core.affinity.methods import similarity_and_gains
 
-    return similarity_and_gains(table_of(name))
+    return similarity_and_gains(read(path, stamp))
 
 
-def say_what_similarity_tells() -> None:
+def say_what_similarity_tells(own: str | None) -> None:
     """What tasks that are learned alike gain together, on every table that can be read."""
     told = []
-    for table in bundled_tables():
+    for name in [*bundled_tables(), *([own] if own else [])]:
         with suppress(UserError):  # the table's own view says what is wrong with it
-            if found := learned_alike(table):
+            if found := learned_alike(*stamp_of(name)):
                 groups, pairs = (number(value, "+.2f") for value in found)
+                table = "these tasks" if name == own else name
                 told.append(f"**{groups}** on {table} ({pairs} over pairs alone)")
     if told:
         st.markdown(
@@ -357,12 +463,46 @@ def say_what_similarity_tells() -> None:
         )
 
 
+def about(name: str) -> str:
+    if not is_own(name):
+        return ABOUT_TABLES.get(name, "")
+    with suppress(UserError):  # the views say what is wrong with it
+        table = table_of(name)
+        groups = f"{table.known.sum():,} of {counted(len(table.masks), 'group')} trained"
+        return f"{widgets.plain(own_groups.title_of(table.spec))}; {groups}."
+    return ""
+
+
+def show(name: str) -> None:
+    st.caption(about(name))
+    say_what_similarity_tells(name if is_own(name) else None)
+    views(name)
+
+
+@st.fragment
+def plan_own() -> None:
+    """In a fragment: a control changes the plan, and nothing else runs again."""
+    from stg_core.affinity.preparing import is_complete
+
+    with widgets.user_errors():
+        plan = own_groups.choose_plan()
+        here = path_of(plan.key).exists()
+        if here and is_complete(table_of(plan.key), plan):
+            st.caption("All of this is trained.")
+        elif not own_groups.is_going_on(plan.key):
+            own_groups.show_cost(plan)
+            own_groups.offer_training(plan)
+        if here:
+            show(plan.key)
+
+
 name = choose_table()
 st.caption(
     "Published ways to find out which tasks to train together, on the same tasks, data, training"
     " loop and unit of cost. Which one finds the better groups here, and what did it cost?"
 )
-if name:
-    st.caption(ABOUT_TABLES.get(name, ""))
-    say_what_similarity_tells()
-    views(name)
+own_groups.show_progress()
+if name == OWN:
+    plan_own()
+else:
+    show(name)

@@ -15,6 +15,7 @@ from app.charts.base import number
 from app.charts.specialists import SCHEMES, about_scheme, scheme_title
 from app.parameters import OneOf, SeveralOf, Text, in_url
 from app.tables import as_csv
+from app.training_choices import speed_of
 from app.widgets import Chosen, Input
 from stg_core.engine.job import Job
 from stg_core.judging.verdict import Words
@@ -84,22 +85,13 @@ def read_seeds(text: str) -> tuple[int, ...]:
 
 def show_plan(plan: Plan, missing: Specs) -> None:
     """What is to be trained and how long it takes; looks again until the speed is measured."""
-    unknown = bool(missing) and speed_of(plan) is None
+    unknown = bool(missing) and speed_of(plan.spec) is None
     st.fragment(describe_plan, run_every=1.0 if unknown else None)(plan, missing)
-
-
-def speed_of(plan: Plan) -> float | None:
-    """Seconds of an epoch; the number of tasks hardly changes it, so that of MTL will do."""
-    from stg_core.judging.plan import recorded_speed
-
-    shared = state.shared()
-    recorded = recorded_speed(shared.store)(plan.spec)
-    return shared.engine.seconds_per_epoch(plan.spec) if recorded is None else recorded
 
 
 def describe_plan(plan: Plan, missing: Specs) -> None:
     with widgets.user_errors():
-        seconds = speed_of(plan) if missing else 0.0
+        seconds = speed_of(plan.spec) if missing else 0.0
         st.dataframe(
             pd.DataFrame([planned(plan, scheme, missing, seconds) for scheme in plan.schemes]),
             hide_index=True,
@@ -190,7 +182,7 @@ def begin(plan: Plan, missing: Specs) -> None:
 
     speed = None
     with suppress(UserError):  # the plan says already that it cannot be measured
-        speed = speed_of(plan)
+        speed = speed_of(plan.spec)
     if takes_long(None if speed is None else speed * epochs_of(missing)):
         confirm(missing, speed)
     else:

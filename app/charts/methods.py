@@ -28,6 +28,7 @@ NAMES_AXIS = alt.Axis(
     domain=False, ticks=False, labelOverlap=False, labelFlush=False, labelLimit=200
 )
 ROW, CELL, TALL = 34, 26, 380
+LOWEST = 230  # pixels, of a matrix: the names of its columns take half of that
 WIDE, NARROW = 600, 230  # pixels from the cheapest point to the dearest, usually and on a phone
 DOT, LETTER, LINE = 6, 7, 14  # pixels, of points and their names
 PADDING, MARGIN = 30, 40  # pixels, from the outer points to the axis and to the picture's end
@@ -279,12 +280,12 @@ def _affinity(title: str, tasks: tuple[str, ...]) -> Spec:
                 alt.Tooltip("value:Q", title=title, format=".4g"),
             ],
         )
-        .properties(height=CELL * len(tasks) + 80)
+        .properties(height=max(CELL * len(tasks) + 80, LOWEST))
     )
 
 
 def correlations(matrix: Floats, names: Sequence[str]) -> None:
-    """Rank correlations of all affinities with each other and with the true gains of pairs."""
+    """Rank correlations of all affinities with each other; the last may be the true gains."""
     rows = pd.DataFrame(
         [
             {
@@ -301,7 +302,7 @@ def correlations(matrix: Floats, names: Sequence[str]) -> None:
     told = ", ".join(f"{row.other} {row.text}" for row in with_truth.itertuples())
     draw(
         _correlations(len(names)),
-        f"Heatmap of rank correlations; with the true gains of pairs: {told}.",
+        f"Heatmap of rank correlations; with {names[-1]}: {told}.",
         key="rank correlations",
         rows=rows,
     )
@@ -323,7 +324,7 @@ def _correlations(count: int) -> Spec:
         color=alt.condition("abs(datum.value) > 0.6", alt.value("#FFFFFF"), alt.value("#10151B")),
     )
     chart = alt.layer(cells, numbers, title="Rank correlation")
-    return finished(chart.properties(height=40 * count + 80))
+    return finished(chart.properties(height=max(40 * count + 80, LOWEST)))
 
 
 # ------------------------------------------------------------------------------------ predictions
@@ -336,7 +337,8 @@ def predictions(
     several = table.masks.sum(axis=1) > 1
     trained = np.isin(np.arange(len(several)), searched)
     groups = [", ".join(table.spec_of(row).tasks) for row in range(len(several))]
-    places = np.argwhere(table.masks & several[:, None] & np.isfinite(values))
+    told = np.isfinite(values) & np.isfinite(table.gains)
+    places = np.argwhere(table.masks & several[:, None] & told)
     rows = pd.DataFrame(
         {
             "group": [groups[row] for row, _ in places],

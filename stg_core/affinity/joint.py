@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,16 +19,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stg_core.affinity.settings import EVERY, checked_methods
+from stg_core.engine import courier
+from stg_core.engine.foreground import result_of
+from stg_core.engine.worker import unwanted_here, use_own_cores
 from stg_core.results.store import Store, without_nan
 from stg_core.system.errors import UserError
-from stg_core.training.callbacks import preparation_told_to
+from stg_core.training.callbacks import Progress, preparation_told_to
+from stg_core.training.spec import TrainingSpec
 from stg_core.training.speed import total_seconds
 
 if TYPE_CHECKING:
-    from stg_core.affinity.gradients import AffinityRecorder
     from stg_core.grouping.memberships import TaskSpace
     from stg_core.training.callbacks import Callback
-    from stg_core.training.spec import TrainingSpec
 
 Floats = NDArray[np.float64]
 
@@ -79,27 +82,35 @@ def affinity_of(
     update: str = "optimiser",
     callbacks: Sequence[Callback] = (),
 ) -> AffinityResult:
-    """Affinities from the joint training of a spec: kept in the store, or trained here and now.
+    """Affinities from the joint training of a spec: kept in the store, or trained now.
 
     methods: any of "tag", "cosine" and "etap", from the same gradients; every: steps from one
     recorded step to the next; update: "optimiser" or "gradient" (see `AffinityRecorder`). The
     training itself is not kept, because its times include the recording. Interrupted, it goes on
-    after its last whole epoch. Raises UserError for settings that record nothing, and Cancelled.
+    after its last whole epoch. With `STG_SCHEDULER` a worker trains, which calls no callbacks.
+    Raises UserError for settings that record nothing, and Cancelled.
     """
     methods = checked_methods(methods, every, update)
     if spec.single_task_models or len(spec.tasks) < 2:
         raise UserError("Affinities come from training at least 2 tasks together in one model.")
-    spec = dataclasses.replace(spec, recorded_epochs=())  # data maps would change nothing
     key = _key(spec, methods, every, update)
     with store.training(key):
         kept = store.cache.get(key)
         if kept is None:
-            from stg_core.affinity.gradients import AffinityRecorder
-
-            recorder, folder = AffinityRecorder(methods, every, update), store.work_folder(key)
-            kept = store.cache[key] = _measure(spec, recorder, folder, callbacks).to_json()
-            shutil.rmtree(folder, ignore_errors=True)
+            kept = _recorded(store, key, spec, (methods, every, update), callbacks)
+            store.cache[key] = kept
     return AffinityResult.from_json(kept)
+
+
+def knows_affinity(
+    store: Store,
+    spec: TrainingSpec,
+    methods: Sequence[str] = ("tag",),
+    every: int = EVERY,
+    update: str = "optimiser",
+) -> bool:
+    """Whether `affinity_of` would train nothing."""
+    return _key(spec, checked_methods(methods, every, update), every, update) in store.cache
 
 
 def counted_cost(methods: Sequence[str], n_tasks: int, share: float) -> float:
@@ -132,18 +143,53 @@ def datamap_similarity(space: TaskSpace) -> Floats:
 
 
 def _key(spec: TrainingSpec, methods: tuple[str, ...], every: int, update: str) -> str:
-    text = json.dumps([FORMAT, spec.key, methods, every, update])
+    text = json.dumps([FORMAT, _without_data_maps(spec).key, methods, every, update])
     return f"affinity-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 
+def _without_data_maps(spec: TrainingSpec) -> TrainingSpec:
+    """They would change nothing."""
+    return dataclasses.replace(spec, recorded_epochs=())
+
+
+Settings = tuple[tuple[str, ...], int, str]  # methods, every, update
+
+
+def _recorded(
+    store: Store,
+    key: str,
+    spec: TrainingSpec,
+    settings: Settings,
+    callbacks: Sequence[Callback],
+) -> dict[str, Any]:
+    """The result as plain JSON: trained here, or by a worker of `STG_SCHEDULER`."""
+    if os.environ.get("STG_SCHEDULER"):
+        plain = result_of(store, key, affinity_job, spec.to_json(), settings, key)
+        return dict(plain)
+    return _measure(spec, settings, store.work_folder(key), callbacks).to_json()
+
+
+def affinity_job(plain: Mapping[str, Any], settings: Settings, key: str) -> dict[str, Any]:
+    """Runs in a worker: records, with a checkpoint in the worker's own store."""
+    methods, every, update = settings
+    use_own_cores()
+    watch = Progress(lambda _: None, unwanted_here())
+    folder = courier.own_store().work_folder(key)
+    settings = tuple(methods), every, update
+    return _measure(TrainingSpec.from_json(plain), settings, folder, [watch]).to_json()
+
+
 def _measure(
-    spec: TrainingSpec, recorder: AffinityRecorder, folder: Path, callbacks: Sequence[Callback]
+    spec: TrainingSpec, settings: Settings, folder: Path, callbacks: Sequence[Callback]
 ) -> AffinityResult:
+    from stg_core.affinity.gradients import AffinityRecorder
     from stg_core.tasks.data import load_task_data
     from stg_core.training.loop import train
 
+    recorder, spec = AffinityRecorder(*settings), _without_data_maps(spec)
     data = load_task_data(spec.group, preparation_told_to(callbacks))
     metrics = train(spec, data, folder=folder, callbacks=[recorder, *callbacks]).metrics
+    shutil.rmtree(folder, ignore_errors=True)
     seconds = total_seconds(metrics)
     share = recorder.recorded_steps / recorder.steps
     return AffinityResult(

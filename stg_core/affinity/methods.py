@@ -21,9 +21,10 @@ from stg_core.affinity.selection import (
     select_groups,
 )
 from stg_core.affinity.settings import EVERY
-from stg_core.affinity.table import GroupTable, Tell, train_rows
+from stg_core.affinity.table import Groups, GroupTable, Tell, train_rows
 from stg_core.results.store import Run, Store
 from stg_core.system.errors import UserError
+from stg_core.training.spec import TrainingSpec
 
 ETAP_GROUPS = 10  # that are trained to learn from
 FEWEST_RECORDED = 50  # steps
@@ -137,13 +138,13 @@ def prepare(table: GroupTable, store: Store, methods: Sequence[str], seed: int, 
     """
     check_methods(methods)
     train_rows(table, store, [*table.alone, table.together], tell)
-    if "stg" in methods:
+    if "stg" in methods and not table.clusters:
         _cluster(table, store.run(table.spec.key))
     for method in methods:
         if method in AFFINITY_OF and method not in table.affinities:
             tell(f"Recording for {METHODS[method].title} during a joint training.")
             table.affinities[method] = affinity_of(
-                store, table.spec, [AFFINITY_OF[method]], recorded_every(table)
+                store, table.spec, [AFFINITY_OF[method]], recorded_every(table.spec)
             )
     sizes = table.masks.sum(axis=1)
     if "hoa" in methods:
@@ -161,11 +162,10 @@ def check_methods(methods: Sequence[str]) -> None:
         raise UserError(f"There is no method {unknown[0]!r}; choose from {', '.join(METHODS)}.")
 
 
-def recorded_every(table: GroupTable) -> int:
+def recorded_every(spec: TrainingSpec) -> int:
     """Every tenth step, or more often where fewer than 50 steps would be recorded."""
     from stg_core.tasks.data import counts_and_shape
 
-    spec = table.spec
     points = spec.training_images or counts_and_shape(spec.group)[0]
     steps = spec.epochs * -(-points // spec.batch_size)
     return max(1, min(EVERY, steps // FEWEST_RECORDED))
@@ -255,9 +255,9 @@ def choose(table: GroupTable, method: str, budget: int, seed: int = 0) -> Choice
     if method not in available(table):
         raise UserError(f"This table has nothing of the method {method}.")
     nothing = np.array([], dtype=np.int64)
-    partition = _partition(table, method, budget, seed)
+    partition = partition_of(table, method, budget, seed)
     if partition is not None:
-        rows = [table.row(np.flatnonzero(partition == j).tolist()) for j in np.unique(partition)]
+        rows = rows_of(table, partition)
         routing = np.array(rows)[np.unique(partition, return_inverse=True)[1]]
         values = None
         if method == "stg" and table.similarity is not None:
@@ -270,9 +270,18 @@ def choose(table: GroupTable, method: str, budget: int, seed: int = 0) -> Choice
     return Choice(method, found.groups, found.routing, values, searched, found.exact, found.gap)
 
 
-def _partition(table: GroupTable, method: str, budget: int, seed: int) -> Integers | None:
-    """The group of each task, (n,), where the method deals the tasks out; else None."""
-    n_tasks = len(table.tasks)
+def rows_of(groups: Groups, partition: Integers) -> list[int]:
+    """The rows of the groups that tasks are dealt out to, in the order of their numbers."""
+    members = [np.flatnonzero(partition == j).tolist() for j in np.unique(partition)]
+    return [groups.row(tasks) for tasks in members]
+
+
+def partition_of(groups: Groups, method: str, budget: int, seed: int) -> Integers | None:
+    """The group of each task, (n,), where the method deals the tasks out; else None.
+
+    "stg" needs a table with clusters, and "superclasses" tasks with a reference.
+    """
+    n_tasks = len(groups.tasks)
     if method == "together":
         return np.zeros(n_tasks, dtype=np.int64)
     if method == "alone":
@@ -282,9 +291,9 @@ def _partition(table: GroupTable, method: str, budget: int, seed: int) -> Intege
         dealt = np.concatenate([np.arange(k), rng.integers(0, k, n_tasks - k)])
         return np.asarray(rng.permutation(dealt))
     if method == "superclasses":
-        return np.asarray(np.unique(np.array(table.reference), return_inverse=True)[1])
-    if method == "stg":
-        return table.clusters[min(budget, n_tasks)]
+        return np.asarray(np.unique(np.array(groups.reference), return_inverse=True)[1])
+    if method == "stg" and isinstance(groups, GroupTable):
+        return groups.clusters[min(budget, n_tasks)]
     return None
 
 
@@ -338,17 +347,11 @@ class Judged:
 
 def judge(table: GroupTable, choice: Choice, budget: int) -> Judged:
     """The true score and the whole cost of a choice; its groups must be trained."""
-    from stg_core.affinity.etap import scores
-
     tasks = np.arange(len(table.tasks))
     score, gain_interval = table.mean_gain(choice.routing)
     mean_f1, f1_interval = table.mean_f1(choice.routing)
-    told: Mapping[str, float] = {"pearson": np.nan, "r2": np.nan}
-    if choice.values is not None:
-        held_out = np.setdiff1d(np.arange(len(table.masks)), choice.searched)
-        told = scores(table.gains[held_out], choice.values[held_out], table.masks[held_out])
+    pearson, r2 = foretold(table, choice)
     cost, counted = _cost(table, choice)
-    speaks_of_gains = choice.method in ("hoa", "etap", "mtgnet")
     return Judged(
         method=choice.method,
         groups=tuple(table.spec_of(row).tasks for row in choice.groups),
@@ -363,9 +366,21 @@ def judge(table: GroupTable, choice: Choice, budget: int) -> Judged:
         within_budget=len(choice.groups) <= budget,
         exact=choice.exact,
         gap=choice.gap,
-        pearson=_or_none(told["pearson"]),
-        r2=_or_none(told["r2"]) if speaks_of_gains else None,
+        pearson=pearson,
+        r2=r2,
     )
+
+
+def foretold(table: GroupTable, choice: Choice) -> tuple[float | None, float | None]:
+    """Pearson's correlation and R² of what a method says of groups: see `Judged`."""
+    from stg_core.affinity.etap import scores
+
+    if choice.values is None:
+        return None, None
+    held_out = np.setdiff1d(np.arange(len(table.masks)), choice.searched)
+    told = scores(table.gains[held_out], choice.values[held_out], table.masks[held_out])
+    speaks_of_gains = choice.method in ("hoa", "etap", "mtgnet")
+    return _or_none(told["pearson"]), _or_none(told["r2"]) if speaks_of_gains else None
 
 
 def _or_none(value: float) -> float | None:
@@ -404,6 +419,8 @@ MATRICES: Mapping[str, str] = {
 def matrices(table: GroupTable, epoch: int = 0) -> dict[str, Floats]:
     """The affinities of a table, [source, target], and "gains", what pairs truly gain; (n, n).
 
+    Without "gains" where not all pairs are trained.
+
     epoch: counted from 1, that of the joint training which the affinities are the means of; 0 for
     the whole training, whose end data maps and gains are of in any case.
     """
@@ -413,11 +430,15 @@ def matrices(table: GroupTable, epoch: int = 0) -> dict[str, Floats]:
     }
     if table.similarity is not None:
         found["datamaps"] = table.similarity
+    ordered = {name: found[name] for name in MATRICES if name in found}
+    pairs = np.flatnonzero(table.masks.sum(axis=1) == 2)
+    if not table.known[pairs].all():
+        return ordered
     gains = np.zeros((len(table.tasks),) * 2)
-    for row in np.flatnonzero(table.masks.sum(axis=1) == 2):
+    for row in pairs:
         one, other = np.flatnonzero(table.masks[row])
         gains[one, other], gains[other, one] = table.gains[row, other], table.gains[row, one]
-    return {name: found[name] for name in MATRICES if name in found} | {"gains": gains}
+    return ordered | {"gains": gains}
 
 
 def similarity_and_gains(table: GroupTable) -> tuple[float, float] | None:

@@ -57,55 +57,19 @@ BUILT_IN: Mapping[str, TrainingSpec] = {
 
 
 @dataclass
-class GroupTable:
-    """What is known of the R groups of n tasks; NaN where a group was not trained.
+class Groups:
+    """All R = 2^n − 1 groups of the n tasks of a spec, and what to train for each.
 
     spec         the training of all tasks together, with data maps
     masks        (R, n): who is in each group, as `all_groups` orders them
-    losses, f1   (R, n): on the test images after the last epoch, NaN outside the mask
-    part_losses  (R, n, 100): sum of the losses in each of 100 random parts of the test images
-    seconds      (R,): of each training, as `total_seconds` counts them
-    positive     (R, n, N/8): the test images that each task is said yes to, eight to a byte
-    labels       (N, n): of the test images, 1, 0 or, where it is missing, -1
-    pos_weight   (n,): how often the loss of a positive counts
-    affinities   of joint trainings, by method: see `AffinityResult`
-    similarity   (n, n): `datamap_similarity`
-    clusters     per number of clusters, from 1 to n: the hard groups of STG-MTL, (n,)
-    predicted    per method that learns from groups: gains (R, n)
-    searched     per method that learns from groups: the rows that it trained
-    provenance   where and with what the trainings were made
     """
 
     spec: TrainingSpec
     masks: Bools
-    losses: Floats
-    f1: Floats
-    part_losses: Singles
-    seconds: Floats
-    positive: np.ndarray[Any, np.dtype[np.uint8]]
-    labels: np.ndarray[Any, np.dtype[np.int8]]
-    pos_weight: Singles
-    affinities: dict[str, AffinityResult] = field(default_factory=dict)
-    similarity: Floats | None = None
-    clusters: dict[int, Integers] = field(default_factory=dict)
-    predicted: dict[str, Floats] = field(default_factory=dict)
-    searched: dict[str, Integers] = field(default_factory=dict)
-    provenance: dict[str, Any] = field(default_factory=dict)
 
     @property
     def tasks(self) -> tuple[str, ...]:
         return self.spec.tasks
-
-    @property
-    def known(self) -> Bools:
-        """Which groups were trained, (R,)."""
-        return np.asarray(~np.isnan(self.seconds))
-
-    @property
-    def gains(self) -> Floats:
-        """(loss alone − loss together) / loss alone, (R, n); NaN outside the mask or if unknown."""
-        alone = np.diag(self.losses[self.alone])
-        return np.asarray(1 - self.losses / alone)
 
     @property
     def alone(self) -> Integers:
@@ -140,6 +104,50 @@ class GroupTable:
         of_task = dict(zip(group.task_names, of_group, strict=True))
         known = tuple(of_task[task] for task in self.tasks)
         return None if None in known else tuple(map(str, known))
+
+
+@dataclass
+class GroupTable(Groups):
+    """What is known of the R groups of n tasks; NaN where a group was not trained.
+
+    losses, f1   (R, n): on the test images after the last epoch, NaN outside the mask
+    part_losses  (R, n, 100): sum of the losses in each of 100 random parts of the test images
+    seconds      (R,): of each training, as `total_seconds` counts them
+    positive     (R, n, N/8): the test images that each task is said yes to, eight to a byte
+    labels       (N, n): of the test images, 1, 0 or, where it is missing, -1
+    pos_weight   (n,): how often the loss of a positive counts
+    affinities   of joint trainings, by method: see `AffinityResult`
+    similarity   (n, n): `datamap_similarity`
+    clusters     per number of clusters, from 1 to n: the hard groups of STG-MTL, (n,)
+    predicted    per method that learns from groups: gains (R, n)
+    searched     per method that learns from groups: the rows that it trained
+    provenance   where and with what the trainings were made
+    """
+
+    losses: Floats
+    f1: Floats
+    part_losses: Singles
+    seconds: Floats
+    positive: np.ndarray[Any, np.dtype[np.uint8]]
+    labels: np.ndarray[Any, np.dtype[np.int8]]
+    pos_weight: Singles
+    affinities: dict[str, AffinityResult] = field(default_factory=dict)
+    similarity: Floats | None = None
+    clusters: dict[int, Integers] = field(default_factory=dict)
+    predicted: dict[str, Floats] = field(default_factory=dict)
+    searched: dict[str, Integers] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def known(self) -> Bools:
+        """Which groups were trained, (R,)."""
+        return np.asarray(~np.isnan(self.seconds))
+
+    @property
+    def gains(self) -> Floats:
+        """(loss alone − loss together) / loss alone, (R, n); NaN outside the mask or if unknown."""
+        alone = np.diag(self.losses[self.alone])
+        return np.asarray(1 - self.losses / alone)
 
     # ---------------------------------------------------------------------------- what is trained
 
@@ -237,26 +245,35 @@ def point_losses(
 Tell = Callable[[str], None]
 
 
-def begin_table(spec: TrainingSpec, store: Store, tell: Tell) -> GroupTable:
-    """A table in which all tasks together are trained, and nothing else yet.
+def groups_of(spec: TrainingSpec) -> Groups:
+    """All groups of the tasks of a spec; UserError where ways to choose cannot be compared on them.
 
-    Raises UserError for fewer than 2 tasks or more than 12, and for a spec that weights them.
+    That is: fewer than 2 tasks or more than 12, others than yes-or-no ones, weights, no data maps.
     """
     n_tasks = len(spec.tasks)
     if not 2 <= n_tasks <= MOST_TASKS:
         raise UserError(
-            f"Ways to choose groups are compared on 2 to {MOST_TASKS} tasks, and there are"
-            f" {n_tasks}: choose some of them with --tasks."
+            f"Ways to choose groups are compared on 2 to {MOST_TASKS} tasks, and there"
+            f" {'is' if n_tasks == 1 else 'are'} {n_tasks}: choose that many."
         )
     if not spec.all_binary:
         raise UserError(
-            "Ways to choose groups are compared on yes-or-no tasks only: choose those with --tasks."
+            "Ways to choose groups are compared on yes-or-no tasks only: choose those alone."
         )
     if spec.single_task_models or set(spec.task_weights) != {1.0} or not spec.recorded:
         raise UserError("Groups are compared from one model of all tasks, alike, with data maps.")
-    tell(f"All {n_tasks} tasks together.")
+    return Groups(spec, all_groups(n_tasks))
+
+
+def begin_table(spec: TrainingSpec, store: Store, tell: Tell) -> GroupTable:
+    """A table in which all tasks together are trained, and nothing else yet.
+
+    Raises UserError as `groups_of`.
+    """
+    masks = groups_of(spec).masks
+    tell(f"All {len(spec.tasks)} tasks together.")
     run = run_anywhere(store, spec, lambda record: _tell_why(record, tell))
-    masks, labels = all_groups(n_tasks), np.array(run.labels("test"))
+    labels = np.array(run.labels("test"))
     negatives, positives = run.summary.histogram[-1].sum(axis=(2, 3), dtype=np.int64).T
     table = GroupTable(
         spec=spec,
@@ -300,8 +317,8 @@ def _tell_why(record: Mapping[str, Any], tell: Tell) -> None:
 # --------------------------------------------------------------------------------------- the file
 
 
-def save_table(table: GroupTable, path: Path) -> None:
-    """Writes one compressed .npz; UserError where it would have more than 10 MB."""
+def save_table(table: GroupTable, path: Path, most: int = MAX_TABLE_BYTES) -> None:
+    """Writes one compressed .npz; UserError where it would have more bytes than `most`, if any."""
     about = {
         "spec": table.spec.to_json(),
         "affinities": {name: found.to_json() for name, found in table.affinities.items()},
@@ -324,18 +341,18 @@ def save_table(table: GroupTable, path: Path) -> None:
     arrays |= {f"searched-{name}": rows for name, rows in table.searched.items()}
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
-    if buffer.tell() > MAX_TABLE_BYTES:
+    if most and buffer.tell() > most:
         raise UserError(
             f"The table has {buffer.tell() / 1e6:.1f} MB; a bundled one has at most"
-            f" {MAX_TABLE_BYTES / 1e6:.0f} MB."
+            f" {most / 1e6:.0f} MB."
         )
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic(path) as file:
         file.write(buffer.getbuffer())
 
 
-def load_table(path: Path) -> GroupTable:
-    """Reads what `save_table` wrote; UserError where it is damaged or something else."""
+def load_table(path: Path, mend: str = "Restore assets/bundles.") -> GroupTable:
+    """Reads what `save_table` wrote; UserError, with how to mend it, where it is damaged."""
     try:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
             arrays = dict(file)
@@ -360,9 +377,7 @@ def load_table(path: Path) -> GroupTable:
         if table.losses.shape != table.masks.shape:
             raise ValueError("its groups are not those of its tasks")
     except (*DAMAGE, UserError) as error:
-        raise UserError(
-            f"The table {path.name} is damaged ({error}). Restore assets/bundles."
-        ) from error
+        raise UserError(f"The table {path.name} is damaged ({error}). {mend}") from error
     return table
 
 
@@ -382,3 +397,30 @@ def bundled_table(name: str) -> GroupTable:
     if name not in known:
         raise UserError(f"There is no table {name!r}; choose from {', '.join(known) or 'none'}.")
     return load_table(known[name])
+
+
+def kept_path(store: Store, key: str) -> Path:
+    """Where the table of a spec of that key is, or belongs, among what this machine keeps."""
+    return store.folder / TABLES / f"{key}.npz"
+
+
+def kept_tables(store: Store) -> dict[str, Path]:
+    """The tables that were made on this machine, by the key of their spec, newest first."""
+    paths = (store.folder / TABLES).glob("*.npz")
+    made = sorted(((path.stat().st_mtime, path) for path in paths), reverse=True)
+    return {path.stem: path for _, path in made}
+
+
+def kept_table(store: Store, key: str) -> GroupTable | None:
+    """A table of this machine; None where there is none. Raises UserError where it is damaged."""
+    path = kept_path(store, key)
+    return load_table(path, f"Delete {path} and train its groups again.") if path.exists() else None
+
+
+def spec_in(path: Path) -> TrainingSpec | None:
+    """Of a table's file, without reading the rest; None where it is damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return TrainingSpec.from_json(json.loads(file["about"].tobytes())["spec"])
+    except (*DAMAGE, UserError):
+        return None

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from stg_core.affinity.asked import noted
 from stg_core.cli.options import Answer, Command, add_training_options, spec_from, words
 from stg_core.cli.printing import affinity_text, methods_text, tell_of_one
 from stg_core.cli.trainings import trained_with_data_maps
@@ -17,6 +18,7 @@ from stg_core.training.callbacks import Progress
 from stg_core.training.spec import TrainingSpec
 
 if TYPE_CHECKING:
+    from stg_core.affinity.preparing import TablePlan
     from stg_core.affinity.table import GroupTable
 
 
@@ -54,57 +56,78 @@ def _add_methods(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--bundle", action="store_true", help="train --table anew, and keep it among the bundles"
     )
+    parser.add_argument("--asked", metavar="KEY", help=argparse.SUPPRESS)  # by the app
 
 
 def _methods(options: argparse.Namespace) -> Answer:
     from stg_core.affinity import methods
-    from stg_core.affinity.table import bundled_table
 
     wanted = options.methods or tuple(methods.METHODS)
     methods.check_methods(wanted)
-    if options.table and not options.bundle:
-        table = bundled_table(options.table)
-    else:
-        table = _trained_table(options, wanted)
+    table, wanted, budget, seed = _table_for(options, wanted)
     judged = []
     for method in methods.available(table):
         if method in wanted:
-            choice = methods.choose(table, method, options.budget, options.seed)
-            judged.append(methods.judge(table, choice, options.budget))
+            choice = methods.choose(table, method, budget, seed)
+            judged.append(methods.judge(table, choice, budget))
     answer = {
         "table": options.table,
         "spec": table.spec.to_json(),
         "tasks": table.tasks,
-        "budget": options.budget,
+        "budget": budget,
         "methods": {one.method: asdict(one) for one in judged},
     }
     return answer, methods_text(judged)
 
 
-def _trained_table(options: argparse.Namespace, wanted: Sequence[str]) -> GroupTable:
-    """A table of the user's own tasks, or a built-in one, with what the methods ask for trained."""
-    from stg_core.affinity.methods import available, choose, prepare
-    from stg_core.affinity.table import BUILT_IN, begin_table, save_table, table_path, train_rows
+def _tell(what: str) -> None:
+    print(what, file=sys.stderr, flush=True)
 
-    def tell(what: str) -> None:
-        print(what, file=sys.stderr, flush=True)
 
+def _table_for(
+    options: argparse.Namespace, wanted: Sequence[str]
+) -> tuple[GroupTable, Sequence[str], int, int]:
+    """A bundled table or one of the user's own tasks; the methods, budget and seed to compare."""
+    from stg_core.affinity.preparing import make_plan
+    from stg_core.affinity.table import bundled_table
+
+    budget, seed = options.budget, options.seed
+    if options.asked:
+        if (asked := noted(Store(), options.asked)) is None:
+            raise UserError("Nothing is noted under that key: ask for the table again.")
+        plan = make_plan(asked.spec, asked.methods, asked.budget)
+        return _own_table(plan), asked.methods, asked.budget, asked.spec.seed
+    if options.table and options.bundle:
+        return _new_bundle(options, wanted), wanted, budget, seed
     if options.table:
-        if options.table not in BUILT_IN:
-            raise UserError(f"There is no table {options.table!r}; {', '.join(BUILT_IN)} are.")
-        spec = BUILT_IN[options.table]
-    elif options.group:
-        spec = spec_from(options)
-    else:
+        return bundled_table(options.table), wanted, budget, seed
+    if not options.group:
         raise UserError("Name a table with --table, or tasks to train with --group.")
+    return _own_table(make_plan(spec_from(options), wanted, budget)), wanted, budget, seed
+
+
+def _own_table(plan: TablePlan) -> GroupTable:
+    """Trained as far as the plan asks for, and kept: the page Methods shows it too."""
+    from stg_core.affinity.preparing import Noting, prepared_table
+
     store = Store()
-    table = begin_table(spec, store, tell)
-    prepare(table, store, wanted, options.seed, tell)
-    for method in set(wanted) & set(available(table)):
-        choice = choose(table, method, options.budget, options.seed)
-        train_rows(table, store, choice.groups, tell)
-    if options.bundle:
-        save_table(table, table_path(options.table))
+    noting = Noting(store, plan, _tell)
+    table = prepared_table(store, plan, noting)
+    noting.forget()
+    return table
+
+
+def _new_bundle(options: argparse.Namespace, wanted: Sequence[str]) -> GroupTable:
+    """A built-in table, trained anew and kept among what comes with the project."""
+    from stg_core.affinity.preparing import fill_table
+    from stg_core.affinity.table import BUILT_IN, begin_table, save_table, table_path
+
+    if options.table not in BUILT_IN:
+        raise UserError(f"There is no table {options.table!r}; {', '.join(BUILT_IN)} are.")
+    store = Store()
+    table = begin_table(BUILT_IN[options.table], store, _tell)
+    fill_table(table, store, wanted, options.budget, options.seed, _tell)
+    save_table(table, table_path(options.table))
     return table
 
 

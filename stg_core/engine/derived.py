@@ -12,10 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import signal
-import subprocess
-import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -23,13 +19,13 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cache
 from itertools import chain
-from typing import IO, TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from threadpoolctl import threadpool_limits
 
+from stg_core.engine.command import Command
 from stg_core.results.store import BUNDLES, Run, Store
 from stg_core.system.files import atomic
-from stg_core.system.guard import environment
 
 if TYPE_CHECKING:
     # slow to import, and the app's first page does without them
@@ -301,7 +297,7 @@ class Derived:
         self._known: dict[str, Any] = {}
         self._problems: dict[str, str] = {}
         self._so_far: dict[str, tuple[Progress, Any]] = {}
-        self._running: dict[str, _Process] = {}
+        self._running: dict[str, Command] = {}
         self._lock = threading.Lock()
 
     def layout(self, run: Run, space: TaskSpace, how: str) -> Answer[TaskMap]:
@@ -348,7 +344,7 @@ class Derived:
                 if value is not None:
                     self._remember(key, value)
                 elif len(self._running) < AT_ONCE:
-                    self._running[key] = _Process(self.store, question)
+                    self._running[key] = Command(self.store, question.words)
             if key in self._known:
                 return Answer(self._known[key])
             problem = self._problems.get(key, "")
@@ -398,38 +394,3 @@ class Derived:
         self._known[key] = value
         while len(self._known) > REMEMBERED:
             del self._known[next(iter(self._known))]
-
-
-class _Process:
-    """One command that computes the answer to a question."""
-
-    def __init__(self, store: Store, question: Question) -> None:
-        self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115, read when it ends
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "stg_core", *question.words, "--json"],
-            env={**environment(), "STG_HOME": str(store.folder)},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=self._errors,
-        )
-
-    def problem(self) -> str | None:
-        """None while it runs; then empty, or what went wrong."""
-        code = self._process.poll()
-        if code is None:
-            return None
-        self._errors.seek(0)
-        lines = self._errors.read().decode(errors="replace").strip().splitlines()
-        self._errors.close()
-        if code == 0:
-            return ""
-        if code == 2 and lines:
-            return lines[-1].removeprefix("stg_core: ")
-        if code < 0:
-            return f"Its process was ended ({signal.Signals(-code).name})."
-        return f"It failed unexpectedly ({lines[-1] if lines else f'exit code {code}'})."
-
-    def end(self) -> None:
-        self._process.kill()
-        self._process.wait()
-        self._errors.close()

@@ -78,3 +78,12 @@ def _train_on_cluster(
             len(specs) > 1
         )
         raise UserError(of_several + failed[-1].message)
+
+
+def result_of(store: Store, name: str, function: Callable[..., Any], *arguments: Any) -> Any:
+    """What a function returns in a worker of `STG_SCHEDULER`, in turn with the trainings there."""
+    engine = Engine(store, keeps_queue=False)
+    try:
+        return engine.result_of(function, *arguments, name=name)
+    finally:
+        engine.stop()

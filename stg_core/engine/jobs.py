@@ -140,6 +140,35 @@ class Engine:
             if self._notes:
                 self._notes.forget_old()
 
+    def result_of(
+        self, function: Callable[..., Any], *arguments: Any, name: str, priority: int = 0
+    ) -> Any:
+        """What a function returns in a worker, in turn with the trainings: it is waited for.
+
+        name: the same of all who ask for the same. Raises UserError where it cannot be had.
+        """
+        try:
+            self.start()
+            client = self._connection.client
+            if client is None:
+                raise UserError("Trainings have been stopped.")
+            future = client.submit(
+                function, *arguments, key=name, resources=DEVICE, priority=priority
+            )
+            while not future.done():
+                if self._connection.lack or self._connection.problem:
+                    future.cancel()
+                    raise UserError(self._connection.lack or self._connection.problem)
+                time.sleep(0.2)
+            return future.result()
+        except Exception as error:
+            raise UserError(for_people(error)) from error
+
+    def door(self) -> dict[str, str]:
+        """Environment variables by which another process of this user trains with its workers."""
+        self.start()
+        return self._connection.own.door
+
     def start(self) -> None:
         """Starts scheduler and worker, or connects to `STG_SCHEDULER`; sends what is not done."""
         if self._connection.open():
@@ -188,22 +217,7 @@ class Engine:
 
     def _measured(self, spec: TrainingSpec, name: str) -> float:
         """Seconds per epoch as a worker measures them; UserError where none can."""
-        try:
-            self.start()
-            client = self._connection.client
-            if client is None:
-                raise UserError("Trainings have been stopped.")
-            future = client.submit(
-                measure_job, spec.to_json(), key=name, resources=DEVICE, priority=10
-            )
-            while not future.done():
-                if self._connection.lack:
-                    future.cancel()
-                    raise UserError(self._connection.lack)
-                time.sleep(0.2)
-            return float(future.result())
-        except Exception as error:
-            raise UserError(for_people(error)) from error
+        return float(self.result_of(measure_job, spec.to_json(), name=name, priority=10))
 
     def _send_once_more(self, key: str, why_not: str) -> None:
         """Where a job advanced since it was sent, it may well end; else it fails."""

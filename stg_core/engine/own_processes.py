@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,11 +28,14 @@ class OwnProcesses:
     """Both processes, which end with this one; `folder` is the results folder, and has their log.
 
     They listen on loopback only, behind TLS with certificates made at the start.
+
+    door: environment variables by which a process of the same user gets in; empty before the start.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.processes: list[subprocess.Popen[bytes]] = []
+        self.door: dict[str, str] = {}
         self._secrets: tempfile.TemporaryDirectory[str] | None = None
 
     @property
@@ -66,6 +70,7 @@ class OwnProcesses:
             "dask_scheduler", *options.split(), "--scheduler-file", str(address_file), *door
         )
         address = self._wait_for_address(address_file)
+        self.door = _door(address, written)
         options = "--nthreads 1 --nworkers 1 --nanny --preload-nanny stg_core.system.guard"
         options += " --resources device=1 --memory-limit 0"
         self._spawn(
@@ -107,6 +112,18 @@ class OwnProcesses:
             process.kill()
             process.wait()
         self.processes.clear()
+        self.door = {}
         if self._secrets is not None:
             self._secrets.cleanup()
             self._secrets = None
+
+
+def _door(address: str, written: Mapping[str, Path]) -> dict[str, str]:
+    """As Dask reads it: where its scheduler is, and the files with what opens it."""
+    prefix = "DASK_DISTRIBUTED__COMM__TLS"
+    return {
+        "STG_SCHEDULER": address,
+        f"{prefix}__CA_FILE": str(written["tls-ca-file"]),
+        f"{prefix}__CLIENT__CERT": str(written["tls-cert"]),
+        f"{prefix}__CLIENT__KEY": str(written["tls-key"]),
+    }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from stg_core.engine import courier
@@ -41,16 +41,12 @@ def train_job(plain: Mapping[str, Any], app: str) -> str:
     from distributed import get_worker
 
     spec, store, worker = TrainingSpec.from_json(plain), courier.own_store(), get_worker()
-    task = worker.get_current_task()
 
     def tell(record: dict[str, Any]) -> None:
         worker.log_event(TOPIC, {"key": spec.key, "address": worker.address, **record})
 
-    def unwanted() -> bool:
-        known = worker.state.tasks.get(task)  # "cancelled" once nobody wants it any more
-        return known is None or known.state == "cancelled"
-
     use_own_cores()
+    unwanted = unwanted_here()
     callbacks: list[Callback] = [Progress(tell, unwanted)]
     if store.identity != app and not store.holds(spec.key):
         callbacks.append(Outpost(spec.key, tell))
@@ -58,6 +54,20 @@ def train_job(plain: Mapping[str, Any], app: str) -> str:
     run_spec(store, spec, callbacks)
     courier.tidy(spec.key)
     return spec.key
+
+
+def unwanted_here() -> Callable[[], bool]:
+    """Says whether nobody wants what this worker is computing any more."""
+    from distributed import get_worker
+
+    worker = get_worker()
+    task = worker.get_current_task()
+
+    def unwanted() -> bool:
+        known = worker.state.tasks.get(task)  # "cancelled" once nobody wants it any more
+        return known is None or known.state == "cancelled"
+
+    return unwanted
 
 
 def measure_job(plain: Mapping[str, Any]) -> float:

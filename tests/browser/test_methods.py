@@ -1,4 +1,4 @@
-"""The Methods page in a real browser: a budget is moved, and the groups follow."""
+"""The Methods page in a real browser: a budget is moved, and own tasks are trained."""
 
 from __future__ import annotations
 
@@ -33,3 +33,31 @@ def test_the_groups_follow_the_budget(address: str, open_page: Callable[..., Pag
         expect(page.locator("[data-testid=stVegaLiteChart] .marks").first).to_be_visible()
         settled(page)
         screenshot(page, f"methods_{view.split()[0].lower()}")
+
+
+@pytest.mark.slow
+def test_groups_of_own_tasks_are_trained_from_the_page(
+    own_address: str, open_page: Callable[..., Page]
+) -> None:
+    tasks = "&".join(f"groups_of_digits={task}" for task in ("1", "8", "Odd"))
+    address = f"{own_address}/methods?table=own&{tasks}&epochs=2&models=2"
+    page = open_page(f"{address}&compared=All+together&compared=STG-MTL&compared=TAG")
+    expect(page.get_by_text("Expected duration of the rest")).to_contain_text("about")
+    page.get_by_role("button", name="Train", exact=True).click()
+    expect(page.get_by_role("button", name="Cancel")).to_be_visible()
+    screenshot(page, "methods_own_training")
+
+    page.goto(f"{own_address}/grouping")  # the page is left: it is trained no less
+    expect(page.get_by_role("heading", name="Grouping")).to_be_visible()
+    page.goto(f"{address}&compared=All+together&compared=STG-MTL&compared=TAG")
+    expect(page.get_by_text("All of this is trained.")).to_be_visible(timeout=120_000)
+    told = page.locator('[aria-label*="Grid: the groups"]').first
+    expect(told).to_have_attribute("aria-label", re.compile("STG-MTL"))
+
+    page.set_viewport_size({"width": 390, "height": 1500})
+    settled(page)
+    wide = page.evaluate("document.documentElement.scrollWidth")
+    assert wide <= 390, "nothing is wider than a phone"
+    screenshot(page, "methods_own_390")
+    page.get_by_role("combobox", name="Tasks").first.click()
+    expect(page.get_by_role("option", name=re.compile("^1, 8, Odd: 15 questions"))).to_be_visible()

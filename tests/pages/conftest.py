@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from streamlit.testing.v1 import AppTest
 
 from app import images
+from stg_core.affinity.asked import Asked, Tables
 from stg_core.engine import jobs
 from stg_core.engine.derived import Answer, Derived, Question
 from stg_core.engine.job import Job
@@ -56,6 +57,9 @@ class StandInEngine:
     def start(self) -> None:
         pass
 
+    def door(self) -> dict[str, str]:
+        return {}
+
 
 @pytest.fixture
 def engine(monkeypatch: pytest.MonkeyPatch) -> type[StandInEngine]:
@@ -84,7 +88,15 @@ class StandInDerived(Derived):
 def derived(monkeypatch: pytest.MonkeyPatch) -> type[StandInDerived]:
     StandInDerived.given.clear()
     monkeypatch.setattr("app.state.Derived", StandInDerived)
+    monkeypatch.setattr("app.state.Tables", StandInTables)
     return StandInDerived
+
+
+class StandInTables(Tables):
+    """Notes which tables are asked for; no process begins."""
+
+    def _train(self, asked: Asked) -> None:
+        pass
 
 
 @pytest.fixture(scope="session")

@@ -1,9 +1,10 @@
-"""The Methods page, on the tables that come with the project."""
+"""The Methods page, on the tables that come with the project and on those of one's own."""
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,15 @@ from stg_core.affinity.methods import (
     matrices,
     rank_correlations,
 )
+from stg_core.affinity.preparing import make_plan, prepared_table
 from stg_core.affinity.table import bundled_table, bundled_tables, table_path
 from stg_core.results import store as store_module
-from tests.pages.conftest import OpenApp, StandInEngine, move, slider, texts, titles
+from stg_core.results.store import Run, Store
+from stg_core.tasks.choices import Choices
+from stg_core.tasks.groups import GROUPS
+from stg_core.tasks.sources import add_source
+from stg_core.training.spec import TrainingSpec
+from tests.pages.conftest import OpenApp, StandInEngine, StandInTables, move, slider, texts, titles
 
 VIEWS = {
     "Groups": {"Groups that each method chooses"},
@@ -164,3 +171,137 @@ def test_names_of_methods_that_cost_and_score_alike_do_not_cover_each_other() ->
     assert sides["Exhaustive"].endswith("left"), "to the right of it the picture ends"
     narrow = charts.sides_of_names(pd.concat([rows] * 3), charts.NARROW)
     assert "" in narrow, "a name without room is left to the table"
+
+
+# ------------------------------------------------------------------------------ tasks of one's own
+
+
+OWN = TrainingSpec(GROUPS["digits"], tasks=("0", "8", "Odd"), epochs=2)
+DIGITS_TASKS = [*GROUPS["digits"].task_names]
+
+
+@pytest.fixture(scope="module")
+def own_table(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    """Its joint run, in a store that has the table of `OWN` for a budget of one model."""
+    store = Store(tmp_path_factory.mktemp("own-table"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STG_HOME", str(store.folder))
+        plan = make_plan(OWN, ["together", "alone", "random", "stg", "tag"], 1)
+        prepared_table(store, plan, lambda _: None)
+        yield store.run(OWN.key)
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[TrainingSpec, tuple[str, ...], int]]:
+    """What is asked for."""
+    found: list[tuple[TrainingSpec, tuple[str, ...], int]] = []
+    ask = StandInTables.ask
+
+    def noted(self: StandInTables, spec: Any, methods: Any, budget: int) -> None:
+        found.append((spec, tuple(methods), budget))
+        ask(self, spec, methods, budget)
+
+    monkeypatch.setattr(StandInTables, "ask", noted)
+    return found
+
+
+def test_the_cost_of_own_tasks_is_told_before_they_are_trained(
+    open_app: OpenApp, engine: type[StandInEngine], asked: list[Any]
+) -> None:
+    engine.epoch = 2.0
+    app = open_app("methods", bundles=True, table="own", epochs="5", models="2")
+    assert not app.exception and not app.error
+    assert app.multiselect[0].value == DIGITS_TASKS[:4]
+    costs = app.dataframe[0].value.set_index("Method")
+    assert costs.loc["HOA", "Trainings"] == 4 + 1 + 6 + 2 and costs.loc["HOA", "Here"] == 0
+    assert costs.loc["HOA", "Time"] == "about 2 min 10 s"
+    assert "Exhaustive" not in costs.index and "all 15 groups" in app.toggle[0].label
+    assert re.search(r"At most \d+ trainings\*\* in all, 0 of them here", texts(app))
+    app.toggle[0].set_value(True).run()
+    assert app.dataframe[0].value.set_index("Method").loc["Exhaustive", "Trainings"] == 15
+    assert "exhaustive search alone is 15 groups" in texts(app)
+    next(button for button in app.button if button.label == "Train").click().run()
+    ((spec, methods, budget),) = asked
+    assert spec == TrainingSpec(GROUPS["digits"], tasks=tuple(DIGITS_TASKS[:4]), epochs=5)
+    assert budget == 2 and set(methods) == set(METHODS) - {"superclasses"}
+    assert "It waits until" in texts(app), "its progress is shown"
+    assert "Train" not in [button.label for button in app.button]
+    app.button(key=f"cancel {spec.key}").click().run()
+    assert "Cancelled. What was trained is kept." in app.info[0].value
+    assert {"Go on", "Dismiss", "Train"} <= {button.label for button in app.button}
+
+
+def test_a_plan_that_takes_long_asks_first(open_app: OpenApp, asked: list[Any]) -> None:
+    app = open_app("methods", table="own", groups_of_digits=DIGITS_TASKS[:12], exhaustive="true")
+    assert not app.exception
+    assert app.dataframe[0].value.set_index("Method").loc["Exhaustive", "Trainings"] == 4_095
+    next(button for button in app.button if button.label == "Train").click().run()
+    assert asked == [] and "4,095 groups" in texts(app)
+    next(button for button in app.button if button.label == "Train").click()
+    app.button(key="confirm groups").click().run()
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize("count", [1, 13])
+def test_too_few_and_too_many_tasks_are_refused_in_one_sentence(
+    open_app: OpenApp, count: int
+) -> None:
+    app = open_app("methods", table="own", groups_of_digits=DIGITS_TASKS[:count])
+    assert not app.exception
+    assert f"on 2 to 12 tasks, and {count} " in app.error[0].value
+    assert "Train" not in [button.label for button in app.button]
+
+
+def test_tasks_of_other_kinds_are_left_out_and_that_is_said(
+    open_app: OpenApp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STG_HOME", str(tmp_path))
+    rng = np.random.default_rng(0)
+    rows = pd.DataFrame(rng.normal(size=(60, 3)), columns=["x1", "x2", "height"])
+    rows[["a", "b"]] = rng.integers(0, 2, (60, 2))
+    rows.to_csv(tmp_path / "mine.csv", index=False)
+    chosen = Choices(tasks=("a", "b", "height"), features=("x1", "x2"))
+    add_source(tmp_path / "mine.csv", chosen)
+    app = open_app("methods", table="own", group="mine")
+    assert not app.exception and not app.error
+    assert app.multiselect[0].options == ["a", "b"]
+    assert "1 task of this group is left out" in texts(app)
+    assert "yes-or-no tasks only" in texts(app)
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_a_table_of_own_tasks_has_the_views_of_a_bundled_one(
+    open_app: OpenApp, own_table: Run, view: str
+) -> None:
+    app = open_app("methods", own_table, table=OWN.key, methods_show=view)
+    assert not app.exception and not app.error
+    assert app.selectbox(key="table").value == OWN.key
+    assert "0, 8, Odd\\: 15 questions" in texts(app) and "of 7 groups trained" in texts(app)
+    if view == "Affinities":
+        assert titles(app) == {"TAG", "Data-map similarity", "Rank correlation"}
+    elif view != "Predictions":
+        assert titles(app) == VIEWS[view]
+
+
+def test_groups_that_another_budget_needs_can_be_trained(
+    open_app: OpenApp, own_table: Run, engine: type[StandInEngine], asked: list[Any]
+) -> None:
+    engine.epoch = 2.0
+    app = open_app("methods", own_table, table=OWN.key)
+    assert slider(app, "Budget").value == "1", "the one that it was trained for"
+    assert not [info for info in app.info if "Left out" in info.value]
+    app = move(app, "budget", "2")
+    (left_out,) = [info.value for info in app.info if "Left out" in info.value]
+    assert "Random" in left_out
+    next(button for button in app.button if button.label.startswith("Train ")).click().run()
+    ((spec, methods, budget),) = asked
+    assert spec == OWN and "random" in methods and budget == 2
+
+
+def test_own_tasks_that_are_trained_show_their_table(open_app: OpenApp, own_table: Run) -> None:
+    chosen = {"groups_of_digits": [*OWN.tasks], "epochs": "2", "models": "1"}
+    chosen["compared"] = ["All together", "TAG"]
+    app = open_app("methods", own_table, table="own", **chosen)
+    assert not app.exception and not app.error
+    assert "All of this is trained." in texts(app)
+    assert titles(app) == VIEWS["Groups"]
