@@ -355,7 +355,28 @@ def _choose_more(source: Path) -> Choices:
         "−1 means no", key="minus one means no", help="For tables with 1 for yes and −1 for no."
     ):
         no = "-1"
-    return Choices(name=name, missing=without, no=no, family_before=before, test_share=float(share))
+    said = Choices(name=name, missing=without, no=no, family_before=before, test_share=float(share))
+    return _choose_of_images(said) if source.is_dir() else said
+
+
+def _choose_of_images(choices: Choices) -> Choices:
+    """What is asked of a folder of images only."""
+    left, right = st.columns([2, 9], vertical_alignment="bottom")
+    side = left.number_input(
+        "Side in pixels",
+        min_value=4,
+        max_value=512,
+        value=choices.side,
+        key="side of images",
+        help="Every image is resized to a square of this side, once.",
+    )
+    alone = right.toggle(
+        "A yes or no for each class",
+        key="one task per class",
+        help="Where a folder holds the images of a class: a task for each class, instead of one"
+        " task with all of them.",
+    )
+    return replace(choices, side=int(side), one_task_per_class=alone)
 
 
 @st.cache_data(show_spinner="Looking at the data", max_entries=16)

@@ -158,3 +158,24 @@ def test_images_of_any_size_and_channels_are_seen(
     assert any("an image of picture-" in text for text in image_texts(app))
     app = open_app("start", run, group="pictures")
     assert not app.exception and any("images of 14 × 20" in c.value for c in app.caption)
+
+
+def test_a_folder_of_images_is_asked_for_its_side(
+    open_app: OpenApp, named: Run, tmp_path: Path
+) -> None:
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    for kind in ("cat", "dog"):
+        (tmp_path / "pets" / kind).mkdir(parents=True)
+        for i in range(8):
+            pixels = rng.integers(0, 256, (30 + i, 25, 3), np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "pets" / kind / f"{i}.png")
+    app = open_app("start", named)
+    app.session_state["bring data"] = True  # opens the way for own data
+    app.run()
+    app.text_input(key="source path").set_value(str(tmp_path / "pets")).run()
+    assert not app.exception and not app.error
+    app.number_input(key="side of images").set_value(20).run()
+    app.toggle(key="one task per class").set_value(True).run()
+    assert not app.exception and any("20 × 20 × 3" in c.value for c in app.caption)
