@@ -20,7 +20,7 @@ from app import state, widgets
 from app.adding import Adding
 from app.examples import CELL, COLUMNS, GAP
 from app.images import as_picture
-from app.training_choices import choose_group, chosen_group
+from app.training_choices import choose_button, choose_group
 from stg_core.system.errors import UserError
 from stg_core.system.words import counted
 from stg_core.tasks.choices import ROLES, Choices, Part
@@ -67,7 +67,6 @@ def show_own() -> None:
 
 
 def _show_card(found: DataSet) -> None:
-    chosen = found.name == chosen_group()
     with st.container():
         if found.has_images:
             sheet = _contact_sheet(str(found.folder), found.digest)
@@ -84,15 +83,7 @@ def _show_card(found: DataSet) -> None:
         if found.of_a_file and source_changed(found):
             st.caption(":material/update: Its source has changed since it was added.")
     with st.container(horizontal=True, gap="small"):
-        st.button(
-            "Chosen" if chosen else "Choose",
-            key=f"choose own {found.name}",
-            icon=":material/check:" if chosen else None,
-            disabled=chosen,
-            on_click=choose_group,
-            args=(found.name,),
-            help="Puts this data set into the settings below.",
-        )
+        choose_button(found.name)
         if st.button(
             "Check",
             key=f"check {found.name}",

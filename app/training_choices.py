@@ -45,6 +45,20 @@ def chosen_group() -> str:
     return state.kept("group", OneOf([*titles()])) or FIRST_GROUP
 
 
+def choose_button(name: str) -> None:
+    """A button that puts a task group into the settings; it says where that is so already."""
+    chosen = name == chosen_group()
+    st.button(
+        "Chosen" if chosen else "Choose",
+        key=f"choose {name}",
+        icon=":material/check:" if chosen else None,
+        disabled=chosen,
+        on_click=choose_group,
+        args=(name,),
+        help="Puts this group into the settings below.",
+    )
+
+
 def choose_group(name: str) -> None:
     state.keep("group", name, default=FIRST_GROUP)
 

@@ -12,7 +12,7 @@ from app.examples import contact_sheet
 from app.parameters import Flag, in_url
 from app.run_list import ask_for_file, list_runs, show_run
 from app.scrolling import scroll_to
-from app.training_choices import choose_group, choose_spec, chosen_group, expected_duration
+from app.training_choices import choose_button, choose_spec, expected_duration
 from stg_core.tasks.groups import GROUPS, TaskGroup
 from stg_core.tasks.images import has_images, where_images_belong
 
@@ -124,7 +124,6 @@ def train_a_model() -> None:
 
 
 def show_group(group: TaskGroup) -> None:
-    chosen = group.name == chosen_group()
     with st.container():
         if sheet := contact_sheet(group):
             st.image(sheet, width="stretch", alt=f"Ten training images: {group.title}")
@@ -139,15 +138,7 @@ def show_group(group: TaskGroup) -> None:
                 f"The first run {'prepares' if here else 'downloads'} its images.",
                 help=where_images_belong(group.dataset),
             )
-    st.button(
-        "Chosen" if chosen else "Choose",
-        key=f"choose {group.name}",
-        icon=":material/check:" if chosen else None,
-        disabled=chosen,
-        on_click=choose_group,
-        args=(group.name,),
-        help="Puts this group into the settings below.",
-    )
+    choose_button(group.name)
 
 
 # ------------------------------------------------------------------------------------ all runs
