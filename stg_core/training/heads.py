@@ -35,7 +35,7 @@ class Heads:
         self._numbers = torch.tensor(np.flatnonzero(kinds == "regression"), device=device)
         self._logits = torch.tensor(first, device=device)[self._binary]
         self._predictions = torch.tensor(first, device=device)[self._numbers]
-        self.complete = not bool(np.isnan(labels).any())  # whether no label is missing
+        self.complete = not bool(np.isnan(labels).any())  # whether no training label is missing
         self.pos_weight = torch.tensor(pos_weight(labels), device=device)
         self._classes = [
             (t, slice(int(first[t]), int(first[t]) + tasks[t].width))
@@ -58,13 +58,14 @@ class Heads:
             return labels
         return ((labels - self._mean) / self._deviation).astype(np.float32)
 
-    def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def losses(self, outputs: Tensor, targets: Tensor, complete: bool = False) -> Tensor:
         """The loss of each task, (T,): mean over the points (B) whose label is known.
 
-        Binary cross-entropy with `pos_weight`, cross-entropy with weighted classes, squared error.
+        complete: no label is missing, which need not be looked at then. Binary cross-entropy with
+        `pos_weight`, cross-entropy with weighted classes, squared error.
         """
         if self.all_binary:
-            return task_losses(outputs, targets, self.pos_weight)
+            return task_losses(outputs, targets, self.pos_weight, complete)
         losses = outputs.new_zeros(len(self.widths))
         losses = losses.index_put(
             (self._binary,),

@@ -40,6 +40,7 @@ from stg_core.training.speed import clock_of
 
 CHECKPOINT = "checkpoint.pt"
 EVALUATION_BATCH = 1_000
+RECORDED_AT_ONCE = 2**14  # points: more would need much memory for a moment
 MEASURED_TRAINING_POINTS = 10_000
 CHECK_EVERY = 25  # steps between looks at the loss: each look makes a GPU wait
 
@@ -150,14 +151,13 @@ class _Run:
             points=torch.tensor(data.train_points, device=chosen),
             labels=torch.tensor(self.heads.scaled(data.train_labels), device=chosen),
             heads=self.heads,
-            recorder=(
-                DataMapRecorder(n_points, n_tasks, chosen, self.heads.complete)
-                if spec.recorded
-                else None
-            ),
+            recorder=DataMapRecorder(n_points, n_tasks, chosen) if spec.recorded else None,
             steps_per_epoch=len(_batch_bounds(n_points, spec.batch_size)),
             metrics=empty_metrics(),
         )
+        # of every point in the forward pass of this epoch: data maps take them all at once
+        self.outputs = torch.empty(n_points if spec.recorded else 0, self.heads.n_outputs)
+        self.outputs = self.outputs.to(chosen)
         self.clock = clock_of(chosen)
         self.test_points = torch.tensor(data.test_points, device=chosen)
         self.test_labels = torch.tensor(self.heads.scaled(data.test_labels), device=chosen)
@@ -209,6 +209,7 @@ class _Run:
                 callback.on_batch_end(training)
             if any(callback.cancelled() for callback in self.callbacks):
                 raise Cancelled
+        self.record()
         seconds = time.perf_counter() - started
         training.metrics["loss"].append(losses.mean().item())
         training.metrics["seconds"].append(seconds)
@@ -226,7 +227,7 @@ class _Run:
         with autocast(training.device, training.precision):
             logits = training.model(points)
         logits = logits.float()
-        losses = self.heads.losses(logits, targets)
+        losses = self.heads.losses(logits, targets, self.heads.complete)
         loss = losses @ self.task_weights
         training.optimizer.zero_grad()
         differentiated = [c.on_losses(training, points, targets, losses) for c in self.callbacks]
@@ -234,8 +235,18 @@ class _Run:
             loss.backward()  # type: ignore[no-untyped-call]
         training.optimizer.step()
         if training.recorder:
-            training.recorder.update(indices, self.heads.confidence(logits, targets))
+            self.outputs.index_copy_(0, indices, logits.detach())
         return loss.detach()
+
+    def record(self) -> None:
+        """Adds the epoch's confidences to the data maps."""
+        recorder = self.training.recorder
+        if recorder is None:
+            return
+        for start in range(0, len(self.outputs), RECORDED_AT_ONCE):
+            rows = slice(start, start + RECORDED_AT_ONCE)
+            found = self.heads.confidence(self.outputs[rows], self.training.labels[rows])
+            recorder.update(rows, found)
 
     def check_finite(self, losses: Tensor) -> None:
         wrong = (~losses.isfinite()).nonzero()

@@ -14,8 +14,18 @@ from torch import Tensor
 TIMES = ("seconds", "evaluation_seconds", "own_seconds", "own_evaluation_seconds")
 
 
-def task_losses(logits: Tensor, targets: Tensor, pos_weight: Tensor) -> Tensor:
-    """Binary cross-entropy of each task, (T,): mean over the points (B) whose label is known."""
+def task_losses(
+    logits: Tensor, targets: Tensor, pos_weight: Tensor, complete: bool = False
+) -> Tensor:
+    """Binary cross-entropy of each task, (T,): mean over the points (B) whose label is known.
+
+    complete: all of them are, which need not be looked at then.
+    """
+    if complete:
+        each = F.binary_cross_entropy_with_logits(
+            logits, targets, pos_weight=pos_weight, reduction="none"
+        )
+        return each.sum(0) / len(each)
     each = F.binary_cross_entropy_with_logits(
         logits, targets.nan_to_num(), pos_weight=pos_weight, reduction="none"
     )

@@ -523,12 +523,12 @@ def bench_k(options: argparse.Namespace) -> None:
     group = TaskGroup("rows", "rows", tasks, "synthetic", (n_features,))
     data = TaskData(names, rows, labels, rows[:1_000], labels[:1_000])
     bare = _Bare("mlp", n_tasks, (n_features,))
-    batches = torch.tensor(rows, device=bare.device).split(256)
-    targets = torch.tensor(labels, device=bare.device).split(256)
+    points = torch.tensor(rows, device=bare.device)
+    targets = torch.tensor(labels, device=bare.device)
 
     def epoch() -> None:
-        for batch, target in zip(batches, targets, strict=True):
-            bare.step(batch, target)
+        for batch in torch.randperm(n_points).to(bare.device).split(256):
+            bare.step(points[batch], targets[batch])
 
     spec = TrainingSpec(group, epochs=options.repetitions + 1)
     ours, theirs = _epochs_in_turn(spec, data, epoch, bare.wait)

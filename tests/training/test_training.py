@@ -17,7 +17,6 @@ import torch
 from sklearn import metrics as sklearn_metrics
 from torch import nn
 
-from stg_core.maps.recorder import DataMapRecorder
 from stg_core.system.errors import Cancelled, UserError
 from stg_core.tasks.data import TaskData
 from stg_core.tasks.groups import GROUPS
@@ -78,12 +77,13 @@ def batches(monkeypatch: pytest.MonkeyPatch) -> list[torch.Tensor]:
     """The indices of every batch that is trained on, in order."""
     seen: list[torch.Tensor] = []
 
-    class Recording(DataMapRecorder):
-        def update(self, indices: torch.Tensor, confidence: torch.Tensor) -> None:
-            seen.append(indices.clone())
-            super().update(indices, confidence)
+    run_batch = training._Run.run_batch
 
-    monkeypatch.setattr(training, "DataMapRecorder", Recording)
+    def watched(run: Any, indices: torch.Tensor) -> torch.Tensor:
+        seen.append(indices.clone())
+        return run_batch(run, indices)
+
+    monkeypatch.setattr(training._Run, "run_batch", watched)
     return seen
 
 
@@ -398,21 +398,25 @@ def test_without_recorded_epochs_there_are_no_data_maps(data: TaskData) -> None:
 
 
 def test_data_maps_come_from_the_forward_pass_that_is_trained_on(
-    data: TaskData, monkeypatch: pytest.MonkeyPatch
+    data: TaskData, batches: list[torch.Tensor]
 ) -> None:
-    seen = np.full((3, 330, 4), np.nan)
+    outputs: list[np.ndarray] = []
 
-    class Recording(DataMapRecorder):
-        calls = 0
+    class Watch(Callback):
+        def on_batch_start(self, training: Training) -> None:
+            if not outputs and not training.model._forward_hooks:
+                training.model.register_forward_hook(self.passed)
 
-        def update(self, indices: torch.Tensor, confidence: torch.Tensor) -> None:
-            seen[Recording.calls // 6, indices] = confidence
-            Recording.calls += 1
-            super().update(indices, confidence)
+        def passed(self, model: torch.nn.Module, _: Any, logits: torch.Tensor) -> None:
+            if model.training:
+                outputs.append(logits.detach().float().numpy())
 
-    monkeypatch.setattr(training, "DataMapRecorder", Recording)
-    result = train(spec_of(epochs=3), data)
-    assert result.datamaps is not None
+    result = train(spec_of(epochs=3), data, callbacks=[Watch()])
+    assert result.datamaps is not None and len(outputs) == len(batches) == 3 * 6
+    seen, labels = np.full((3, 330, 4), np.nan), data.select(spec_of().tasks).train_labels
+    for step, (indices, logits) in enumerate(zip(batches, outputs, strict=True)):
+        said = 1 / (1 + np.exp(-logits.astype(np.float64)))
+        seen[step // 6, indices] = 1 - np.abs(labels[indices] - said)
     assert np.isfinite(seen).all()
     assert np.allclose(result.datamaps[1, 0], seen.mean(0).T, atol=1e-3)
     assert np.allclose(result.datamaps[1, 1], seen.std(0, ddof=1).T, atol=1e-3)
