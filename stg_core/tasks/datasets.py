@@ -29,6 +29,7 @@ from numpy.typing import ArrayLike, NDArray
 from stg_core.system.errors import UserError
 from stg_core.system.files import DISK_FULL
 from stg_core.system.home import home
+from stg_core.system.threads import ahead
 from stg_core.system.words import counted, named
 from stg_core.tasks.groups import GROUPS, SPLITS, Kind, Split, Task, TaskGroup, named_group
 from stg_core.tasks.images import CLASS_NAMES
@@ -506,12 +507,10 @@ class _Maker:
                 dtype = "<f4" if scaling else "|u1"
                 header = {"descr": dtype, "fortran_order": False, "shape": (len(places), *shape)}
                 np.lib.format.write_array_header_1_0(file, header)
-                for block in _blocks(self.points, places):
-                    values = self.points[block]
-                    values = scaling(values) if scaling else np.ascontiguousarray(values)
+                for values in ahead(self._prepared(places, scaling)):
                     digest.update(values.data)
                     file.write(values.data)
-                    done += len(block)
+                    done += len(values)
                     self.tell(f"Writing the points of {self.name}", done / total)
             labels = np.ascontiguousarray(self.labels[places])
             digest.update(labels.data)
@@ -530,6 +529,14 @@ class _Maker:
             "notes": self.notes,
         }
         (folder / "manifest.json").write_text(json.dumps(manifest, indent=1))
+
+    def _prepared(
+        self, places: NDArray[np.int64], scaling: _Scaling | None
+    ) -> Iterator[NDArray[Any]]:
+        """Points as they are kept, block by block."""
+        for block in _blocks(self.points, places):
+            values = self.points[block]
+            yield scaling(values) if scaling else np.ascontiguousarray(values)
 
     def _write_about(self, path: Path, places: NDArray[np.int64]) -> None:
         import pyarrow as arrow

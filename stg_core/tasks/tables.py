@@ -14,6 +14,7 @@ import pyarrow.compute as compute
 from numpy.typing import NDArray
 
 from stg_core.system.errors import UserError
+from stg_core.system.threads import ahead
 from stg_core.system.words import named
 from stg_core.tasks import mulan
 from stg_core.tasks.choices import Choices, Found, Part, Progress
@@ -70,7 +71,7 @@ def gathered(
     n_rows = 0
     with ExitStack() as stack:
         file = stack.enter_context(open(scratch / "rows", "wb")) if scratch else None
-        for batch in rows.batches(list(wanted.items())):
+        for batch in ahead(rows.batches(list(wanted.items()))):
             if limit is not None:
                 batch = [column.slice(0, limit - n_rows) for column in batch]
             cells = dict(zip(wanted, batch, strict=True))
