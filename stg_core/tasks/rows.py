@@ -21,7 +21,7 @@ from stg_core.tasks.labels import MISSING, number_of
 Use = Literal["number", "label", "text"]
 
 HEAD = 2_000  # rows by which roles are guessed
-BLOCK = 2**23  # bytes of a CSV file that are parsed at a time
+BLOCK = 2**22  # bytes of a CSV file that are parsed at a time
 LONGEST_HEADER = 2**22
 DELIMITERS: Mapping[str, str] = {",": "commas", ";": "semicolons", "\t": "tabs"}
 EMPTY = sorted({form(word) for word in (*MISSING, "nan") for form in (str, str.upper, str.title)})
@@ -101,8 +101,7 @@ class CsvRows:
             yield columns
 
     def _read(self, wanted: Sequence[tuple[int, Use]]) -> Iterator[Any]:
-        types = {"number": arrow.float32(), "text": arrow.string()}
-        types["label"] = arrow.dictionary(arrow.int32(), arrow.string())
+        types = {"number": arrow.float32(), "text": arrow.string(), "label": arrow.string()}
         columns = [f"f{i}" for i, _ in wanted]
         try:
             yield from arrow_csv.open_csv(

@@ -74,7 +74,10 @@ def gathered(
         for batch in ahead(rows.batches(list(wanted.items()))):
             if limit is not None:
                 batch = [column.slice(0, limit - n_rows) for column in batch]
-            cells = dict(zip(wanted, batch, strict=True))
+            cells = {
+                index: _encoded(column) if use == "label" else column
+                for (index, use), column in zip(wanted.items(), batch, strict=True)
+            }
             for index, codes in labels.items():
                 codes.take(cells[index])
             for index, texts in words.items():
@@ -110,6 +113,11 @@ def _wanted(roles: Roles, features: _Features | None) -> dict[int, Use]:
 
 def _texts(column: Any) -> list[str]:
     return [text or "" for text in column.to_pylist()]
+
+
+def _encoded(column: Any) -> Any:
+    """A column of labels as a dictionary of its values."""
+    return column if isinstance(column, arrow.DictionaryArray) else column.dictionary_encode()
 
 
 class Codes:
@@ -174,6 +182,7 @@ class _Features:
     def _add_words(self, rows: Rows, part: Part) -> None:
         codes = Codes(part.column)
         for [batch] in rows.batches([(part.index, "label")]):
+            batch = _encoded(batch)
             codes.take(batch)
             if len(batch.dictionary) > MOST_WORDS + 1:  # they are too many in any case
                 break
