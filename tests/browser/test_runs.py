@@ -42,6 +42,7 @@ def test_a_run_is_exported_imported_renamed_and_deleted(
     page.locator("input[type=file]").set_input_files(file)
     expect(page.get_by_role("dialog")).to_have_count(0)
     expect(main_button(page, "Delete")).to_be_enabled()
+    settled(page)  # what is clicked while the page is still drawn anew is lost
 
     main_button(page, "Rename").click()
     page.get_by_role("textbox", name="Title").fill(TITLE)
