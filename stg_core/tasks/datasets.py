@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -189,12 +189,18 @@ def find_group(name: str) -> TaskGroup:
 def _read(folder: Path) -> DataSet | None:
     """The whole data set in a folder; None for anything else."""
     try:
-        manifest = json.loads((folder / "manifest.json").read_text())
-        found = DataSet(folder, manifest)
-        whole = all((folder / f).stat().st_size == n for f, n in manifest["bytes"].items())
-        return found if whole and manifest["format"] == FORMAT and found.group.tasks else None
+        known = (folder / "manifest.json").stat()
+        found = _read_manifest(folder, known.st_mtime_ns, known.st_size)
+        whole = all((folder / f).stat().st_size == n for f, n in found.manifest["bytes"].items())
+        return found if whole and found.manifest["format"] == FORMAT and found.group.tasks else None
     except (*DAMAGED, UserError):
         return None
+
+
+@lru_cache(maxsize=256)
+def _read_manifest(folder: Path, changed: int, size: int) -> DataSet:
+    """Read anew where the file has changed only: a page asks for all data sets many times."""
+    return DataSet(folder, json.loads((folder / "manifest.json").read_text()))
 
 
 # ----------------------------------------------------------------------------------- to change them
