@@ -197,7 +197,7 @@ def recorded_speed(store: Store) -> Callable[[TrainingSpec], float | None]:
     own = [run for run in store.runs() if not (run.bundled or run.spec.single_task_models)]
 
     def kind(spec: TrainingSpec) -> tuple[object, ...]:
-        settings = spec.batch_size, spec.augmentation, spec.training_images
+        settings = spec.batch_size, spec.augmentation, spec.training_images, spec.width
         return spec.model, spec.group.dataset, *settings
 
     def seconds(spec: TrainingSpec) -> float | None:

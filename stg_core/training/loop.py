@@ -139,6 +139,7 @@ class _Run:
             widths=self.heads.widths,
             hidden_widths=spec.hidden_widths,
             dropout=spec.dropout,
+            width=spec.width,
         )
         model = model.to(chosen).to(memory_format=torch.channels_last)
         n_points, n_tasks = data.train_labels.shape

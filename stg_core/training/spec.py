@@ -57,6 +57,7 @@ class TrainingSpec:
     `single_task_models`, one model per task is trained and their results are merged. With
     `training_images`, only so many points are trained on, always the same ones; 0 stands for all.
     `hidden_widths` and `dropout` are those of the model mlp, or of one's own that asks for them.
+    `width` is a factor on the channels and hidden units of the model.
     Raises UserError for settings that cannot be trained.
     """
 
@@ -74,6 +75,7 @@ class TrainingSpec:
     training_images: int = 0
     hidden_widths: tuple[int, ...] = HIDDEN_WIDTHS
     dropout: float = DROPOUT
+    width: float = 1.0
 
     def __post_init__(self) -> None:
         def settle(name: str, value: object) -> None:
@@ -82,6 +84,7 @@ class TrainingSpec:
         settle("tasks", tuple(self.tasks) or self.group.task_names)
         settle("task_weights", tuple(map(float, self.task_weights)) or (1.0,) * len(self.tasks))
         settle("model", self.model or default_model(self.group))
+        settle("width", float(self.width))
         if self.recorded_epochs is None:
             settle("recorded_epochs", default_recorded_epochs(self.epochs))
         settle("recorded_epochs", tuple(sorted(set(self.recorded))))
@@ -126,6 +129,8 @@ class TrainingSpec:
             raise UserError("Hidden widths are whole numbers of 1 or more, such as 256,128.")
         if not 0 <= self.dropout < 1:
             raise UserError("The dropout is a share from 0 to below 1, such as 0.2.")
+        if not (math.isfinite(self.width) and self.width > 0):
+            raise UserError("The width is a positive factor, such as 1.5; 1 is the usual model.")
 
     @property
     def recorded(self) -> tuple[int, ...]:
@@ -168,7 +173,8 @@ class TrainingSpec:
     @property
     def title(self) -> str:
         """For people; what is as usual is left out, so that two specs may have the same."""
-        parts = [self.group.title, self.model, counted(self.epochs, "epoch"), f"seed {self.seed}"]
+        model = self.model if self.width == 1 else f"{self.model} {self.width:g} times as wide"
+        parts = [self.group.title, model, counted(self.epochs, "epoch"), f"seed {self.seed}"]
         n_tasks, n_all = len(self.tasks), len(self.group.tasks)
         if n_tasks == 1 < n_all:
             parts.append(f"task {self.tasks[0]} alone")
@@ -229,7 +235,7 @@ class TrainingSpec:
             words.append(f"--recorded-epochs {_listed(self.recorded)}")
         for option in (
             *("batch_size", "learning_rate", "augmentation", "training_images"),
-            *("hidden_widths", "dropout"),
+            *("hidden_widths", "dropout", "width"),
         ):
             value = getattr(self, option)
             if value != type(self).__dataclass_fields__[option].default:
