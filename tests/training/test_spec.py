@@ -71,6 +71,7 @@ def test_what_is_said_or_left_to_the_default_is_the_same_training() -> None:
         {"task_weights": (0.5,) * 15},
         {"group": GROUPS["g1"]},
         {"width": 1.5},
+        {"starts_from": TrainingSpec(DIGITS, seed=1)},
     ],
 )
 def test_another_training_has_another_key(change: dict[str, Any]) -> None:
@@ -134,6 +135,16 @@ def test_a_spec_survives_being_written_as_json(spec: TrainingSpec, data: st.Data
     assert again.key == spec.key
 
 
+def test_a_spec_holds_what_it_starts_from_as_a_spec() -> None:
+    joint = TrainingSpec(DIGITS, epochs=10)
+    warm = TrainingSpec(DIGITS, epochs=5, seed=3, recorded_epochs=(), starts_from=joint)
+    assert TrainingSpec.from_json(json.loads(json.dumps(warm.to_json()))) == warm
+    assert warm.title.endswith("seed 3, goes on from 10 epochs of seed 0")
+    assert warm.command() == "", "no command trains it"
+    assert warm.key != dataclasses.replace(warm, starts_from=dataclasses.replace(joint, seed=1)).key
+    assert warm.for_task("0").starts_from is None
+
+
 @pytest.mark.parametrize("plain", [{}, {"group": 3}, {"group": {"name": "x"}}, {"epochs": 3}])
 def test_json_that_is_not_a_spec_is_refused(plain: dict[str, Any]) -> None:
     with pytest.raises(UserError, match="not a training spec"):
@@ -164,6 +175,9 @@ def test_json_with_an_unknown_setting_is_refused() -> None:
         ({"augmentation": "mixup"}, "none, shift"),
         ({"width": 0.0}, "positive factor"),
         ({"width": float("inf")}, "positive factor"),
+        ({"starts_from": TrainingSpec(DIGITS, width=2)}, "same model of the same tasks"),
+        ({"starts_from": TrainingSpec(DIGITS, tasks=("0",))}, "same model of the same tasks"),
+        ({"starts_from": TrainingSpec(DIGITS, single_task_models=True)}, "One model per task"),
     ],
 )
 def test_settings_that_cannot_be_trained_are_refused(wrong: dict[str, Any], message: str) -> None:

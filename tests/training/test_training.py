@@ -787,3 +787,46 @@ def test_a_training_on_a_sample_keeps_the_data_maps_of_its_images(digits_data: T
     assert result.datamaps is not None and result.datamaps.shape[-1] == 200
     assert spec.key != TrainingSpec(GROUPS["digits"], epochs=2).key
     assert TrainingSpec.from_json(spec.to_json()) == spec
+
+
+# ------------------------------------------------------------------- from the weights of another
+
+
+JOINT = spec_of(epochs=2)
+
+
+def weights_of(result: TrainingResult) -> dict[str, torch.Tensor]:
+    assert result.model is not None
+    return {name: value.clone() for name, value in result.model.state_dict().items()}
+
+
+def test_a_training_begins_with_the_weights_of_what_it_starts_from(data: TaskData) -> None:
+    first: list[dict[str, torch.Tensor]] = []
+
+    class Watch(Callback):
+        def on_batch_start(self, training: Training) -> None:
+            if not first:
+                first.append({k: v.clone() for k, v in training.model.state_dict().items()})
+
+    warm = spec_of(epochs=1, seed=7, recorded_epochs=(), starts_from=JOINT)
+    after = weights_of(train(warm, data, callbacks=[Watch()]))
+    joint = weights_of(train(JOINT, data))
+    assert all(torch.equal(first[0][name], value) for name, value in joint.items())
+    assert not all(torch.equal(after[name], value) for name, value in joint.items())
+
+
+@pytest.mark.parametrize("place", [(1, 2), (3, 1)])
+def test_a_training_from_other_weights_resumes_bit_identically(
+    place: tuple[int, int], data: TaskData, tmp_path: Path
+) -> None:
+    warm = spec_of(seed=7, starts_from=JOINT)
+    with pytest.raises(Cancelled):
+        train(warm, data, folder=tmp_path / "run", callbacks=[StopAt(*place)])
+    resumed = train(warm, data, folder=tmp_path / "run")
+    assert_identical(resumed, train(warm, data, folder=tmp_path / "whole"))
+
+
+def test_weights_that_cannot_be_read_are_said_to_be(data: TaskData, tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").write_bytes(b"not weights")
+    with pytest.raises(UserError, match="weights to start from cannot be read"):
+        train(spec_of(starts_from=JOINT), data, start=tmp_path / "model.safetensors")
