@@ -233,22 +233,32 @@ def grouping_trainings_of(run: Run) -> int:
 
 
 def recorded_speed(store: Store) -> Callable[[TrainingSpec], float | None]:
-    """Seconds per epoch as this machine's runs took them, of the nearest number of tasks.
+    """Seconds per epoch as this machine's runs took them, of the nearest width and number of tasks.
 
-    None for a model, data set, batch size or augmentation that was not trained here yet.
+    Of another width they count in proportion to the multiply-adds. None for a model, data set,
+    batch size or augmentation that was not trained here yet.
     """
     own = [run for run in store.runs() if not (run.bundled or run.spec.single_task_models)]
 
     def kind(spec: TrainingSpec) -> tuple[object, ...]:
-        settings = spec.batch_size, spec.augmentation, spec.training_images, spec.width
+        settings = spec.batch_size, spec.augmentation, spec.training_images
         return spec.model, spec.group.dataset, *settings
 
     def seconds(spec: TrainingSpec) -> float | None:
         alike = [run for run in own if kind(run.spec) == kind(spec)]
         if not alike:
             return None
-        run = min(alike, key=lambda run: abs(len(run.spec.tasks) - len(spec.tasks)))
-        return seconds_per_epoch(run.metrics)
+        run = min(
+            alike,
+            key=lambda run: (
+                abs(run.spec.width - spec.width),
+                abs(len(run.spec.tasks) - len(spec.tasks)),
+            ),
+        )
+        known = seconds_per_epoch(run.metrics)
+        if known is None or run.spec.width == spec.width:
+            return known
+        return known * relative_cost(spec, run.spec)
 
     return seconds
 
@@ -293,29 +303,30 @@ class _Maker:
         Warm ones need no training of their own to group by: the joint model they start from is
         that, unless the data maps came from one model per task.
         """
-        groupings = self.grouping_trainings
-        if scheme == "mtl":
-            return self._ensemble(scheme, (self.mtl,))
-        if scheme == "stl":
-            return self._stl()
-        if scheme == "plain":
-            return self._alike(scheme, [self._member(j) for j in range(self.grouping.k)])
-        if scheme == "longer":
-            return self._longer()
-        if scheme == "wider":
-            return self._wider()
-        if scheme == "plain_warm":
-            return self._warm(scheme, np.ones_like(self.grouping.memberships))
-        if scheme == "warm":
-            more = groupings if groupings != 1 else 0
-            return self._warm(scheme, self.grouping.memberships, more)
-        if scheme == "random_warm":
-            return self._warm(scheme, self._permuted())
-        if scheme == "specialists":
-            return self._weighted(scheme, self.grouping.memberships, groupings)
-        if scheme == "random":
-            return self._weighted(scheme, self._permuted())
-        return self._weighted(scheme, superclass_memberships(self.mtl, self.grouping, self.space))
+        k, shares, groupings = self.grouping.k, self.grouping.memberships, self.grouping_trainings
+        match scheme:
+            case "mtl":
+                return self._ensemble(scheme, (self.mtl,))
+            case "stl":
+                return self._stl()
+            case "specialists":
+                return self._weighted(scheme, shares, groupings)
+            case "plain":
+                return self._alike(scheme, [self._member(j) for j in range(k)])
+            case "random":
+                return self._weighted(scheme, self._permuted())
+            case "longer":
+                return self._longer()
+            case "wider":
+                return self._wider()
+            case "warm":
+                return self._warm(scheme, shares, groupings if groupings != 1 else 0)
+            case "plain_warm":
+                return self._warm(scheme, np.ones_like(shares))
+            case "random_warm":
+                return self._warm(scheme, self._permuted())
+        families = superclass_memberships(self.mtl, self.grouping, self.space)
+        return self._weighted(scheme, families)
 
     def _member(self, j: int) -> TrainingSpec:
         """Model j of any ensemble, before its weights.
@@ -337,18 +348,12 @@ class _Maker:
         """With its costs; weights: 1 of the only model where none are given."""
         weights = np.ones((len(self.mtl.tasks), 1)) if weights is None else weights
         made = Ensemble(scheme, self.mtl.seed, tuple(specs), tuple(names), weights, 0.0, 0.0)
-        training = sum(self._relative(spec) * spec.epochs for spec in made.trainings)
+        training = sum(relative_cost(spec, self.mtl) * spec.epochs for spec in made.trainings)
         return dataclasses.replace(
             made,
             training_cost=training / self.mtl.epochs + groupings,
-            serving_cost=sum(self._relative(spec) for spec in specs),
+            serving_cost=sum(relative_cost(spec, self.mtl) for spec in specs),
         )
-
-    def _relative(self, spec: TrainingSpec) -> float:
-        """Multiply-adds of one input, in those of the MTL model; 1 for a model of one's own, whose
-        ensembles differ in their outputs only."""
-        own, mtl = multiply_adds_of(spec), multiply_adds_of(self.mtl)
-        return own / mtl if own and mtl else 1.0
 
     def _alike(self, scheme: str, specs: Sequence[TrainingSpec]) -> Ensemble:
         """Models of all tasks alike that differ in their seed, all with the same weight."""
@@ -451,6 +456,15 @@ def multiply_adds_of(spec: TrainingSpec) -> int | None:
     """Of one input of its model; None for a model of one's own."""
     shape, outputs = _point_shape(spec), spec.n_outputs
     return multiply_adds(spec.model, shape, outputs, spec.width, spec.hidden_widths)
+
+
+def relative_cost(spec: TrainingSpec, other: TrainingSpec) -> float:
+    """Multiply-adds of one input over those of another spec's model.
+
+    1 for a model of one's own: those of a plan differ in their outputs only.
+    """
+    own, others = multiply_adds_of(spec), multiply_adds_of(other)
+    return own / others if own and others else 1.0
 
 
 def width_as_costly(spec: TrainingSpec, factor: float) -> float | None:

@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from stg_core.engine.worker import run_spec
 from stg_core.grouping.memberships import Grouping, TaskSpace
 from stg_core.judging import plan as specialists
-from stg_core.judging.plan import Plan, make_plan
+from stg_core.judging.plan import Plan, make_plan, recorded_speed
 from stg_core.judging.report import make_report
 from stg_core.results.store import Run, Store, write_spec
 from stg_core.system.errors import UserError
@@ -73,6 +73,15 @@ def test_a_wider_model_costs_as_much_to_serve_as_all_specialists(space: TaskSpac
     assert wider.serving_cost == pytest.approx(2, rel=0.02)
     alone = make_plan(SPEC, grouping_of(np.ones((6, 1))), space, ("wider",))
     assert one(alone, "wider").specs == (SPEC,)
+
+
+def test_a_wider_model_is_expected_to_take_as_long_as_it_computes(
+    trained: Store, space: TaskSpace
+) -> None:
+    wider = one(make_plan(SPEC, SOFT, space, ("wider",)), "wider")
+    speed = recorded_speed(Store(trained.folder))
+    usual, wide = speed(SPEC), speed(wider.specs[0])
+    assert usual and wide == pytest.approx(wider.serving_cost * usual)
 
 
 def test_a_model_whose_cost_is_not_known_has_no_wider_one(space: TaskSpace) -> None:
