@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from stg_core.judging.verdict import verdict_in
+
 Values = Sequence[float | None]
 
 TITLES = {"f1": "mean_f1", "balanced_accuracy": "balanced_accuracy", "accuracy": "accuracy"}
@@ -20,16 +22,22 @@ def upgraded(report: Mapping[str, Any]) -> dict[str, Any]:
     if report.get("version") == 2:
         return dict(report)
     names = ["r2"] if report.get("score") == "R²" else list(TITLES)
-    return {
+    new = {
         **report,
         "version": 2,
         "measures": names,
         "left_out": [],
+        "intervals": "points",
         "costs": {scheme: _cost(report, scheme) for scheme in report["schemes"]},
         "variants": {
             name: _variant(report, variant, names) for name, variant in report["variants"].items()
         },
     }
+    for name, variant in new["variants"].items():
+        for measure, judged in variant["measures"].items():
+            told = verdict_in(new, name, measure)
+            judged |= {"headline": told.headline, "verdict": told.text}
+    return new
 
 
 def _cost(report: Mapping[str, Any], scheme: str) -> dict[str, float | None]:
@@ -91,8 +99,6 @@ def _measure(report: Mapping[str, Any], variant: Mapping[str, Any], name: str) -
         "schemes": schemes,
         "differences": differences,
         "to_mtl": variant["to_mtl"] if decides else {},
-        "headline": variant["headline"] if decides else "",
-        "verdict": variant["verdict"] if decides else "",
     }
 
 
