@@ -91,13 +91,9 @@ def points_title(split: str, words: Words) -> str:
 
 
 def scores_by_epoch(
-    schemes: Mapping[str, Any],
-    epochs: Sequence[int],
-    split: str,
-    dark: bool,
-    words: Words = AS_EVER,
+    schemes: Mapping[str, Any], split: str, dark: bool, words: Words = AS_EVER
 ) -> Picture:
-    """Mean score of each scheme after every epoch, with its 95 % interval over points."""
+    """Mean score of each scheme after every kept epoch, with its 95 % interval."""
     rows = pd.DataFrame(
         [
             {
@@ -109,7 +105,7 @@ def scores_by_epoch(
                 "seeds": ", ".join(number(seed[e], ".3f") for seed in scores[split]["seeds"]),
             }
             for name, scores in schemes.items()
-            for e, epoch in enumerate(epochs)
+            for e, epoch in enumerate(scores["epochs"])
         ]
     )
     last = ", ".join(
@@ -120,7 +116,7 @@ def scores_by_epoch(
         f"scores by epoch {split}",
         _scores_by_epoch(split, tuple(schemes), dark, words),
         f"Line chart: mean {words.score} on {points_title(split, words).lower()} by epoch; after"
-        f" epoch {epochs[-1]}: {last}.",
+        f" the last: {last}.",
         {"rows": rows},
     )
 
@@ -248,11 +244,17 @@ def _trainings(schemes: tuple[str, ...], dark: bool, words: Words) -> Spec:
 
 
 def differences_to_mtl(
-    report: Mapping[str, Any], found: Mapping[str, Any], scheme: str, colours: list[int], dark: bool
+    report: Mapping[str, Any],
+    found: Mapping[str, Any],
+    scheme: str,
+    measure: str,
+    colours: list[int],
+    dark: bool,
 ) -> Picture:
-    """Per task, the scheme's score minus that of MTL with its interval, the largest gain first.
+    """Per task, the scheme's measure minus that of MTL with its interval, the largest gain first.
 
-    A task whose score is not defined has no row.
+    found: what the report tells of them; measure: its title. A task whose measure is not defined
+    has no row.
     """
     words, labels = Words.of(report), report["labels"]
     means, (low, high) = found["mean"], found["ci"]
@@ -278,8 +280,8 @@ def differences_to_mtl(
     best, worst = rows.iloc[0], rows.iloc[-1]
     return Picture(
         "differences to MTL",
-        _differences_to_mtl(dark, words.title),
-        f"Bars: {words.title} of {scheme_title(scheme, words)} minus that of MTL for {len(rows)}"
+        _differences_to_mtl(dark, measure),
+        f"Bars: {measure} of {scheme_title(scheme, words)} minus that of MTL for {len(rows)}"
         f" tasks. {gain} gain for certain, {lose} lose; from {best.task}"
         f" {number(best.difference, '+.3f')} to {worst.task} {number(worst.difference, '+.3f')}.",
         {"rows": rows, "seeds": each if len(report["seeds"]) > 1 else each[:0]},

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 BUNDLED_ANSWERS = BUNDLES / "derived.json"
 FORMAT = 1  # of the kept values, and of the methods behind them
-REPORT_FORMAT = 6  # of reports and verdicts
+REPORT_FORMAT = 7  # of reports and verdicts
 QUALITY_FORMAT = 2  # of the quality of every k
 AT_ONCE, REMEMBERED = 2, 200
 SO_FAR, PROGRESS = " so far", " progress"  # added to the key of a question that is not answered

@@ -49,6 +49,7 @@ class Ensemble:
     names: what each model is, for people ("cluster 1", "model 2", a task); training_cost: of all
     that it trains, what it starts from and the grouping's own trainings included, in trainings of
     the MTL model; serving_cost: of one input, in MTL models. Both by count, of multiply-adds.
+    groupings: how much of the training cost the grouping's own trainings are.
     """
 
     scheme: str
@@ -58,6 +59,7 @@ class Ensemble:
     weights: Floats
     training_cost: float
     serving_cost: float
+    groupings: float = 0.0
 
     @property
     def joint(self) -> TrainingSpec | None:
@@ -353,6 +355,7 @@ class _Maker:
             made,
             training_cost=training / self.mtl.epochs + groupings,
             serving_cost=sum(relative_cost(spec, self.mtl) for spec in specs),
+            groupings=groupings,
         )
 
     def _alike(self, scheme: str, specs: Sequence[TrainingSpec]) -> Ensemble:
