@@ -365,6 +365,38 @@ def test_the_sentences_say_what_the_score_is(mixed: dict[str, Any]) -> None:
     assert mixed["variants"]["logits-soft"]["measures"]["auroc"]["verdict"] == told.text
 
 
+def test_what_nobody_learns_is_in_no_mean_and_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tasks = (ILL, SIZE, COLOUR, WEIGHT)
+
+    made = outputs_for
+
+    def learned(tasks: Sequence[Task], labels: np.ndarray, seed: int, skill: float) -> np.ndarray:
+        """Of weight and of being ill nothing."""
+        outputs = made(tasks, labels, seed, 2 * skill)
+        noise = made(tasks, np.zeros_like(labels), seed, 0)
+        ends = np.cumsum([task.width for task in tasks])
+        for t, task in enumerate(tasks):
+            if task in (ILL, WEIGHT):
+                outputs[:, ends[t] - 1] = noise[:, ends[t] - 1]
+        return outputs
+
+    monkeypatch.setattr(f"{__name__}.outputs_for", learned)
+    plan = plan_of(tasks, ("mtl", "specialists", "plain"))
+    report = make_report(plan, MadeUp(tmp_path), resamples=200)
+    assert report["left_out"] == ["ill", "weight"]
+    for variant in report["variants"].values():
+        for judged in variant["measures"].values():
+            assert "ill and weight are not learned better than chance" in judged["verdict"]
+            for scores in judged["schemes"].values():
+                learned_ones = [scores["per_task"][t] for t in (1, 2)]
+                assert scores["mean"] == pytest.approx(np.mean(learned_ones), abs=1e-5)
+                assert all(score is not None for score in scores["per_task"]), "but shown"
+        f1 = variant["measures"]["f1"]["schemes"]["plain"]["mean"]
+        assert variant["schemes"]["plain"]["test"]["mean"][-1] == pytest.approx(f1, abs=1e-5)
+
+
 def test_hard_specialists_of_one_kind_alone_answer_in_a_mixture(tmp_path: Path) -> None:
     tasks = (ILL, RARE, SIZE, COLOUR)
     plan = plan_of(tasks, ("mtl", "specialists"), "hard")
