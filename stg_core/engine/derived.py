@@ -109,6 +109,7 @@ def quality_question(run: Run, space: TaskSpace, fuzzifier: float, method: str) 
 def report_question(store: Store, run: Run, space: TaskSpace, plan: Plan) -> Question:
     """The judgement of a plan; another question once one of its trainings is another."""
     grouping = plan.grouping
+    warm = any(ensemble.joint for ensemble in plan.ensembles)
     asked = _question(
         run,
         space,
@@ -117,6 +118,7 @@ def report_question(store: Store, run: Run, space: TaskSpace, plan: Plan) -> Que
         *("--k", str(grouping.k), "--fuzzifier", repr(float(grouping.fuzzifier))),
         *("--method", grouping.method),
         *("--schemes", ",".join(plan.schemes), "--seeds", ",".join(map(str, plan.seeds))),
+        *(("--warm-share", repr(float(plan.warm_share))) if warm else ()),
     )
     trainings = [(spec.key, store.get(spec)) for spec in plan.trainings]
     made = [[key, run and run.provenance.get("created")] for key, run in trainings]
@@ -202,10 +204,8 @@ def kept_report(
     """`make_report`, from the cache where the same trainings were judged before."""
     from stg_core.judging.report import report_steps
 
-    grouping = len(run.spec.tasks) if run.spec.single_task_models else 1
-
     def steps(_: Any) -> Iterator[Step]:
-        for done, total, report in report_steps(plan, store, grouping_trainings=grouping):
+        for done, total, report in report_steps(plan, store):
             yield Progress(done, total, "ensembles"), report
 
     report: dict[str, Any] = _kept(store, report_question(store, run, space, plan), steps, tell)

@@ -47,17 +47,15 @@ MAX_BUNDLE_BYTES = 10_000_000
 E = TypeVar("E")  # an ending or a course
 
 
-def make_report(
-    plan: Plan, store: Store, resamples: int = RESAMPLES, grouping_trainings: int = 1
-) -> dict[str, Any]:
+def make_report(plan: Plan, store: Store, resamples: int = RESAMPLES) -> dict[str, Any]:
     """The last of `report_steps`."""
-    *_, (_, _, report) = report_steps(plan, store, resamples, grouping_trainings)
+    *_, (_, _, report) = report_steps(plan, store, resamples)
     assert report is not None
     return report
 
 
 def report_steps(
-    plan: Plan, store: Store, resamples: int = RESAMPLES, grouping_trainings: int = 1
+    plan: Plan, store: Store, resamples: int = RESAMPLES
 ) -> Iterator[tuple[int, int, dict[str, Any] | None]]:
     """All that is known about a plan whose trainings are done, as plain JSON; always the same.
 
@@ -72,8 +70,7 @@ def report_steps(
     beside its weights; "accuracy_baseline", what always giving each task's usual answer scores on
     the test points. "score" says what the curves by epoch are of, and is left out where that is F1,
     as "kinds" (T,) is where all tasks are binary. What is not defined is null, and in no mean.
-    grouping_trainings: what the data maps of the grouping cost, in MTL trainings. Raises UserError
-    where a training is missing or was made from other data.
+    Raises UserError where a training is missing or was made from other data.
     """
     runs = _trained(plan, store)
     answers = Answers.of([plan.spec.group.task(name) for name in plan.spec.tasks])
@@ -127,11 +124,8 @@ def report_steps(
         "points": {split: len(truth[split]) for split in SPLITS},
         "resamples": resamples,
         "trainings": {scheme: _trainings(plan, scheme, runs) for scheme in plan.schemes},
-        "costs": {
-            scheme: _costs(plan, scheme, runs, grouping_trainings) for scheme in plan.schemes
-        },
+        "costs": {scheme: _costs(plan, scheme, runs) for scheme in plan.schemes},
         "distinct_trainings": len(runs),
-        "grouping_trainings": grouping_trainings,
         "accuracy_baseline": truth["test"].usual_answer,
         "seconds": sum(run.provenance["seconds"] for run in runs.values()),
         "specialists": _specialists_alone(plan, runs),
@@ -351,7 +345,7 @@ def _curve(seeds: Sequence[Course], split: str, in_means: Bools) -> dict[str, An
 def _trainings(plan: Plan, scheme: str, runs: Mapping[str, Run]) -> dict[str, Any]:
     """Of all seeds of a scheme: how many trainings, their seconds; and the models of one seed."""
     ensembles = [ensemble for ensemble in plan.ensembles if ensemble.scheme == scheme]
-    keys = dict.fromkeys(spec.key for ensemble in ensembles for spec in ensemble.specs)
+    keys = dict.fromkeys(spec.key for ensemble in ensembles for spec in ensemble.trainings)
     return {
         "trainings": len(keys),
         "models": len(ensembles[0].specs),
@@ -360,17 +354,13 @@ def _trainings(plan: Plan, scheme: str, runs: Mapping[str, Run]) -> dict[str, An
     }
 
 
-def _costs(
-    plan: Plan, scheme: str, runs: Mapping[str, Run], grouping_trainings: int
-) -> dict[str, float | None]:
+def _costs(plan: Plan, scheme: str, runs: Mapping[str, Run]) -> dict[str, float | None]:
     """What one seed of a scheme costs, counted and measured; seconds are of all its seeds."""
     ensemble = next(e for e in plan.ensembles if e.scheme == scheme)
-    grouping = grouping_trainings if scheme == "specialists" else 0
-    epochs = sum(spec.epochs for spec in ensemble.specs)
     mtl, own = (_own_seconds(plan, of, runs) for of in ("mtl", scheme))
     return {
-        "training": epochs / plan.spec.epochs + grouping,
-        "serving": float(len(ensemble.specs)),
+        "training": ensemble.training_cost,
+        "serving": ensemble.serving_cost,
         "seconds": _trainings(plan, scheme, runs)["seconds"],
         "measured": own / mtl if own and mtl else None,
     }
@@ -378,7 +368,7 @@ def _costs(
 
 def _own_seconds(plan: Plan, scheme: str, runs: Mapping[str, Run]) -> float | None:
     """Own processor seconds of training of all seeds of a scheme; None where not measured."""
-    specs = [spec for e in plan.ensembles if e.scheme == scheme for spec in e.specs]
+    specs = [spec for e in plan.ensembles if e.scheme == scheme for spec in e.trainings]
     each: list[list[float] | None] = [runs[spec.key].metrics.get("own_seconds") for spec in specs]
     known = [sum(seconds) for seconds in each if seconds is not None]
     return sum(known) if len(known) == len(each) else None

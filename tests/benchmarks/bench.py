@@ -454,11 +454,9 @@ def bench_i(options: argparse.Namespace) -> None:
         ("measures", f"all six measures of {size} × 1,000 resamples", 5),
         ("epochs", f"scores of {size} × 10 epochs, and the best epoch", 2),
     ):
-        seconds_each = taken[name]
-        told(
-            *("i", f"seconds of {what}, over {target} s"),
-            *(statistics.median(seconds_each) / target, 1, spread(seconds_each)),
-        )
+        each = taken[name]
+        ratio = statistics.median(each) / target
+        told("i", f"seconds of {what}, over {target} s", ratio, 1, spread(each))
     plan, alone = seconds_of_digits_plan()
     told(
         "i",
@@ -544,6 +542,23 @@ def bench_k(options: argparse.Namespace) -> None:
     )
 
 
+# ------------------------------------------------------------------------- (l): what schemes cost
+
+
+def bench_l(options: argparse.Namespace) -> None:
+    from tests.benchmarks.judgement import costs_on_digits
+
+    for scheme, (counted, measured) in costs_on_digits(options.repetitions).items():
+        told(
+            "l",
+            f"the training cost of {scheme} on digits, k = 3: measured over counted",
+            statistics.median(measured) / counted,
+            None,
+            f"counted {counted:.2f}; measured {statistics.median(measured):.2f}"
+            f" (from {min(measured):.2f} to {max(measured):.2f}, {len(measured)} seeds)",
+        )
+
+
 BENCHMARKS: dict[str, Callable[[argparse.Namespace], None]] = {
     "a": bench_a,
     "b": bench_b,
@@ -556,6 +571,7 @@ BENCHMARKS: dict[str, Callable[[argparse.Namespace], None]] = {
     "i": bench_i,
     "j": bench_j,
     "k": bench_k,
+    "l": bench_l,
 }
 
 
