@@ -12,7 +12,7 @@ import streamlit as st
 from app import judgement, state, widgets
 from app.charts import specialists as charts
 from app.charts.base import number
-from app.charts.specialists import SCHEMES, about_scheme, scheme_title
+from app.charts.specialists import SCHEMES, USUAL, about_scheme, scheme_title
 from app.parameters import OneOf, SeveralOf, Text, in_url
 from app.tables import as_csv
 from app.training_choices import speed_of
@@ -42,7 +42,13 @@ LONG_LIST = 25  # tasks
 
 
 def choose_plan(run: Run, chosen: Chosen) -> Plan:
-    from stg_core.judging.plan import families_of, make_plan, mtl_spec_of, words_of
+    from stg_core.judging.plan import (
+        families_of,
+        grouping_trainings_of,
+        make_plan,
+        mtl_spec_of,
+        words_of,
+    )
 
     words, families = words_of(run.spec), {*(families_of(run.spec) or ())}
     possible = [scheme for scheme in SCHEMES if scheme != "superclass" or families]
@@ -53,7 +59,7 @@ def choose_plan(run: Run, chosen: Chosen) -> Plan:
         possible,
         selection_mode="multi",
         wrap=True,
-        default=[scheme for scheme in possible if scheme != "stl"],
+        default=[scheme for scheme in possible if scheme in USUAL],
         format_func=titles.__getitem__,
         **in_url("schemes", SeveralOf([*titles.values()])),
         help="\n".join(f"- **{titles[name]}**: {about_scheme(name, words)}." for name in possible),
@@ -73,7 +79,14 @@ def choose_plan(run: Run, chosen: Chosen) -> Plan:
             f" {chosen.grouping.k} groups."
         )
     mtl = mtl_spec_of(run, state.shared().store)
-    return make_plan(mtl, chosen.grouping, chosen.space, in_order, read_seeds(seeds or ""))
+    return make_plan(
+        mtl,
+        chosen.grouping,
+        chosen.space,
+        in_order,
+        read_seeds(seeds or ""),
+        grouping_trainings=grouping_trainings_of(run),
+    )
 
 
 def read_seeds(text: str) -> tuple[int, ...]:

@@ -21,7 +21,13 @@ SCHEMES: Mapping[str, str] = {
     "plain": "Plain ensemble",
     "random": "Random grouping",
     "superclass": "Superclass grouping",
+    "longer": "Longer model",
+    "wider": "Wider model",
+    "warm": "Warm specialists",
+    "plain_warm": "Plain warm ensemble",
+    "random_warm": "Warm random grouping",
 }
+USUAL = ("mtl", "specialists", "plain", "random", "superclass")  # chosen at first
 ABOUT_SCHEMES: Mapping[str, str] = {
     "mtl": "one model for all tasks",
     "stl": "one model for each task",
@@ -29,9 +35,17 @@ ABOUT_SCHEMES: Mapping[str, str] = {
     "plain": "as many models, each of all tasks alike: the rival that decides",
     "random": "the same weights on the wrong tasks, dealt out at random",
     "superclass": "specialists of CIFAR-100's superclasses instead of clusters",
+    "longer": "one model for all tasks, trained as long as specialists and grouping together",
+    "wider": "one model for all tasks, as large as all specialists together",
+    "warm": "specialists that go on from the one model, for half of its epochs",
+    "plain_warm": "as many models that go on from it, each of all tasks alike",
+    "random_warm": "warm specialists whose weights are on the wrong tasks",
 }
 ABOUT_FAMILIES = "specialists of the families that people count tasks to, instead of clusters"
-COLOURS = {"mtl": 7, "stl": 2, "specialists": 0, "plain": 1, "random": 3, "superclass": 5}
+COLOURS = {
+    **{"mtl": 7, "stl": 2, "specialists": 0, "plain": 1, "random": 3, "superclass": 5},
+    **{"longer": 4, "wider": 6, "warm": 0, "plain_warm": 1, "random_warm": 3},
+}
 DASHES = {
     "mtl": [1, 0],
     "stl": [8, 3, 2, 3],
@@ -39,6 +53,11 @@ DASHES = {
     "plain": [8, 3],
     "random": [2, 2],
     "superclass": [4, 2],
+    "longer": [12, 3],
+    "wider": [6, 2, 2, 2],
+    "warm": [4, 1],
+    "plain_warm": [10, 2, 2, 2],
+    "random_warm": [1, 3],
 }
 SPLITS = {"test": "Test", "train": "Training"}
 MEASURES = ("f1", "advantage")  # of a specialist alone

@@ -202,13 +202,10 @@ def kept_report(
     store: Store, run: Run, space: TaskSpace, plan: Plan, tell: Tell = _told_to_nobody
 ) -> dict[str, Any]:
     """`make_report`, from the cache where the same trainings were judged before."""
-    from stg_core.judging.plan import grouping_trainings_of
     from stg_core.judging.report import report_steps
 
-    grouping = grouping_trainings_of(run)
-
     def steps(_: Any) -> Iterator[Step]:
-        for done, total, report in report_steps(plan, store, grouping_trainings=grouping):
+        for done, total, report in report_steps(plan, store):
             yield Progress(done, total, "ensembles"), report
 
     report: dict[str, Any] = _kept(store, report_question(store, run, space, plan), steps, tell)

@@ -47,17 +47,15 @@ MAX_BUNDLE_BYTES = 10_000_000
 E = TypeVar("E")  # an ending or a course
 
 
-def make_report(
-    plan: Plan, store: Store, resamples: int = RESAMPLES, grouping_trainings: int = 1
-) -> dict[str, Any]:
+def make_report(plan: Plan, store: Store, resamples: int = RESAMPLES) -> dict[str, Any]:
     """The last of `report_steps`."""
-    *_, (_, _, report) = report_steps(plan, store, resamples, grouping_trainings)
+    *_, (_, _, report) = report_steps(plan, store, resamples)
     assert report is not None
     return report
 
 
 def report_steps(
-    plan: Plan, store: Store, resamples: int = RESAMPLES, grouping_trainings: int = 1
+    plan: Plan, store: Store, resamples: int = RESAMPLES
 ) -> Iterator[tuple[int, int, dict[str, Any] | None]]:
     """All that is known about a plan whose trainings are done, as plain JSON; always the same.
 
@@ -72,8 +70,7 @@ def report_steps(
     beside its weights; "accuracy_baseline", what always giving each task's usual answer scores on
     the test points. "score" says what the curves by epoch are of, and is left out where that is F1,
     as "kinds" (T,) is where all tasks are binary. What is not defined is null, and in no mean.
-    grouping_trainings: what the data maps of the grouping cost, in MTL trainings. Raises UserError
-    where a training is missing or was made from other data.
+    Raises UserError where a training is missing or was made from other data.
     """
     runs = _trained(plan, store)
     answers = Answers.of([plan.spec.group.task(name) for name in plan.spec.tasks])
@@ -129,7 +126,6 @@ def report_steps(
         "trainings": {scheme: _trainings(plan, scheme, runs) for scheme in plan.schemes},
         "costs": {scheme: _costs(plan, scheme, runs) for scheme in plan.schemes},
         "distinct_trainings": len(runs),
-        "grouping_trainings": grouping_trainings,
         "accuracy_baseline": truth["test"].usual_answer,
         "seconds": sum(run.provenance["seconds"] for run in runs.values()),
         "specialists": _specialists_alone(plan, runs),
@@ -225,7 +221,8 @@ def _left_out(plan: Plan, answers: Answers, endings: Sequence[Ending]) -> list[s
     for seeds in _by_scheme(plan, endings).values():
         values, drawn = _values(seeds, first)
         low.append(interval(values.mean(axis=0)[None], drawn.mean(axis=0)[None])[0])
-    learned = np.isnan(low).any(axis=0) | (np.array(low) > chance).any(axis=0)
+    lows = np.array(low)
+    learned = (np.isnan(lows) | (lows > chance)).any(axis=0)
     coins = coins_of(plan.spec.group, plan.spec.tasks)
     each = zip(plan.spec.tasks, learned, strict=True)
     return [task for task, better in each if task in coins or not better]

@@ -454,11 +454,9 @@ def bench_i(options: argparse.Namespace) -> None:
         ("measures", f"all six measures of {size} × 1,000 resamples", 5),
         ("epochs", f"scores of {size} × 10 epochs, and the best epoch", 2),
     ):
-        seconds_each = taken[name]
-        told(
-            *("i", f"seconds of {what}, over {target} s"),
-            *(statistics.median(seconds_each) / target, 1, spread(seconds_each)),
-        )
+        each = taken[name]
+        ratio = statistics.median(each) / target
+        told("i", f"seconds of {what}, over {target} s", ratio, 1, spread(each))
     plan, alone = seconds_of_digits_plan()
     told(
         "i",
