@@ -353,6 +353,8 @@ def _begin(key: str, sender: str, whole: bool, with_start: bool = False) -> None
     if (awaited := _awaited.pop(key, None)) and received.is_dir():
         folder = store.work_folder(key)
         if whole:
+            if not with_start and (folder / START).exists():
+                (folder / START).replace(received / START)
             shutil.rmtree(folder, ignore_errors=True)
             received.rename(folder)
         elif with_start:

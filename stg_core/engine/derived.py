@@ -108,8 +108,9 @@ def quality_question(run: Run, space: TaskSpace, fuzzifier: float, method: str) 
 
 def report_question(store: Store, run: Run, space: TaskSpace, plan: Plan) -> Question:
     """The judgement of a plan; another question once one of its trainings is another."""
+    from stg_core.judging.plan import WARM
+
     grouping = plan.grouping
-    warm = any(ensemble.joint for ensemble in plan.ensembles)
     asked = _question(
         run,
         space,
@@ -118,7 +119,7 @@ def report_question(store: Store, run: Run, space: TaskSpace, plan: Plan) -> Que
         *("--k", str(grouping.k), "--fuzzifier", repr(float(grouping.fuzzifier))),
         *("--method", grouping.method),
         *("--schemes", ",".join(plan.schemes), "--seeds", ",".join(map(str, plan.seeds))),
-        *(("--warm-share", repr(float(plan.warm_share))) if warm else ()),
+        *(("--warm-share", repr(float(plan.warm_share))) if {*WARM} & {*plan.schemes} else ()),
     )
     trainings = [(spec.key, store.get(spec)) for spec in plan.trainings]
     made = [[key, run and run.provenance.get("created")] for key, run in trainings]

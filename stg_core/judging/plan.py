@@ -29,9 +29,10 @@ from stg_core.training.speed import seconds_per_epoch
 if TYPE_CHECKING:
     from stg_core.grouping.memberships import Grouping, TaskSpace
 
+WARM = ("warm", "plain_warm", "random_warm")  # the schemes that go on from the joint model
 SCHEMES = (
     *("mtl", "stl", "specialists", "plain", "random", "superclass"),
-    *("longer", "wider", "warm", "plain_warm", "random_warm"),
+    *("longer", "wider", *WARM),
 )
 # the schemes that have memberships
 ROUTED = ("specialists", "random", "superclass", "warm", "random_warm")
@@ -167,7 +168,7 @@ def make_plan(
         raise UserError(grouping.problem)
     schemes = tuple(dict.fromkeys(schemes))
     seeds = tuple(dict.fromkeys(seeds)) or (spec.seed,)
-    if {"plain", "plain_warm"} & {*schemes}:
+    if "plain" in schemes:
         _check_seeds(seeds, grouping.k)
     if not (math.isfinite(warm_share) and warm_share >= 0):
         raise UserError("Warm trainings go on for a share of the epochs of 0 or more, such as 0.5.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 from pathlib import Path
 
@@ -12,11 +13,13 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from stg_core.engine.derived import report_question
 from stg_core.engine.worker import run_spec
 from stg_core.grouping.memberships import Grouping, TaskSpace
 from stg_core.judging import plan as specialists
 from stg_core.judging.plan import Plan, make_plan, recorded_speed
 from stg_core.judging.report import make_report
+from stg_core.results.archive import export_run, import_run
 from stg_core.results.store import Run, Store, write_spec
 from stg_core.system.errors import UserError
 from stg_core.training.models import build
@@ -128,6 +131,25 @@ def test_warm_models_of_no_epochs_are_mtl_itself(trained: Store, space: TaskSpac
     for scores in (found["schemes"], *(each["schemes"] for each in found["measures"].values())):
         assert scores["warm"] == scores["plain_warm"] == scores["random_warm"] == scores["mtl"]
     assert {ensemble.training_cost for ensemble in plan.ensembles} == {1}
+
+
+def test_the_app_asks_for_the_judgement_of_the_same_share(space: TaskSpace, trained: Store) -> None:
+    run = trained.run(SPEC.key)
+    for share, words in ((0.0, ("--warm-share", "0.0")), (0.5, ("--warm-share", "0.5"))):
+        plan = make_plan(SPEC, SOFT, space, ("mtl", "warm"), warm_share=share)
+        assert report_question(trained, run, space, plan).words[-2:] == words
+    usual = report_question(trained, run, space, make_plan(SPEC, SOFT, space))
+    assert "--warm-share" not in usual.words
+
+
+def test_a_run_that_started_from_another_travels_with_what_that_was(
+    trained: Store, space: TaskSpace, tmp_path: Path
+) -> None:
+    run = run_spec(trained, one(make_plan(SPEC, SOFT, space, ("warm",)), "warm").specs[0])
+    file = io.BytesIO()
+    export_run(run, file, with_arrays=True)
+    arrived = import_run(Store(tmp_path / "elsewhere"), file)
+    assert arrived.spec == run.spec and arrived.spec.starts_from == SPEC
 
 
 @pytest.mark.parametrize("share", [-0.5, float("nan"), float("inf")])
