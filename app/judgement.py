@@ -11,11 +11,12 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from app.charts import quality
 from app.charts import specialists as charts
 from app.charts.base import number
 from app.charts.specialists import Picture, about_scheme, interval, scheme_title
 from stg_core.judging.report import bundled_reports
-from stg_core.judging.verdict import Words, verdict_in
+from stg_core.judging.verdict import MEASURE_NAMES, Words, verdict_in
 from stg_core.tasks.groups import GROUPS
 
 MEASURES = {
@@ -53,6 +54,29 @@ def about_bands(report: Report) -> str:
     )
 
 
+def about_picture(report: Report) -> str:
+    """How the picture of quality and cost is to be read."""
+    over = report["intervals"].replace("points", f"{Words.of(report).point}s")
+    seeds = " Small points: each seed." if len(report["seeds"]) > 1 else ""
+    return (
+        "Schemes of about the same cost stand side by side. Lines: 95 % intervals of each mean,"
+        f" over {over}.{seeds} Blue: the front, schemes of which it cannot be told that another one"
+        " of no more cost is better. Grey and hollow: one is, beyond the interval of their"
+        " difference, which is paired and so narrower than those drawn."
+    )
+
+
+def about_missing(report: Report) -> str:
+    """What a judgement of the first version did not keep; empty for others."""
+    if "f1" not in report["measures"] or "auroc" in report["measures"]:
+        return ""
+    lacking = [MEASURE_NAMES[name] for name in MEASURES if name not in (*report["measures"], "r2")]
+    return (
+        f"This judgement is of an earlier version: {', '.join(lacking)} were not kept, nor scores"
+        " by best epoch, measured costs and intervals over seeds. Costs are counted in models."
+    )
+
+
 def about_undefined(report: Report, measure: str, differences: Mapping[str, Any]) -> str:
     """Which tasks are in no mean; empty where all are in it."""
     each = zip(report["tasks"], differences["mean"], strict=True)
@@ -74,15 +98,17 @@ def about_columns(report: Report) -> dict[str, str]:
     end = "mean over tasks and seeds after the last epoch, on the test points."
     return {
         **{measure_title(report, name): f"{MEASURES[name]} {end}" for name in report["measures"]},
-        "Each seed": "The same of every seed.",
         "Best epoch": "The same, had each seed been stopped at its best epoch: chosen on one half"
         " of the test points and scored on the other, both ways round.",
+        "Each seed": "The same of every seed, after the last epoch.",
         "Without a model": "Accuracy of always giving each task's most frequent answer.",
         "Models": "That answer together.",
         "Trainings": "Of all seeds; schemes share some.",
-        "Training cost": "Of one seed; 1 is one training of one model of all tasks. That of the"
-        " specialists includes the training whose data maps were grouped.",
-        "Serving cost": "Of all models that answer; 1 is one model of all tasks.",
+        "Training cost": "Of one seed, counted in multiply-adds; 1 is one training of one model of"
+        " all tasks. That of the specialists includes the training whose data maps were grouped.",
+        "Serving cost": "Of all models that answer, counted in multiply-adds; 1 is one model of all"
+        " tasks.",
+        "Measured": "Training cost by processor seconds of the trainings, over those of MTL.",
     }
 
 
@@ -120,51 +146,61 @@ def final_scores(report: Report, variant: str, measure: str) -> pd.DataFrame:
         rows.append(
             {
                 "Scheme": scheme_title(name, words),
+                "Training cost": number(costs["training"]),
+                "Measured": number(costs["measured"]),
+                "Serving cost": number(costs["serving"]),
                 measure_title(report, measure): interval(scores["mean"], scores["ci"]),
-                "Each seed": ", ".join(number(seed, ".3f") for seed in scores["seeds"]),
                 "Best epoch": number(scores["best_epoch"]["mean"], ".3f"),
+                "Each seed": ", ".join(number(seed, ".3f") for seed in scores["seeds"]),
                 **others,
                 **(baseline if "accuracy" in found else {}),
                 "Models": took["models"],
                 "Trainings": took["trainings"],
-                "Training cost": costs["training"],
-                "Serving cost": costs["serving"],
             }
         )
     return pd.DataFrame(rows)
 
 
-def per_task_scores(report: Report, variant: str, measure: str) -> pd.DataFrame:
-    """A row per scheme and task, with numbers in full; a last row per scheme for the mean."""
-    found = report["variants"][variant]["measures"][measure]
+def all_scores(report: Report, variant: str) -> pd.DataFrame:
+    """A row per measure, scheme and task, with numbers in full; and one for the mean over tasks.
+
+    That one has, beside its interval, the scheme's costs, its score by best epoch, and each seed's.
+    """
     rows = []
-    for name, scores in found["schemes"].items():
-        to_mtl = found["to_mtl"].get(name)
-        for t, task in enumerate(report["tasks"]):
-            rows.append(
+    for measure, found in report["variants"][variant]["measures"].items():
+        for name, scores in found["schemes"].items():
+            place = {"measure": measure, "scheme": name}
+            to_mtl = found["to_mtl"].get(name)
+            rows += [
                 {
-                    "scheme": name,
+                    **place,
                     "task": task,
                     "cluster": report["labels"][t] + 1,
                     "in the mean": task not in report["left_out"],
-                    measure: scores["per_task"][t],
-                    f"{measure}_low": scores["per_task_ci"][0][t],
-                    f"{measure}_high": scores["per_task_ci"][1][t],
+                    "score": scores["per_task"][t],
+                    "low": scores["per_task_ci"][0][t],
+                    "high": scores["per_task_ci"][1][t],
                     "difference_to_mtl": to_mtl["mean"][t] if to_mtl else None,
                     "difference_low": to_mtl["ci"][0][t] if to_mtl else None,
                     "difference_high": to_mtl["ci"][1][t] if to_mtl else None,
                 }
+                for t, task in enumerate(report["tasks"])
+            ]
+            seeds = zip(report["seeds"], scores["seeds"], strict=True)
+            rows.append(
+                {
+                    **place,
+                    "task": "mean over tasks",
+                    "score": scores["mean"],
+                    "low": scores["ci"][0],
+                    "high": scores["ci"][1],
+                    "best_epoch": scores["best_epoch"]["mean"],
+                    "training_cost": report["costs"][name]["training"],
+                    "measured_cost": report["costs"][name]["measured"],
+                    "serving_cost": report["costs"][name]["serving"],
+                    **{f"seed_{seed}": score for seed, score in seeds},
+                }
             )
-        low, high = scores["ci"]
-        rows.append(
-            {
-                "scheme": name,
-                "task": "mean over tasks",
-                measure: scores["mean"],
-                f"{measure}_low": low,
-                f"{measure}_high": high,
-            }
-        )
     return pd.DataFrame(rows).astype({"cluster": "Int64"})
 
 
@@ -199,6 +235,8 @@ def as_html(report: Report, variant: str, measure: str, colours: list[int]) -> b
         f'<p class="verdict">{escape(told.headline)}</p>',
         f"<details><summary>What else the comparison says</summary><p>{escape(told.details)}</p>"
         "</details>",
+        _figure(quality.quality_and_cost(report, variant, measure, False)),
+        f"<p>{escape(about_picture(report))} {escape(about_missing(report))}</p>",
         "<h2>Final scores</h2>",
         _table(final_scores(report, variant, measure)),
         f"<p>{escape(about_bands(report))}</p>",
@@ -218,6 +256,7 @@ def as_html(report: Report, variant: str, measure: str, colours: list[int]) -> b
             if charts.is_told(differences)
         ),
         *_specialisation(report, colours),
+        *_other_measures(report, variant, measure),
         *(f"<p>{escape(text)}</p>" for text in {*undefined} if text),
         "<h2>What was compared</h2>",
         _list(
@@ -238,6 +277,16 @@ def as_html(report: Report, variant: str, measure: str, colours: list[int]) -> b
     return (
         f'<!doctype html><html lang="en"><head>{head}</head><body>' + "\n".join(parts)
     ).encode() + b"</body></html>\n"
+
+
+def _other_measures(report: Report, variant: str, measure: str) -> list[str]:
+    return [
+        f"<h2>By {Words.of(report).measure(other)}</h2>"
+        f"<p>{escape(verdict_in(report, variant, other).text)}</p>"
+        + _table(final_scores(report, variant, other))
+        for other in report["measures"]
+        if other != measure
+    ]
 
 
 def command(report: Report) -> str:

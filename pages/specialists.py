@@ -10,14 +10,16 @@ import pandas as pd
 import streamlit as st
 
 from app import judgement, state, widgets
+from app.charts import quality
 from app.charts import specialists as charts
 from app.charts.base import number
-from app.charts.specialists import SCHEMES, USUAL, about_scheme, scheme_title
-from app.parameters import OneOf, SeveralOf, Text, in_url
+from app.charts.specialists import SCHEMES, USUAL, WARM, about_scheme, scheme_title
+from app.parameters import Number, OneOf, SeveralOf, Text, in_url
 from app.tables import as_csv
 from app.training_choices import speed_of
 from app.widgets import Chosen, Input
 from stg_core.engine.job import Job
+from stg_core.judging.budget import known_costs
 from stg_core.judging.verdict import Words, verdict_in
 from stg_core.results.store import Run
 from stg_core.system.errors import UserError
@@ -36,6 +38,8 @@ PLACES = FINISHED, PLAN = "Finished judgements", "Your plan"
 LOOK = 1.0  # seconds between two looks at a plan: drawing it takes from the trainings
 ROW, MOST_ROWS = 35, 10  # of the table of trainings: a row's height in pixels
 LONGEST_LIST = 200  # characters of the seeds
+SMALL_MODEL = 20e6  # multiply-adds: a wider one costs little
+MOST_WARM = 10.0  # of MTL's epochs
 LONG_LIST = 25  # tasks
 
 # -------------------------------------------------------------------------------------- the plan
@@ -43,6 +47,7 @@ LONG_LIST = 25  # tasks
 
 def choose_plan(run: Run, chosen: Chosen) -> Plan:
     from stg_core.judging.plan import (
+        WARM_SHARE,
         families_of,
         grouping_trainings_of,
         make_plan,
@@ -51,7 +56,7 @@ def choose_plan(run: Run, chosen: Chosen) -> Plan:
     )
 
     words, families = words_of(run.spec), {*(families_of(run.spec) or ())}
-    possible = [scheme for scheme in SCHEMES if scheme != "superclass" or families]
+    possible, usual = possible_schemes(run.spec, bool(families))
     titles = {scheme: scheme_title(scheme, words) for scheme in possible}
     left, right = st.columns([4, 1], vertical_alignment="bottom")
     schemes = left.pills(
@@ -59,18 +64,20 @@ def choose_plan(run: Run, chosen: Chosen) -> Plan:
         possible,
         selection_mode="multi",
         wrap=True,
-        default=[scheme for scheme in possible if scheme in USUAL],
+        default=usual,
         format_func=titles.__getitem__,
         **in_url("schemes", SeveralOf([*titles.values()])),
         help="\n".join(f"- **{titles[name]}**: {about_scheme(name, words)}." for name in possible),
     )
-    seeds = right.text_input(
-        "Seeds",
-        **in_url("plan_seeds", Text(LONGEST_LIST)),
-        placeholder=str(run.spec.seed),
-        help="Whole numbers with commas, such as 0, 1. All is trained once for each. Empty: the"
-        " run's own.",
-    )
+    with right:
+        seeds = st.text_input(
+            "Seeds",
+            **in_url("plan_seeds", Text(LONGEST_LIST)),
+            placeholder=str(run.spec.seed),
+            help="Whole numbers with commas, such as 0, 1. All is trained once for each. Empty: the"
+            " run's own.",
+        )
+        share = choose_warm_share(WARM_SHARE) if {*schemes} & {*WARM} else WARM_SHARE
     in_order = [scheme for scheme in possible if scheme in schemes]
     if "superclass" in in_order and len(families) < chosen.grouping.k:
         in_order.remove("superclass")
@@ -79,14 +86,41 @@ def choose_plan(run: Run, chosen: Chosen) -> Plan:
             f" {chosen.grouping.k} groups."
         )
     mtl = mtl_spec_of(run, state.shared().store)
-    return make_plan(
-        mtl,
-        chosen.grouping,
-        chosen.space,
-        in_order,
-        read_seeds(seeds or ""),
-        grouping_trainings=grouping_trainings_of(run),
+    groupings = grouping_trainings_of(run)
+    asked = read_seeds(seeds or "")
+    return make_plan(mtl, chosen.grouping, chosen.space, in_order, asked, share, groupings)
+
+
+def possible_schemes(spec: TrainingSpec, has_families: bool) -> tuple[list[str], list[str]]:
+    """Those that can be planned for a run, and those of them that are chosen at first.
+
+    A wider model is among these where it costs little; with a model whose multiply-adds are not
+    known there is none.
+    """
+    from stg_core.judging.plan import multiply_adds_of
+
+    each = multiply_adds_of(spec)
+    possible = [
+        scheme
+        for scheme in SCHEMES
+        if (scheme != "superclass" or has_families) and (scheme != "wider" or each)
+    ]
+    usual = [*USUAL, "wider"] if each and each <= SMALL_MODEL else USUAL
+    return possible, [scheme for scheme in possible if scheme in usual]
+
+
+def choose_warm_share(usual: float) -> float:
+    share: float = st.number_input(
+        "Warm share",
+        min_value=0.0,
+        max_value=MOST_WARM,
+        value=usual,
+        step=0.1,
+        format="%g",
+        **in_url("warm_share", Number(0, MOST_WARM, fraction=True)),
+        help="For which share of MTL's epochs warm trainings go on from it.",
     )
+    return share
 
 
 def read_seeds(text: str) -> tuple[int, ...]:
@@ -112,6 +146,14 @@ def describe_plan(plan: Plan, missing: Specs) -> None:
             alt=f"Table of {counted(len(plan.schemes), 'scheme')} of this plan and what they cost",
             column_config={
                 "What it is": st.column_config.TextColumn(width="large"),
+                "Training cost": st.column_config.TextColumn(
+                    help="Of one seed, counted: 1 is one training of MTL. That of the specialists"
+                    " includes the training whose data maps are grouped, that of warm ones the"
+                    " model they go on from."
+                ),
+                "Serving cost": st.column_config.TextColumn(
+                    help="Of all models that answer, counted: 1 is one model of all tasks."
+                ),
                 "Trainings": st.column_config.NumberColumn(help="Of all seeds."),
                 "Here": st.column_config.NumberColumn(
                     help="Trained before; schemes share trainings."
@@ -122,10 +164,14 @@ def describe_plan(plan: Plan, missing: Specs) -> None:
         distinct = len(plan.trainings)
         total = (
             f"**{counted(distinct, 'training')}** in all, {distinct - len(missing)} of them here."
+            f" They cost {as_trainings(plan, plan.trainings)}."
         )
         if missing:
-            place, time = widgets.training_place(), expected(missing, seconds)
-            total += f" Expected duration of the rest on {place}: {time}"
+            place, time = widgets.training_place(), expected(plan, missing, seconds)
+            total += (
+                f" The rest costs {as_trainings(plan, missing)}; expected duration on {place}:"
+                f" {time}"
+            )
             if seconds is not None and state.shared().engine.busy:
                 total += ": a training is going on"
         st.caption(total)
@@ -134,27 +180,39 @@ def describe_plan(plan: Plan, missing: Specs) -> None:
 def planned(plan: Plan, scheme: str, missing: Specs, seconds: float | None) -> dict[str, Any]:
     from stg_core.judging.plan import words_of
 
-    specs = {s.key: s for e in plan.ensembles if e.scheme == scheme for s in e.specs}
+    ensembles = [ensemble for ensemble in plan.ensembles if ensemble.scheme == scheme]
+    specs = {spec.key for ensemble in ensembles for spec in ensemble.trainings}
     to_do = [spec for spec in missing if spec.key in specs]
     words = words_of(plan.spec)
     return {
         "Scheme": scheme_title(scheme, words),
         "What it is": about_scheme(scheme, words),
+        "Training cost": number(ensembles[0].training_cost),
+        "Serving cost": number(ensembles[0].serving_cost),
         "Trainings": len(specs),
         "Here": len(specs) - len(to_do),
-        "Time": expected(to_do, seconds) if to_do else "–",
+        "Time": expected(plan, to_do, seconds) if to_do else "–",
     }
 
 
-def expected(specs: Specs, seconds: float | None) -> str:
+def expected(plan: Plan, specs: Specs, seconds: float | None) -> str:
+    """How long trainings of a plan take; seconds: of an epoch of its MTL model."""
     if seconds is None:
         return "measuring…"
     rough = ", roughly" if state.shared().engine.busy else ""
-    return f"about {widgets.duration(seconds * epochs_of(specs))}{rough}"
+    return f"about {widgets.duration(seconds * epochs_of(plan, specs))}{rough}"
 
 
-def epochs_of(specs: Specs) -> int:
-    return sum(spec.epochs for spec in specs)
+def epochs_of(plan: Plan, specs: Specs) -> float:
+    """Of all trainings together, in epochs of the MTL model by count."""
+    from stg_core.judging.plan import relative_cost
+
+    return sum(relative_cost(spec, plan.spec) * spec.epochs for spec in specs)
+
+
+def as_trainings(plan: Plan, specs: Specs) -> str:
+    cost = epochs_of(plan, specs) / plan.spec.epochs
+    return f"as much as {number(cost, '.1f')} trainings of MTL"
 
 
 # --------------------------------------------------------------------------------- its trainings
@@ -196,14 +254,14 @@ def begin(plan: Plan, missing: Specs) -> None:
     speed = None
     with suppress(UserError):  # the plan says already that it cannot be measured
         speed = speed_of(plan.spec)
-    if takes_long(None if speed is None else speed * epochs_of(missing)):
-        confirm(missing, speed)
+    if takes_long(None if speed is None else speed * epochs_of(plan, missing)):
+        confirm(plan, missing, speed)
     else:
         train(missing)
 
 
 @st.dialog("Start this plan?")
-def confirm(missing: Specs, speed: float | None) -> None:
+def confirm(plan: Plan, missing: Specs, speed: float | None) -> None:
     models = "1 model" if len(missing) == 1 else f"{len(missing)} models"
     if speed is None:
         st.markdown(
@@ -213,7 +271,7 @@ def confirm(missing: Specs, speed: float | None) -> None:
     else:
         st.markdown(
             f"**{models}** would be trained on {widgets.plain(widgets.training_place())}, which"
-            f" takes **{expected(missing, speed)}**."
+            f" takes **{expected(plan, missing, speed)}**: {as_trainings(plan, missing)}."
         )
         if state.shared().engine.busy:
             st.caption("Roughly: a training is going on, with which they share the machine.")
@@ -391,13 +449,11 @@ def show_report(report: dict[str, Any], variant: str, colours: list[int]) -> Non
         st.markdown(widgets.plain(told.headline))
         with st.expander("What else the comparison says"):
             st.markdown(widgets.plain(told.details))
-    left, right = st.columns(2, gap="medium")
-    for column, split in ((left, "test"), (right, "train")):
-        with column:
-            charts.show(
-                charts.scores_by_epoch(found["schemes"], split, state.dark(), Words.of(report))
-            )
-    st.caption(judgement.about_bands(report))
+    if missing := judgement.about_missing(report):
+        st.caption(missing)
+    if known_costs(report, variant, measure):
+        charts.show(quality.quality_and_cost(report, variant, measure, state.dark()))
+        st.caption(judgement.about_picture(report))
     st.dataframe(
         judgement.final_scores(report, variant, measure),
         hide_index=True,
@@ -408,6 +464,13 @@ def show_report(report: dict[str, Any], variant: str, colours: list[int]) -> Non
             for name, text in judgement.about_columns(report).items()
         },
     )
+    left, right = st.columns(2, gap="medium")
+    for column, split in ((left, "test"), (right, "train")):
+        with column:
+            charts.show(
+                charts.scores_by_epoch(found["schemes"], split, state.dark(), Words.of(report))
+            )
+    st.caption(judgement.about_bands(report))
     left, right = st.columns(2, gap="medium")
     with left:
         differences(report, found["measures"][measure], measure, colours)
@@ -513,8 +576,8 @@ def export(report: dict[str, Any], variant: str, measure: str, colours: list[int
                 "CSV",
                 "csv",
                 "text/csv",
-                lambda: as_csv(judgement.per_task_scores(report, variant, measure)),
-                "A row per scheme and task, as chosen above.",
+                lambda: as_csv(judgement.all_scores(report, variant)),
+                "A row per measure, scheme and task, of the average and routing chosen above.",
             ),
             (
                 "JSON",

@@ -27,7 +27,8 @@ SCHEMES: Mapping[str, str] = {
     "plain_warm": "Plain warm ensemble",
     "random_warm": "Warm random grouping",
 }
-USUAL = ("mtl", "specialists", "plain", "random", "superclass")  # chosen at first
+USUAL = ("mtl", "specialists", "plain", "random", "longer")  # chosen at first
+WARM = ("warm", "plain_warm", "random_warm")
 ABOUT_SCHEMES: Mapping[str, str] = {
     "mtl": "one model for all tasks",
     "stl": "one model for each task",
@@ -37,8 +38,8 @@ ABOUT_SCHEMES: Mapping[str, str] = {
     "superclass": "specialists of CIFAR-100's superclasses instead of clusters",
     "longer": "one model for all tasks, trained as long as specialists and grouping together",
     "wider": "one model for all tasks, as large as all specialists together",
-    "warm": "specialists that go on from the one model, for half of its epochs",
-    "plain_warm": "as many models that go on from it, each of all tasks alike",
+    "warm": "specialists that go on from MTL's model for a share of its epochs",
+    "plain_warm": "as many models that go on from MTL's, each of all tasks alike",
     "random_warm": "warm specialists whose weights are on the wrong tasks",
 }
 ABOUT_FAMILIES = "specialists of the families that people count tasks to, instead of clusters"

@@ -113,7 +113,7 @@ def coins_of(group: TaskGroup | None, tasks: Iterable[str]) -> list[str]:
 
 
 @dataclass(frozen=True)
-class _Difference:
+class Difference:
     """Of the means of two schemes. sign: 1 better, -1 worse, 0 cannot be told."""
 
     mean: float
@@ -121,9 +121,9 @@ class _Difference:
     high: float | None
     sign: int
 
-    def reversed(self) -> _Difference:
+    def reversed(self) -> Difference:
         low, high = (None if end is None else -end for end in (self.high, self.low))
-        return _Difference(-self.mean, low, high, -self.sign)
+        return Difference(-self.mean, low, high, -self.sign)
 
     @property
     def leaning(self) -> int:
@@ -138,9 +138,9 @@ class _Difference:
         return f"{self.mean:+.4f}, 95 % interval {self.low:+.4f} to {self.high:+.4f}"
 
 
-def _told(
+def told_apart(
     differences: Sequence[Mapping[str, Any]], over_seeds: bool
-) -> dict[tuple[str, str], _Difference]:
+) -> dict[tuple[str, str], Difference]:
     """The difference of each two schemes, either way round; over_seeds: what intervals hold."""
     told = {}
     for d in differences:
@@ -149,7 +149,7 @@ def _told(
             sign = 1 if low > 0 else -1
             if not over_seeds and any(seed * sign <= 0 for seed in d["seeds"]):
                 sign = 0
-        difference = _Difference(d["mean"], low, high, sign)
+        difference = Difference(d["mean"], low, high, sign)
         told[d["scheme"], d["other"]] = difference
         told[d["other"], d["scheme"]] = difference.reversed()
     return told
@@ -172,7 +172,7 @@ class _Judgement:
     def verdict(self) -> Verdict:
         if any(scores["mean"] is None for scores in self.scores.values()):
             return Verdict(self._undefined(), self._left_out())
-        self.told = _told(self.found[self.measure]["differences"], self.over_seeds)
+        self.told = told_apart(self.found[self.measure]["differences"], self.over_seeds)
         details = [
             *self._against_controls(),
             self._against_the_rest(),
@@ -352,7 +352,7 @@ class _Judgement:
                 scores["mean"] is None for scores in other["schemes"].values()
             ):
                 continue
-            told = _told(other["differences"], self.over_seeds)
+            told = told_apart(other["differences"], self.over_seeds)
             pairs = ((self.judged, scheme) for scheme in others if self.judged)
             opposite = [
                 scheme
