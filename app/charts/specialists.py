@@ -27,7 +27,7 @@ SCHEMES: Mapping[str, str] = {
     "plain_warm": "Plain warm ensemble",
     "random_warm": "Warm random grouping",
 }
-USUAL = ("mtl", "specialists", "plain", "random", "longer")  # chosen at first
+USUAL = ("mtl", "specialists", "plain", "random", "superclass", "longer")  # chosen at first
 WARM = ("warm", "plain_warm", "random_warm")
 ABOUT_SCHEMES: Mapping[str, str] = {
     "mtl": "one model for all tasks",

@@ -320,7 +320,11 @@ class _Judgement:
             and (cost <= budget * SLACK or scheme in self.controls)
         ]
         best = max(affordable, key=self._mean)
-        as_good = [best] + [s for s in affordable if s != best and not self.told[best, s].leaning]
+        as_good = [
+            scheme
+            for scheme in affordable
+            if all(self.told[o, scheme].leaning <= 0 for o in affordable if o != scheme)
+        ] or [best]
         taken = min(
             as_good,
             key=lambda s: (costs[s]["serving"] or 0, costs[s]["training"], -self._mean(s)),

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from app import judgement
+from app.charts import quality
 from app.charts.base import number
 from stg_core.engine.derived import Answer, Progress
 from stg_core.engine.job import Job
@@ -20,12 +21,13 @@ from stg_core.engine.worker import run_spec
 from stg_core.grouping.memberships import TaskSpace, group_tasks
 from stg_core.judging.plan import Plan, make_plan, mtl_spec_of
 from stg_core.judging.report import bundle_report, make_report
-from stg_core.judging.verdict import verdict_in
+from stg_core.judging.verdict import MEASURE_NAMES, verdict_in
 from stg_core.results.store import Run, Store
 from stg_core.tasks.datasets import add
 from stg_core.training.spec import TrainingSpec
 from tests.pages.conftest import OpenApp, StandInDerived, StandInEngine, slider, texts, titles
 
+PLANNED = ("mtl", "specialists", "plain", "random", "longer", "wider")  # at first
 VARIANTS = ("logits-soft", "logits-hard", "probabilities-soft", "probabilities-hard")
 
 
@@ -34,7 +36,7 @@ def plan(trained: Run) -> Plan:
     """What the page plans for the digits at k = 2; nothing but MTL is trained."""
     space = TaskSpace(trained.summary)
     mtl = mtl_spec_of(trained, Store(trained.folder.parents[1]))
-    return make_plan(mtl, group_tasks(space, 2, 2.0), space)
+    return make_plan(mtl, group_tasks(space, 2, 2.0), space, PLANNED)
 
 
 @pytest.fixture(scope="session")
@@ -74,14 +76,28 @@ def test_the_plan_is_told_before_it_starts(open_app: OpenApp, trained: Run) -> N
         "Specialists": 2,
         "Plain ensemble": 2,
         "Random grouping": 2,
+        "Longer model": 1,
+        "Wider model": 1,
     }
     assert planned["Here"].to_dict() == {
         "MTL": 1,
         "Specialists": 0,
         "Plain ensemble": 1,
         "Random grouping": 0,
+        "Longer model": 0,
+        "Wider model": 0,
     }
-    assert "6 trainings** in all, 1 of them here" in texts(app)
+    assert planned["Training cost"].to_dict() | {"Wider model": ""} == {
+        "MTL": "1.00",
+        "Specialists": "3.00",
+        "Plain ensemble": "2.00",
+        "Random grouping": "2.00",
+        "Longer model": "3.00",
+        "Wider model": "",
+    }
+    assert float(planned.loc["Wider model", "Serving cost"]) == pytest.approx(2, rel=0.02)
+    assert "8 trainings** in all, 1 of them here" in texts(app)
+    assert re.search(r"as much as 1[01]\.\d trainings of MTL\. The rest costs", texts(app))
     assert re.search(r"on this machine \(cpu\): about \d+ s", texts(app))
 
 
@@ -93,6 +109,43 @@ def test_what_single_task_models_cost_is_seen_before_they_are_started(
     assert planned.loc["STL", "Trainings"] == 15 and planned.loc["STL", "Time"] != "–"
 
 
+def test_a_wider_model_is_planned_at_first_only_where_it_costs_little(open_app: OpenApp) -> None:
+    small, large = ("bundled:digits", ["Wider model"]), ("bundled:g1", [])
+    for run, planned in (small, large):
+        app = open_app("specialists", bundles=True, run=run, result="this plan")
+        schemes = table(app, "What it is")["Scheme"].tolist()
+        assert [scheme for scheme in schemes if scheme == "Wider model"] == planned
+        assert "Longer model" in schemes and not {*schemes} & {"STL", "Warm specialists"}
+        assert "Wider model" in app.button_group(key="schemes").options
+
+
+def test_for_which_share_warm_models_go_on_is_chosen_with_them(
+    open_app: OpenApp, trained: Run, engine: type[StandInEngine]
+) -> None:
+    app = open_app("specialists", trained, k="2")
+    assert "warm_share" not in [one.key for one in app.number_input]
+    schemes = ["MTL", "Warm specialists", "Plain warm ensemble"]
+    app = open_app("specialists", trained, k="2", schemes=schemes)
+    assert app.number_input(key="warm_share").value == 0.5
+    planned = table(app, "What it is").set_index("Scheme")
+    assert planned.loc["Warm specialists", "Training cost"] == "2.00"
+    app = open_app("specialists", trained, k="2", schemes=schemes, warm_share="1.5")
+    planned = table(app, "What it is").set_index("Scheme")
+    assert planned.loc["Plain warm ensemble", "Training cost"] == "4.00"
+    app.button(key="train").click().run()
+    warm = [spec for spec in engine.submitted if spec.starts_from]
+    assert len(warm) == 4 and {spec.epochs for spec in warm} == {round(1.5 * trained.spec.epochs)}
+
+
+def test_a_model_of_ones_own_has_no_wider_one(
+    open_app: OpenApp, trained: Run, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr("stg_core.judging.plan.multiply_adds_of", lambda _: None)
+    app = open_app("specialists", trained, k="2")
+    assert not app.exception and not app.error
+    assert "Wider model" not in app.button_group(key="schemes").options
+
+
 def test_a_start_asks_for_what_is_missing_and_nothing_else(
     open_app: OpenApp, trained: Run, plan: Plan, engine: type[StandInEngine]
 ) -> None:
@@ -102,29 +155,29 @@ def test_a_start_asks_for_what_is_missing_and_nothing_else(
 
 
 @pytest.mark.parametrize(
-    ("epoch", "told"), [(3600.0, "6 models"), (None, "not known yet"), (50.0, None)]
+    ("epoch", "told"), [(3600.0, "7 models"), (None, "not known yet"), (30.0, None)]
 )
 def test_a_plan_of_hours_or_of_unknown_length_asks_before_it_starts(
     open_app: OpenApp, engine: type[StandInEngine], epoch: float | None, told: str | None
 ) -> None:
-    engine.epoch = epoch  # 6 models of 10 epochs are missing
+    engine.epoch = epoch  # 7 models of 10 epochs or more are missing
     address = {"run": "bundled:g1", "k": "2", "result": "this plan"}
     app = open_app("specialists", bundles=True, **address)
     app.button(key="train").click().run()
     if told is None:
-        assert len(engine.submitted) == 6
+        assert len(engine.submitted) == 7
         return
     assert engine.submitted == [] and not app.exception
     assert told in texts(app)
     if epoch:
-        assert "about 60 h 0 min" in texts(app)
+        assert "about 90 h 0 min" in texts(app)
     app.button(key="train").click()
     app.button(key="decline plan").click().run()
     assert engine.submitted == []
     app.button(key="train").click().run()
     app.button(key="train").click()
     app.button(key="confirm plan").click().run()
-    assert len(engine.submitted) == 6 and not app.exception
+    assert len(engine.submitted) == 7 and not app.exception
 
 
 def test_while_a_training_is_going_on_every_duration_is_rough(
@@ -143,7 +196,7 @@ def test_seeds_are_trained_once_each(
 ) -> None:
     app = open_app("specialists", trained, k="2", plan_seeds="0, 1")
     app.button(key="train").click().run()
-    assert len(engine.submitted) == 11
+    assert len(engine.submitted) == 15
     assert {spec.seed for spec in engine.submitted} == {0, 1, 1000, 1001}
 
 
@@ -187,6 +240,8 @@ def test_every_training_shows_how_far_it_is(
         "Plain ensemble, model 2": "queued",
         "Random grouping, cluster 1": "–",
         "Random grouping, cluster 2": "–",
+        "Longer model, all tasks": "–",
+        "Wider model, all tasks": "–",
     }
     assert shown.loc["Specialists, cluster 1", "Mean F1"] == 0.5
     assert shown.loc["Specialists, cluster 2", "Left"] == "30 s"
@@ -206,7 +261,7 @@ def test_a_plan_is_cancelled_as_a_whole_and_resumed(
     assert engine.cancelled == [spec.key for spec in plan.trainings[1:3]]
     engine.known = [job(plan, 1, state="cancelled"), job(plan, 2, state="cancelled")]
     app = open_app("specialists", trained, k="2")
-    assert app.button(key="train").label == "Resume 5 models"
+    assert app.button(key="train").label == "Resume 7 models"
 
 
 def test_a_training_that_failed_says_why(
@@ -236,13 +291,17 @@ def test_a_finished_plan_is_judged(open_app: OpenApp, trained: Run, judged: dict
     assert scores.loc["Plain ensemble", "Best epoch"] == f"{found['best_epoch']['mean']:.3f}"
     by_f1 = measures["f1"]["schemes"]["plain"]["mean"]
     assert scores.loc["Plain ensemble", "F1"] == f"{by_f1:.3f}"
-    assert scores["Training cost"].to_dict() == {
-        "MTL": 1,
-        "Specialists": 3,
-        "Plain ensemble": 2,
-        "Random grouping": 2,
+    assert scores["Training cost"].to_dict() | {"Wider model": ""} == {
+        "MTL": "1.00",
+        "Specialists": "3.00",
+        "Plain ensemble": "2.00",
+        "Random grouping": "2.00",
+        "Longer model": "3.00",
+        "Wider model": "",
     }
-    assert "Compute" not in scores
+    assert scores.loc["MTL", "Measured"] == "1.00" and scores.loc["Longer model", "Measured"] != "–"
+    assert "Quality and cost" in titles(app)
+    assert texts(app).index("Blue: the front") < texts(app).index("Bands and intervals")
     assert set(scores["Without a model"]) == {number(judged["accuracy_baseline"], ".3f")}
     assert not [button for button in app.button if button.key == "train"]
 
@@ -355,18 +414,25 @@ def test_of_bundled_judgements_that_of_the_nearest_k_is_shown(
 
 
 def test_a_judgement_can_be_taken_away(judged: dict[str, Any]) -> None:
-    frame = judgement.per_task_scores(judged, "logits-soft", "f1")
-    plain = frame[frame.scheme == "plain"].set_index("task")
+    frame = judgement.all_scores(judged, "logits-soft")
+    assert [*frame["measure"].unique()] == judged["measures"]
+    plain = frame[(frame.scheme == "plain") & (frame.measure == "f1")].set_index("task")
     assert len(plain) == 16
     counted = plain[plain["in the mean"] == True]  # noqa: E712
     assert {*plain.index} - {*counted.index} == {*judged["left_out"], "mean over tasks"}
-    assert plain.loc["mean over tasks", "f1"] == pytest.approx(counted["f1"].mean(), abs=1e-5)
+    mean = plain.loc["mean over tasks"]
+    assert mean["score"] == pytest.approx(counted["score"].mean(), abs=1e-5)
+    assert (mean["training_cost"], mean["serving_cost"]) == (2, 2) and mean["measured_cost"] > 1
+    assert mean[f"seed_{judged['seeds'][0]}"] == mean["score"] and 0 < mean["best_epoch"] < 1
     assert json.loads(judgement.as_json(judged)) == judged
     html = judgement.as_html(judged, "logits-soft", "auroc", [0, 1]).decode()
     told = verdict_in(judged, "logits-soft")
     first, _, rest = unescape(html).partition("<details>")
     assert told.headline in first and told.details not in first and told.details in rest
-    assert html.count("<svg") == 7  # scores, each scheme's differences to MTL, specialisation
+    # quality and cost, scores, each scheme's differences to MTL, specialisation
+    assert html.count("<svg") == 1 + 2 + 5 + 2
+    assert all(f"By {MEASURE_NAMES[name]}" in html for name in judged["measures"][1:])
+    assert "Best epoch" in html and "Measured" in html
     assert not re.search(r'(src|href)="http', html)
     assert judgement.command(judged).startswith("python -m stg_core specialists")
 
@@ -455,14 +521,14 @@ def test_a_mixture_is_judged_by_its_score_and_what_is_not_defined_has_no_row(
     said = texts(app).replace("\\", "")
     assert "AUROC or R² is not defined (–) for rare: such a task is in no mean." in said
     told = per_task(report, "mtl", "auroc")
-    assert told["auroc"].isna().to_dict()["rare"] and told["auroc"].notna().sum() == 4
+    assert told["score"].isna().to_dict()["rare"] and told["score"].notna().sum() == 4
     html = judgement.as_html(report, "logits-soft", "auroc", [0, 1]).decode()
-    assert html.count("<svg") == 6 and "Test points" in html and " images" not in html
+    assert html.count("<svg") == 7 and "Test points" in html and " images" not in html
 
 
 def per_task(report: dict[str, Any], scheme: str, measure: str) -> Any:
-    frame = judgement.per_task_scores(report, "logits-soft", measure)
-    return frame[frame.scheme == scheme].set_index("task")
+    frame = judgement.all_scores(report, "logits-soft")
+    return frame[(frame.scheme == scheme) & (frame.measure == measure)].set_index("task")
 
 
 def test_numbers_alone_have_no_accuracy_and_a_dash_says_so(
@@ -478,4 +544,109 @@ def test_numbers_alone_have_no_accuracy_and_a_dash_says_so(
     assert not {"Balanced accuracy", "Accuracy", "Without a model"} & {*scores.columns}
     assert "measure" not in [group.key for group in app.button_group]
     assert "R² minus that of MTL" in titles(app) and "F1" not in texts(app)
-    assert per_task(report, "plain", "r2")["r2"].notna().all()
+    assert per_task(report, "plain", "r2")["score"].notna().all()
+
+
+# --------------------------------------------------------------------------- quality and cost
+
+
+def report_of(means: dict[str, tuple[float, float, float]], better: set[tuple[str, str]]) -> Any:
+    """A report of schemes by mean, training cost and serving cost; better: who is than whom."""
+    pairs = [(a, b) for i, b in enumerate(means) for a in [*means][i + 1 :]]
+    signs = {(a, b): ((a, b) in better) - ((b, a) in better) for a, b in pairs}
+    schemes = {
+        scheme: {"mean": mean, "ci": [mean - 0.1, mean + 0.1], "seeds": [mean - 0.01, mean + 0.01]}
+        for scheme, (mean, _, _) in means.items()
+    }
+    differences = [
+        {
+            "scheme": a,
+            "other": b,
+            "mean": means[a][0] - means[b][0],
+            "ci": [0.01 * sign - 0.005, 0.01 * sign + 0.005],
+            "seeds": [0.01 * sign] * 2,
+        }
+        for (a, b), sign in signs.items()
+    ]
+    return {
+        "seeds": [0, 1],
+        "intervals": "points and seeds",
+        "costs": {
+            scheme: {"training": training, "serving": serving, "measured": None}
+            for scheme, (_, training, serving) in means.items()
+        },
+        "variants": {
+            "logits-soft": {"measures": {"f1": {"schemes": schemes, "differences": differences}}}
+        },
+    }
+
+
+def test_the_front_is_who_is_not_beaten_beyond_the_noise_at_no_more_cost() -> None:
+    means = {
+        "mtl": (0.5, 1.0, 1.0),
+        "specialists": (0.7, 3.0, 2.0),
+        "plain": (0.6, 2.0, 2.0),
+        "longer": (0.8, 3.0, 1.0),
+        "warm": (0.65, 2.0, 2.0),
+    }
+    known = {("specialists", "mtl"), ("longer", "specialists"), ("longer", "plain")}
+    picture = quality.quality_and_cost(report_of(means, known), "logits-soft", "f1", False)
+    shown = picture.data["means"].set_index("scheme")
+    assert shown["beaten"].to_dict() == {
+        "MTL": False,  # what beats it costs more
+        "Plain ensemble": False,  # that the warm ones are better is noise
+        "Warm specialists": False,
+        "Specialists": True,
+        "Longer model": False,
+    }
+    in_order = "MTL", "Plain ensemble", "Warm specialists", "Specialists", "Longer model"
+    assert tuple(shown.index) == in_order
+    assert len(picture.data["seeds"]) == 10
+    assert picture.description == (
+        "Scatter plot: mean F1 of 5 schemes by training cost. The best from a cost of 1 times MTL:"
+        " MTL 0.500; 2 times MTL: Warm specialists 0.650; 3 times MTL: Longer model 0.800. Beaten"
+        " by one of no more cost: Specialists."
+    )
+
+
+@pytest.mark.parametrize("width", [quality.WIDE, quality.NARROW])
+def test_columns_of_the_same_cost_stand_apart_and_others_at_their_cost(width: int) -> None:
+    costs = np.array([1.0, 2, 2, 2, 2, 2, 2, 2, 3, 3, 12])
+    x = np.log(costs) / np.log(12) * width
+    drawn = x + quality.shifts(costs, width)
+    assert (np.diff(drawn) >= quality.STEP - 1e-6).all()
+    alone = quality.shifts([1.0, 4, 16], width)
+    assert alone == pytest.approx([0, 0, 0], abs=1e-9)
+
+
+def test_every_measure_is_one_click_and_says_what_is_shown(
+    open_app: OpenApp, trained: Run, judged: dict[str, Any], complete: None
+) -> None:
+    app = open_app("specialists", trained, k="2")
+    for name in judged["measures"]:
+        title = judgement.measure_title(judged, name)
+        app.button_group(key="measure").set_value(name).run()
+        assert not app.exception and not app.error
+        found = judged["variants"]["logits-soft"]["measures"][name]
+        shown = table(app, "Each seed").set_index("Scheme")
+        mean = found["schemes"]["longer"]["mean"]
+        assert shown.loc["Longer model", title].startswith(f"{mean:.3f} (")
+        assert f"{title} minus that of MTL" in titles(app)
+        assert verdict_in(judged, "logits-soft", name).headline in texts(app).replace("\\", "")
+        again = open_app("specialists", trained, k="2", measure=title)
+        assert again.button_group(key="measure").value == name
+
+
+def test_a_judgement_of_the_first_version_says_what_it_did_not_keep(
+    open_app: OpenApp, judged: dict[str, Any], monkeypatch: Any, tmp_path: Path
+) -> None:
+    app = open_app("specialists", bundles=True, result="g1-k2", measure="AUROC")
+    assert not app.exception and not app.error
+    assert app.button_group(key="measure").value == "f1"
+    said = "AUROC, average precision, F1 at a tuned threshold were not kept"
+    assert said in texts(app)
+    assert "Quality and cost" in titles(app)
+    assert set(table(app, "Best epoch")["Best epoch"]) == {"–"}
+    assert set(table(app, "Measured")["Measured"]) == {"–"}
+    html = judgement.as_html(judgement.bundled()["g1-k2"], "logits-soft", "f1", [0, 1]).decode()
+    assert said in html and "Quality and cost" in html
