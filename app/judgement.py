@@ -59,7 +59,8 @@ def about_picture(report: Report) -> str:
     over = report["intervals"].replace("points", f"{Words.of(report).point}s")
     seeds = " Small points: each seed." if len(report["seeds"]) > 1 else ""
     return (
-        "Schemes of about the same cost stand side by side. Lines: 95 % intervals of each mean,"
+        "Behind a name: its training cost; schemes of about the same cost stand side by side."
+        " Lines: 95 % intervals of each mean,"
         f" over {over}.{seeds} Blue: the front, schemes of which it cannot be told that another one"
         " of no more cost is better. Grey and hollow: one is, beyond the interval of their"
         " difference, which is paired and so narrower than those drawn."

@@ -18,15 +18,15 @@ from stg_core.judging.verdict import Words
 
 Floats = NDArray[np.float64]
 
-TALL = 500
-HEAD = 150  # pixels above the points, for the names
+TALL = 600
+HEAD = 170  # pixels above the points, for the names
 WIDE, NARROW = 600, 190  # pixels from the cheapest scheme to the dearest, usually and on a phone
-STEP = 21  # pixels between the columns of two schemes of nearly the same cost
-PADDING, WIDE_PADDING = 34, 110  # pixels, from the outer costs to the picture's ends, for names
+WIDE_STEP, STEP = 24, 20  # pixels between the columns of schemes of nearly the same cost
+PADDING, WIDE_PADDING = 44, 110  # pixels, from the outer costs to the picture's ends, for names
 GAP = 5  # pixels
 SEEDS = 9  # pixels, from a mean to its seeds beside it
 SIZES = (50, 260)  # square pixels, of the smallest serving cost and the largest
-GREY, PAPER = "#8A94A0", {False: "#FFFFFF", True: "#0E1117"}
+GREY, PAPER = "#8A94A0", {False: "#FFFFFF", True: "#171614"}
 
 
 def quality_and_cost(report: Mapping[str, Any], variant: str, measure: str, dark: bool) -> Picture:
@@ -43,12 +43,13 @@ def quality_and_cost(report: Mapping[str, Any], variant: str, measure: str, dark
         {
             "scheme": [scheme_title(scheme, words) for scheme in order],
             "cost": [costs[scheme] for scheme in order],
-            "shift": shifts([costs[scheme] for scheme in order], WIDE),
-            "narrow_shift": shifts([costs[scheme] for scheme in order], NARROW),
+            "shift": shifts([costs[scheme] for scheme in order], WIDE, WIDE_STEP),
+            "narrow_shift": shifts([costs[scheme] for scheme in order], NARROW, STEP),
             "beaten": [scheme in worse for scheme in order],
         }
     )
     means = columns.assign(
+        name=[f"{scheme_title(scheme, words)}, {costs[scheme]:.3g}" for scheme in order],
         serving=[report["costs"][scheme]["serving"] for scheme in order],
         measured=[number(report["costs"][scheme]["measured"]) for scheme in order],
         value=[scores[scheme]["mean"] for scheme in order],
@@ -85,8 +86,8 @@ def _told(report: Mapping[str, Any], variant: str, measure: str) -> str:
     )
 
 
-def shifts(costs: Sequence[float], width: int) -> Floats:
-    """How far each column stands from its cost, in pixels, so that all are STEP apart at least.
+def shifts(costs: Sequence[float], width: int, step: int) -> Floats:
+    """How far each column stands from its cost, in pixels, so that all are `step` apart at least.
 
     costs: ascending, drawn on a logarithmic axis of that width; where it is wider there is only
     more room. The columns move as little as they can: least squares under that constraint.
@@ -97,7 +98,7 @@ def shifts(costs: Sequence[float], width: int) -> Floats:
         return np.zeros(0)
     x = np.log(np.asarray(costs, dtype=float))
     x = (x - x.min()) / max(np.ptp(x), 1e-9) * width
-    apart = np.arange(len(x)) * float(STEP)
+    apart = np.arange(len(x)) * float(step)
     return np.asarray(isotonic_regression(x - apart).x + apart - x)
 
 
@@ -149,10 +150,9 @@ def _quality_and_cost(mean: str, dark: bool) -> Spec:
     names = base.mark_text(
         align="left",
         baseline="middle",
-        fontSize=12,
         angle=alt.expr(f"{wide} ? 315 : 270"),
         xOffset=alt.expr(shift),
-    ).encode(y=alt.value(HEAD - 2 * GAP), text="scheme:N", color=alt.value(ink))
+    ).encode(y=alt.value(HEAD - 2 * GAP), text="name:N", color=alt.value(ink))
     each = (
         alt.Chart(alt.NamedData("seeds"))
         .mark_point(filled=True, size=14, opacity=0.8, xOffset=alt.expr(f"{shift} + {SEEDS}"))

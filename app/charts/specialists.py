@@ -62,6 +62,7 @@ DASHES = {
 }
 SPLITS = {"test": "Test", "train": "Training"}
 MEASURES = ("f1", "advantage")  # of a specialist alone
+FAR = 2  # times as many epochs
 ROOM = 0.02  # of a score, above and below the curves of a plan at work
 CURVES_HEIGHT, ROW_HEIGHT, SCATTER_HEIGHT = 340, 19, 340
 
@@ -134,18 +135,26 @@ def scores_by_epoch(
     )
     return Picture(
         f"scores by epoch {split}",
-        _scores_by_epoch(split, tuple(schemes), dark, words),
+        _scores_by_epoch(split, tuple(schemes), _far_apart(schemes), dark, words),
         f"Line chart: mean {words.score} on {points_title(split, words).lower()} by epoch; after"
         f" the last: {last}.",
         {"rows": rows},
     )
 
 
+def _far_apart(schemes: Mapping[str, Any]) -> bool:
+    """Whether one is trained so much longer than another that an axis should be logarithmic."""
+    last = [scores["epochs"][-1] for scores in schemes.values()]
+    return max(last) > FAR * min(last)
+
+
 @lru_cache(maxsize=32)
-def _scores_by_epoch(split: str, schemes: tuple[str, ...], dark: bool, words: Words) -> Spec:
+def _scores_by_epoch(
+    split: str, schemes: tuple[str, ...], logarithmic: bool, dark: bool, words: Words
+) -> Spec:
     mean = f"Mean {words.score}"
     base = alt.Chart(alt.NamedData("rows")).encode(
-        x=_epoch_axis(),
+        x=_epoch_axis(logarithmic),
         color=_scheme_colour(schemes, dark, words),
         opacity=alt.condition(_PICKED, alt.value(1), alt.value(0.15)),
     )
@@ -174,9 +183,10 @@ def _scores_by_epoch(split: str, schemes: tuple[str, ...], dark: bool, words: Wo
 _PICKED = alt.selection_point(name="picked", fields=["scheme"], bind="legend")
 
 
-def _epoch_axis() -> alt.X:
+def _epoch_axis(logarithmic: bool = False) -> alt.X:
     axis = alt.Axis(tickMinStep=1, format="d", grid=False, labelFlush=False)
-    return alt.X("epoch:Q", title="Epoch", axis=axis, scale=alt.Scale(nice=False))
+    scale = alt.Scale(nice=False, type="log" if logarithmic else "linear")
+    return alt.X("epoch:Q", title="Epoch", axis=axis, scale=scale)
 
 
 def _scheme_colour(schemes: tuple[str, ...], dark: bool, words: Words) -> alt.Color:

@@ -609,13 +609,17 @@ def test_the_front_is_who_is_not_beaten_beyond_the_noise_at_no_more_cost() -> No
     )
 
 
-@pytest.mark.parametrize("width", [quality.WIDE, quality.NARROW])
-def test_columns_of_the_same_cost_stand_apart_and_others_at_their_cost(width: int) -> None:
+@pytest.mark.parametrize(
+    ("width", "step"), [(quality.WIDE, quality.WIDE_STEP), (quality.NARROW, quality.STEP)]
+)
+def test_columns_of_the_same_cost_stand_apart_and_others_at_their_cost(
+    width: int, step: int
+) -> None:
     costs = np.array([1.0, 2, 2, 2, 2, 2, 2, 2, 3, 3, 12])
     x = np.log(costs) / np.log(12) * width
-    drawn = x + quality.shifts(costs, width)
-    assert (np.diff(drawn) >= quality.STEP - 1e-6).all()
-    alone = quality.shifts([1.0, 4, 16], width)
+    drawn = x + quality.shifts([*costs], width, step)
+    assert (np.diff(drawn) >= step - 1e-6).all()
+    alone = quality.shifts([1.0, 4, 16], width, step)
     assert alone == pytest.approx([0, 0, 0], abs=1e-9)
 
 
