@@ -26,6 +26,7 @@ from stg_core.grouping.memberships import TaskSpace
 from stg_core.maps.summary import BINS, DataMapSummary, summarise
 from stg_core.results.store import Run, Store
 from stg_core.system.errors import UserError
+from stg_core.tasks.groups import Kind
 from stg_core.training.loop import TrainingResult
 from tests.conftest import realistic_maps
 
@@ -92,10 +93,12 @@ def test_numbers_and_classes_go_together_as_textbooks_say() -> None:
 
 def test_two_classes_are_a_yes_or_no() -> None:
     """φ, the correlation ratio and Cramér's V are one for them."""
-    by_kind = [
-        associations(YES[:, :2], YES[:, :2], kinds)[0, 1]
-        for kinds in (["binary"] * 2, ["binary", "multiclass"], ["multiclass"] * 2)
-    ]
+    several: tuple[tuple[Kind, Kind], ...] = (
+        ("binary", "binary"),
+        ("binary", "multiclass"),
+        ("multiclass", "multiclass"),
+    )
+    by_kind = [associations(YES[:, :2], YES[:, :2], kinds)[0, 1] for kinds in several]
     assert by_kind == pytest.approx([by_kind[0]] * 3)
 
 
