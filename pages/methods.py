@@ -269,7 +269,8 @@ def affinities(name: str) -> None:
         "Blue helps, orange harms, in standard deviations of each matrix: training on the task of a"
         " row, for the task of a column."
     )
-    places = [column for _ in range(2) for column in st.columns(3, gap="medium")]
+    rows = -(-len(found) // 3)
+    places = [column for _ in range(rows) for column in st.columns(3, gap="medium")]
     for (kind, matrix), place in zip(found.items(), places, strict=False):
         with place:
             charts.affinity(matrix, table.tasks, names[kind], key=f"affinity {kind}")

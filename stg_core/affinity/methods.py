@@ -11,16 +11,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from stg_core.affinity.clustering import filled, settled
 from stg_core.affinity.joint import affinity_of, counted_cost, datamap_similarity
+from stg_core.affinity.outputs import affinity_from
 from stg_core.affinity.selection import (
     Floats,
     Integers,
     Selection,
     group_affinity,
     hoa_values,
+    mean_over_others,
     select_groups,
 )
 from stg_core.affinity.settings import EVERY
+from stg_core.affinity.surrogates import GROUPS_PER_TASK, group_count, random_groups, surrogate
 from stg_core.affinity.table import Groups, GroupTable, Tell, train_rows
 from stg_core.results.store import Run, Store
 from stg_core.system.errors import UserError
@@ -62,6 +66,27 @@ METHODS: Mapping[str, Method] = {
         "Sherif et al. 2023",
         "1 + B",
     ),
+    "labels": Method(
+        "Label correlation",
+        "Tasks whose labels go together, or exclude each other, share a model: |φ|. It needs no"
+        " model, and is the baseline that all others should beat.",
+        "The baseline",
+        "B",
+    ),
+    "errors": Method(
+        "Cross-task errors",
+        "The outputs of one joint training are read as answers to every task; tasks that the same"
+        " outputs tell, or tell the opposite of, share a model.",
+        "RMB-CLE, 2026, here with balanced errors",
+        "1 + B",
+    ),
+    "pvi": Method(
+        "PVI",
+        "One joint training keeps how confident the model was; tasks for whose points it adds as"
+        " many bits to the prevalence share a model.",
+        "Li et al. 2024",
+        "1 + B",
+    ),
     "cosine": Method(
         "Gradient cosine",
         "Tasks whose gradients point the same way during a joint training share a model.",
@@ -82,6 +107,13 @@ METHODS: Mapping[str, Method] = {
         "Standley et al. 2020",
         "n(n − 1)/2 + n + B",
     ),
+    "surrogates": Method(
+        "Surrogates",
+        "Random groups of a fixed size are trained; what a task gains in a group is taken as its"
+        " mean gain in those with each of the others.",
+        "Li et al. 2023",
+        f"n + {GROUPS_PER_TASK}n + B",
+    ),
     "etap": Method(
         "ETAP",
         "An affinity from the gradients of one joint training is mapped to gains by a spline and a"
@@ -100,6 +132,7 @@ METHODS: Mapping[str, Method] = {
         "Exhaustive", "Every group is trained, and the best set is taken.", "The truth", "2ⁿ − 1"
     ),
 }
+FROM_OUTPUTS = ("labels", "errors", "pvi")  # what the joint training keeps; see `outputs`
 AFFINITY_OF: Mapping[str, str] = {"cosine": "cosine", "tag": "tag", "etap": "etap"}
 
 
@@ -118,9 +151,13 @@ def counted_trainings(method: str, n_tasks: int, budget: int, every: int = EVERY
         "random": float(chosen),
         "superclasses": float(chosen),
         "stg": 1.0 + chosen,
+        "labels": float(chosen),
+        "errors": 1.0 + chosen,
+        "pvi": 1.0 + chosen,
         "cosine": joint["cosine"] + chosen,
         "tag": joint["tag"] + chosen,
         "hoa": pairs + n + chosen,
+        "surrogates": n + group_count(n) + chosen,
         "etap": joint["etap"] + n + min(ETAP_GROUPS, 2.0**n - 1 - n) + chosen,
         "mtgnet": pairs + n + 1 + chosen,
         "exhaustive": 2.0**n - 1,
@@ -140,6 +177,9 @@ def prepare(table: GroupTable, store: Store, methods: Sequence[str], seed: int, 
     train_rows(table, store, [*table.alone, table.together], tell)
     if "stg" in methods and not table.clusters:
         _cluster(table, store.run(table.spec.key))
+    for method in FROM_OUTPUTS:
+        if method in methods and method not in table.outputs:
+            table.outputs[method] = affinity_from(store.run(table.spec.key), method)
     for method in methods:
         if method in AFFINITY_OF and method not in table.affinities:
             tell(f"Recording for {METHODS[method].title} during a joint training.")
@@ -151,7 +191,8 @@ def prepare(table: GroupTable, store: Store, methods: Sequence[str], seed: int, 
         train_rows(table, store, np.flatnonzero(sizes == 2).tolist(), tell)
     if "exhaustive" in methods:
         train_rows(table, store, range(len(sizes)), tell)
-    for method, learn in (("etap", _learn_etap), ("mtgnet", _learn_mtgnet)):
+    learning = {"surrogates": _learn_surrogates, "etap": _learn_etap, "mtgnet": _learn_mtgnet}
+    for method, learn in learning.items():
         if method in methods and method not in table.predicted:
             tell(f"{METHODS[method].title} learns from trained groups.")
             learn(table, lambda rows: train_rows(table, store, rows, tell), seed)
@@ -182,6 +223,21 @@ def _cluster(table: GroupTable, run: Run) -> None:
 
 
 Train = Callable[[Sequence[int]], None]
+
+
+def _learn_surrogates(table: GroupTable, train: Train, seed: int) -> None:
+    """Gains of any group, from those of random ones: the mean over the pairs in it, as of HOA."""
+    rows = surrogate_rows(table, seed)
+    train(rows)
+    affinity = surrogate(table.masks[rows], table.gains[rows])
+    gains = mean_over_others(filled(affinity), table.masks)
+    table.predicted["surrogates"] = np.where(table.masks, gains, np.nan)
+    table.searched["surrogates"] = np.array([*table.alone, *rows], dtype=np.int64)
+
+
+def surrogate_rows(groups: Groups, seed: int) -> list[int]:
+    """The random groups that surrogates learn from."""
+    return [groups.row(np.flatnonzero(mask)) for mask in random_groups(len(groups.tasks), seed)]
 
 
 def _learn_etap(table: GroupTable, train: Train, seed: int) -> None:
@@ -238,7 +294,8 @@ def available(table: GroupTable) -> tuple[str, ...]:
         "hoa": bool(table.known[table.masks.sum(axis=1) == 2].all()),
         "exhaustive": bool(table.known.all()),
         **{name: name in table.affinities for name in ("cosine", "tag")},
-        **{name: name in table.predicted for name in ("etap", "mtgnet")},
+        **{name: name in table.predicted for name in ("surrogates", "etap", "mtgnet")},
+        **{name: name in table.outputs for name in FROM_OUTPUTS},
     }
     return tuple(method for method in METHODS if has.get(method, True))
 
@@ -303,6 +360,9 @@ def _values(table: GroupTable, method: str) -> tuple[Floats, Integers]:
     sizes = masks.sum(axis=1)
     if method in ("cosine", "tag"):
         values = group_affinity(table.affinities[method].affinity[method], masks)
+        return values, np.array([], dtype=np.int64)
+    if method in FROM_OUTPUTS:
+        values = group_affinity(settled(table.outputs[method]), masks)
         return values, np.array([], dtype=np.int64)
     if method == "hoa":
         rows = np.flatnonzero(sizes <= 2)
@@ -379,7 +439,7 @@ def foretold(table: GroupTable, choice: Choice) -> tuple[float | None, float | N
         return None, None
     held_out = np.setdiff1d(np.arange(len(table.masks)), choice.searched)
     told = scores(table.gains[held_out], choice.values[held_out], table.masks[held_out])
-    speaks_of_gains = choice.method in ("hoa", "etap", "mtgnet")
+    speaks_of_gains = choice.method in ("hoa", "surrogates", "etap", "mtgnet")
     return _or_none(told["pearson"]), _or_none(told["r2"]) if speaks_of_gains else None
 
 
@@ -394,7 +454,7 @@ def _cost(table: GroupTable, choice: Choice) -> tuple[float, float]:
     affinities and data maps come from, where all tasks together are chosen.
     """
     rows = set(choice.groups) | set(choice.searched.tolist())
-    if choice.method == "stg":
+    if choice.method in ("stg", "errors", "pvi"):
         rows.add(table.together)
     seconds = float(sum(table.seconds[row] for row in rows)) / float(table.seconds[table.together])
     counted = float(len(rows))
@@ -413,6 +473,9 @@ MATRICES: Mapping[str, str] = {
     "cosine": "Gradient cosine",
     "etap": "ETAP's score",
     "datamaps": "Data-map similarity",
+    "labels": "Label correlation",
+    "errors": "Cross-task errors",
+    "pvi": "PVI",
 }
 
 
@@ -428,6 +491,7 @@ def matrices(table: GroupTable, epoch: int = 0) -> dict[str, Floats]:
         name: found.history[name][epoch - 1] if epoch else found.affinity[name]
         for name, found in table.affinities.items()
     }
+    found |= table.outputs
     if table.similarity is not None:
         found["datamaps"] = table.similarity
     ordered = {name: found[name] for name in MATRICES if name in found}

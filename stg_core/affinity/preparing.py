@@ -27,6 +27,7 @@ from stg_core.affinity.methods import (
     prepare,
     recorded_every,
     rows_of,
+    surrogate_rows,
 )
 from stg_core.affinity.table import (
     Groups,
@@ -96,6 +97,8 @@ class TablePlan:
             joint = counted_cost([AFFINITY_OF[method]], n_tasks, share)
         if method == "hoa":
             rows = rows | set(np.flatnonzero(sizes == 2).tolist())
+        elif method == "surrogates":
+            rows = rows | set(surrogate_rows(groups, self.spec.seed))
         elif method == "etap":
             from stg_core.affinity.etap import training_groups
 
