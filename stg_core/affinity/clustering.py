@@ -7,22 +7,17 @@ an affinity to which a number is added, so that negative ones need no care there
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stg_core.affinity.settings import CLUSTERINGS
 from stg_core.grouping.memberships import Labels, TaskSpace
 from stg_core.system.errors import UserError
 
 Floats = NDArray[np.float64]
 
-CLUSTERINGS: Mapping[str, str] = {
-    "spectral": "Spectral clustering",
-    "average": "Average linkage",
-    "semidefinite": "Semidefinite relaxation",
-    "kmeans": "k-means",
-}
 MOST_TASKS_SEMIDEFINITE = 300
 SEMIDEFINITE_PRECISION = 1e-3
 SEED = 0

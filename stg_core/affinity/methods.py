@@ -237,7 +237,9 @@ def _learn_surrogates(table: GroupTable, train: Train, seed: int) -> None:
 
 def surrogate_rows(groups: Groups, seed: int) -> list[int]:
     """The random groups that surrogates learn from."""
-    return [groups.row(np.flatnonzero(mask)) for mask in random_groups(len(groups.tasks), seed)]
+    return [
+        groups.row(np.flatnonzero(mask).tolist()) for mask in random_groups(len(groups.tasks), seed)
+    ]
 
 
 def _learn_etap(table: GroupTable, train: Train, seed: int) -> None:

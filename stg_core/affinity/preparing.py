@@ -214,14 +214,12 @@ class Noting:
             store, plan = self._store, self._plan
             followed = min(len(self._trained_others() - self._others), plan.open)
             done = len(plan.here(store)) + len(plan.recorded(store)) + followed
-            with suppress(Exception):  # it is trained no less where that cannot be noted
-                store.cache[_note(plan.key)] = {"done": done, "total": total(plan), "what": what}
+            note_progress(store, plan.key, done, total(plan), what)
             self._noted = time.monotonic()
 
     def forget(self) -> None:
         """Of a table that is whole."""
-        with suppress(Exception):
-            self._store.cache.delete(_note(self._plan.key))
+        forget_progress(self._store, self._plan.key)
 
     def _trained_others(self) -> set[str]:
         """Keys of groups that are trained and not certain."""
@@ -236,6 +234,17 @@ def total(plan: TablePlan) -> int:
     """Trainings of a plan, recorded ones and those that may follow included."""
     joint = sum(need.joint > 0 for need in plan.needs.values())
     return len(plan.keys) + joint + plan.open
+
+
+def note_progress(store: Store, key: str, done: int, most: int, what: str) -> None:
+    """Notes for `how_far`; it is trained no less where that cannot be noted."""
+    with suppress(Exception):
+        store.cache[_note(key)] = {"done": done, "total": most, "what": what}
+
+
+def forget_progress(store: Store, key: str) -> None:
+    with suppress(Exception):
+        store.cache.delete(_note(key))
 
 
 def how_far(store: Store, key: str) -> Mapping[str, Any] | None:

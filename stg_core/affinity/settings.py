@@ -1,8 +1,8 @@
-"""What can be recorded during a joint training, and how."""
+"""What can be recorded during a joint training, and how; and what makes groups of an affinity."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from stg_core.system.errors import UserError
 
@@ -11,6 +11,15 @@ METHODS = ("tag", "cosine", "etap")
 UPDATES = ("optimiser", "gradient")
 
 EVERY = 10
+
+CLUSTERINGS: Mapping[str, str] = {
+    "spectral": "Spectral clustering",
+    "average": "Average linkage",
+    "semidefinite": "Semidefinite relaxation",
+    "kmeans": "k-means",
+}
+
+CONTROLS = ("mtl", "plain", "random")  # what the groups of many tasks are compared with
 
 
 def checked_methods(methods: Sequence[str], every: int, update: str) -> tuple[str, ...]:

@@ -9,8 +9,16 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from stg_core.affinity.asked import noted
-from stg_core.cli.options import Answer, Command, add_training_options, spec_from, words
-from stg_core.cli.printing import affinity_text, methods_text, tell_of_one
+from stg_core.affinity.settings import CLUSTERINGS, CONTROLS
+from stg_core.cli.options import (
+    Answer,
+    Command,
+    add_training_options,
+    spec_from,
+    whole_numbers,
+    words,
+)
+from stg_core.cli.printing import affinity_text, many_text, methods_text, tell_of_one
 from stg_core.cli.trainings import trained_with_data_maps
 from stg_core.results.store import Store
 from stg_core.system.errors import UserError
@@ -18,6 +26,7 @@ from stg_core.training.callbacks import Progress
 from stg_core.training.spec import TrainingSpec
 
 if TYPE_CHECKING:
+    from stg_core.affinity.many import ManyPlan
     from stg_core.affinity.preparing import TablePlan
     from stg_core.affinity.table import GroupTable
 
@@ -51,7 +60,29 @@ def _add_methods(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--table", metavar="NAME", help="digits-8 or g1-6, which are here")
     parser.add_argument("--budget", type=int, default=3, help="number of models (default 3)")
     parser.add_argument(
-        "--methods", type=words, default=(), metavar="tag,hoa,…", help="default: all"
+        "--methods",
+        type=words,
+        default=(),
+        metavar="tag,hoa,…",
+        help="default: all; of more than 12 tasks stg,labels,errors,pvi, and on request"
+        " datamaps,cosine,tag,etap,surrogates",
+    )
+    parser.add_argument(
+        "--cluster-by",
+        default="",
+        metavar="|".join(CLUSTERINGS),
+        help="what makes groups of an affinity of more than 12 tasks, of fewer if it is given"
+        " (default semidefinite, of more than 300 tasks spectral)",
+    )
+    parser.add_argument(
+        "--controls",
+        type=words,
+        default=(),
+        metavar="mtl,plain,…",
+        help=f"more than 12 tasks: what groups are compared with (default {','.join(CONTROLS)})",
+    )
+    parser.add_argument(
+        "--seeds", type=whole_numbers, default=(), help="more than 12 tasks: default --seed"
     )
     parser.add_argument(
         "--bundle", action="store_true", help="train --table anew, and keep it among the bundles"
@@ -62,6 +93,8 @@ def _add_methods(parser: argparse.ArgumentParser) -> None:
 def _methods(options: argparse.Namespace) -> Answer:
     from stg_core.affinity import methods
 
+    if many := _many_from(options):
+        return _many_compared(many)
     wanted = options.methods or tuple(methods.METHODS)
     methods.check_methods(wanted)
     table, wanted, budget, seed = _table_for(options, wanted)
@@ -78,6 +111,37 @@ def _methods(options: argparse.Namespace) -> Answer:
         "methods": {one.method: asdict(one) for one in judged},
     }
     return answer, methods_text(judged)
+
+
+def _many_from(options: argparse.Namespace) -> ManyPlan | None:
+    """What to compare of more tasks than a table can hold, if that is asked for."""
+    from stg_core.affinity.many import plan_of_many
+    from stg_core.affinity.table import MOST_TASKS
+
+    if options.asked:
+        asked = noted(Store(), options.asked)
+        if asked is None or len(asked.spec.tasks) <= MOST_TASKS:
+            return None
+        return plan_of_many(asked.spec, asked.methods, asked.budget)
+    if options.table or not options.group:
+        return None
+    spec = spec_from(options)
+    if len(spec.tasks) <= MOST_TASKS and not options.cluster_by:
+        return None
+    controls = options.controls or CONTROLS
+    settings = options.methods, options.budget, options.cluster_by, controls, options.seeds
+    return plan_of_many(spec, *settings)
+
+
+def _many_compared(plan: ManyPlan) -> Answer:
+    from stg_core.affinity.many import compare_many, most_trainings
+    from stg_core.affinity.preparing import forget_progress
+
+    store = Store()
+    _tell(f"At most {most_trainings(plan):,.0f} trainings, those that are here included.")
+    answer = compare_many(store, plan, _tell)
+    forget_progress(store, plan.key)
+    return answer, many_text(answer)
 
 
 def _tell(what: str) -> None:

@@ -12,6 +12,7 @@ from stg_core.system.words import counted
 from stg_core.training.spec import TrainingSpec
 
 if TYPE_CHECKING:
+    from stg_core.affinity.many import ManyScore
     from stg_core.affinity.methods import Judged
     from stg_core.engine.derived import Progress
     from stg_core.grouping.agreement import Agreement
@@ -143,6 +144,42 @@ def methods_text(judged: Sequence[Judged]) -> str:
             "Gain and F1 on test images, with intervals over them; cost in trainings of all tasks.",
         ]
     )
+
+
+def many_text(answer: Mapping[str, Any]) -> str:
+    """A row per method: its specialists, and how much better they are than each control."""
+    from stg_core.affinity.many import scores_of_many
+
+    schemes = [scheme for scheme in answer["schemes"] if scheme != "specialists"]
+    rows = scores_of_many(answer)
+    score = rows[0].score if rows else "F1"
+    width = max(20, *(len(row.title) + 2 for row in rows))
+    against = "".join(f"{f'− {scheme}':>28}" for scheme in schemes)
+    header = f"{'':{width}}{'groups':>7}{score:>9}{'95 % interval':>20}{against}{'cost':>8}"
+    lines = [
+        f"{row.title:{width}}{row.groups:7}{_or_dash(row.mean, 9)}{_own_ends(row):>20}"
+        + "".join(f"{_of_difference(row.differences.get(scheme)):>28}" for scheme in schemes)
+        + f"{row.cost:8.1f}"
+        for row in rows
+    ]
+    notes = [
+        f"Mean {score} over tasks on test points of the specialists of hard groups, and less that"
+        " of each control, with 95 % intervals. Cost: trainings of all tasks, the affinity"
+        " included.",
+        *answer["left_out"].values(),
+        answer["overlap"],
+    ]
+    return "\n".join(filter(None, [header, *lines, *notes]))
+
+
+def _own_ends(row: ManyScore) -> str:
+    return "–" if row.mean is None else _ends(row.ci, ".4f")
+
+
+def _of_difference(difference: Mapping[str, Any] | None) -> str:
+    if difference is None or difference["mean"] is None:
+        return "–"
+    return f"{difference['mean']:+.4f} ({_ends(difference['ci'], '+.4f')})"
 
 
 def _ends(interval: tuple[float, float], digits: str) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stg_core.affinity.clustering import CLUSTERINGS, cluster
+from stg_core.affinity.clustering import cluster
+from stg_core.affinity.settings import CLUSTERINGS
 from stg_core.affinity.surrogates import (
     WAYS,
     group_count,
