@@ -10,12 +10,13 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import own_groups, state, widgets
+from app import many_groups, own_groups, state, widgets
 from app.charts import methods as charts
 from app.charts.base import number
 from app.charts.specialists import interval
 from app.live_slider import live_slider
 from app.parameters import OneOf, in_url
+from stg_core.affinity.many import ManyPlan, comparison_path, kept_comparisons
 from stg_core.affinity.table import (
     bundled_tables,
     kept_path,
@@ -428,6 +429,10 @@ def choose_table() -> str:
         st.info("No table came with this project. Restore assets/bundles.")
     names = {name: TITLES.get(name, name) for name in bundled}
     names |= {key: title_in(*stamp_of(key)) for key in kept}
+    for comparison, path in kept_comparisons(state.shared().store).items():
+        names[comparison] = comparison
+        with suppress(UserError):  # its own view says what is wrong with it
+            names[comparison] = many_groups.title_of(many_groups.comparison_in(path))
     with right:
         return widgets.titled_choice(
             "Tasks",
@@ -475,6 +480,11 @@ def about(name: str) -> str:
 
 
 def show(name: str) -> None:
+    """A table, or a comparison of many tasks."""
+    if path := kept_comparisons(state.shared().store).get(name):
+        with widgets.user_errors():
+            many_groups.show(many_groups.comparison_in(path))
+        return
     st.caption(about(name))
     say_what_similarity_tells(name if is_own(name) else None)
     views(name)
@@ -487,6 +497,9 @@ def plan_own() -> None:
 
     with widgets.user_errors():
         plan = own_groups.choose_plan()
+        if isinstance(plan, ManyPlan):
+            plan_many(plan)
+            return
         here = path_of(plan.key).exists()
         if here and is_complete(table_of(plan.key), plan):
             st.caption("All of this is trained.")
@@ -495,6 +508,18 @@ def plan_own() -> None:
             own_groups.offer_training(plan)
         if here:
             show(plan.key)
+
+
+def plan_many(plan: ManyPlan) -> None:
+    path = comparison_path(state.shared().store, plan.key, plan.budget)
+    known = many_groups.comparison_in(path) if path.exists() else None
+    if known and {*plan.methods} <= {*known["methods"], *known["left_out"]}:
+        st.caption("All of this is trained.")
+    elif not own_groups.is_going_on(plan.key):
+        many_groups.show_cost(plan)
+        own_groups.offer_training(plan)
+    if known:
+        many_groups.show(known)
 
 
 name = choose_table()

@@ -178,14 +178,15 @@ def test_a_method_that_says_nothing_is_left_out_with_the_reason(
 
 
 def test_what_cannot_be_compared_is_refused() -> None:
-    for words, wrong in (
+    wrongs: tuple[tuple[str, dict[str, Any]], ...] = (
         ("no groups by the method 'hoa'; choose from stg", {"methods": ["hoa"]}),
         ("no clustering 'magic'", {"cluster_by": "magic"}),
         ("2 to 14 groups, and the budget is 15", {"budget": 15}),
         ("2 to 14 groups, and the budget is 1", {"budget": 1}),
-    ):
+    )
+    for words, wrong in wrongs:
         with pytest.raises(UserError, match=words):
-            plan_of_many(SPEC, **wrong)  # type: ignore[arg-type]
+            plan_of_many(SPEC, **wrong)
     without = TrainingSpec(GROUPS["digits"], recorded_epochs=())
     with pytest.raises(UserError, match="with data maps"):
         plan_of_many(without)
