@@ -250,8 +250,11 @@ def row(one: Judged) -> dict[str, object]:
 
 def affinities(name: str) -> None:
     from stg_core.affinity.methods import MATRICES, matrices, rank_correlations
+    from stg_core.affinity.outputs import overlap_warning
 
     table = table_of(name)
+    if warning := overlap_warning(table.tasks, table.overlap):
+        st.warning(widgets.plain(warning), icon=":material/join_inner:")
     epoch = live_slider(
         "Epoch",
         range(table.spec.epochs + 1),

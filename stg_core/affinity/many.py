@@ -31,6 +31,7 @@ from stg_core.grouping.memberships import Grouping, TaskSpace, group_tasks
 from stg_core.judging.plan import Plan, make_plan, mtl_spec_of
 from stg_core.judging.report import make_report
 from stg_core.judging.verdict import Words
+from stg_core.maps.labels import overlap
 from stg_core.results.store import TABLES, Run, Store
 from stg_core.system.errors import UserError
 from stg_core.system.files import atomic
@@ -250,7 +251,7 @@ def compare_many(store: Store, plan: ManyPlan, tell: Tell) -> dict[str, Any]:
         "schemes": list(plan.schemes),
         "methods": methods,
         "left_out": left_out,
-        "overlap": overlap_warning(run.summary),
+        "overlap": overlap_warning(plan.spec.tasks, overlap(run.summary)),
     }
     keep_comparison(store, plan, answer)
     return answer

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stg_core.affinity.joint import AffinityResult
+from stg_core.affinity.outputs import overlap_of_labels
 from stg_core.affinity.selection import Bools, Floats, Integers, all_groups
 from stg_core.engine.foreground import run_anywhere, train_all
 from stg_core.judging.ensembles import (
@@ -150,6 +151,11 @@ class GroupTable(Groups):
         """(loss alone − loss together) / loss alone, (R, n); NaN outside the mask or if unknown."""
         alone = np.diag(self.losses[self.alone])
         return np.asarray(1 - self.losses / alone)
+
+    @property
+    def overlap(self) -> Floats:
+        """Share of labelled test points that tasks have in common, (n, n), in [0, 1]."""
+        return overlap_of_labels(self.labels >= 0)
 
     # ---------------------------------------------------------------------------- what is trained
 

@@ -209,7 +209,19 @@ def _affinity(options: argparse.Namespace) -> Answer:
         ).to_json()
         matrices = {name: found[name][options.method] for name in ("affinity", "history")}
         answer = {**settings, **found, **matrices}
+    answer["overlap"] = _overlap_warning(spec)
     return answer, affinity_text(answer)
+
+
+def _overlap_warning(spec: TrainingSpec) -> str:
+    """Which affinities are noise for want of common labels, as only data of one's own can lack."""
+    if not spec.group.is_own:
+        return ""
+    from stg_core.affinity.outputs import overlap_of_labels, overlap_warning
+    from stg_core.tasks.data import load_task_data
+
+    labels = load_task_data(spec.group).select(spec.tasks).train_labels
+    return overlap_warning(spec.tasks, overlap_of_labels(labels == labels))
 
 
 def _affinity_from_data_maps(store: Store, spec: TrainingSpec) -> dict[str, Any]:

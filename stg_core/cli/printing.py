@@ -117,15 +117,15 @@ def affinity_text(answer: dict[str, Any]) -> str:
         for task, row in zip(tasks, answer["affinity"], strict=True)
     ]
     header = " " * width + "".join(f"{task:>{column}}" for task in tasks)
-    return "\n".join(
-        [
-            header,
-            *rows,
-            "What training on a row's task does for a column's task; positive helps.",
-            f"{answer['seconds']:,.1f} s, the cost of {answer['cost']:.2f} ordinary trainings"
-            f" ({answer['counted_cost']:.2f} by count).",
-        ]
-    )
+    lines = [
+        header,
+        *rows,
+        "What training on a row's task does for a column's task; positive helps.",
+        f"{answer['seconds']:,.1f} s, the cost of {answer['cost']:.2f} ordinary trainings"
+        f" ({answer['counted_cost']:.2f} by count).",
+        answer["overlap"],
+    ]
+    return "\n".join(filter(None, lines))
 
 
 def methods_text(judged: Sequence[Judged]) -> str:

@@ -18,11 +18,13 @@ from stg_core.affinity.outputs import (
     alike,
     known_labels,
     little_in_common,
+    overlap_of_labels,
     overlap_warning,
     positives_similarity,
     pvi_similarity,
 )
 from stg_core.grouping.memberships import TaskSpace
+from stg_core.maps.labels import overlap
 from stg_core.maps.summary import BINS, DataMapSummary, summarise
 from stg_core.results.store import Run, Store
 from stg_core.system.errors import UserError
@@ -191,15 +193,16 @@ def test_alike_is_1_for_the_same_and_0_on_average() -> None:
 
 def test_tasks_that_share_few_points_are_named() -> None:
     maps, labels = realistic_maps(4, 400, (2, 4))
-    assert overlap_warning(summarise(maps, labels, [*"abcd"], [2, 4])) == ""
+    assert overlap_warning([*"abcd"], overlap(summarise(maps, labels, [*"abcd"], [2, 4]))) == ""
     labels[100:, 0], labels[:80, 1] = np.nan, np.nan
     for t in (0, 1):
         maps[:, :, t, np.isnan(labels[:, t])] = np.nan
-    summary = summarise(maps, labels, [*"abcd"], [2, 4])
-    little = little_in_common(summary)
+    shares = overlap(summarise(maps, labels, [*"abcd"], [2, 4]))
+    assert np.array_equal(shares, overlap_of_labels(~np.isnan(labels)))
+    little = little_in_common(shares)
     assert np.argwhere(little).tolist() == [[0, 1], [0, 2], [0, 3], [1, 0], [2, 0], [3, 0]]
-    told = overlap_warning(summary)
-    assert told.startswith("3 of 6 pairs of tasks share less than 30%") and "“a” and “b”" in told
+    told = overlap_warning([*"abcd"], shares)
+    assert told.startswith("3 of 6 pairs of tasks share less than 30 %") and "“a” and “b”" in told
 
 
 def test_what_is_not_kept_is_said(run: Run) -> None:

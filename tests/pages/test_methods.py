@@ -348,7 +348,7 @@ def test_a_comparison_of_many_tasks_is_shown_as_one_table(open_app: OpenApp, man
     rows = app.dataframe[0].value.set_index("Method")
     assert {*rows.index} == {"STG-MTL", "Label correlation"}
     assert rows.loc["Label correlation", "Cost"] == 3 and rows.loc["STG-MTL", "Cost"] == 4
-    assert re.match(r"[+−]0\.\d{3} \([+−]", rows.loc["STG-MTL", "− MTL"])
+    assert re.match(r"[+−]0\.\d{3} \([+−]", str(rows.loc["STG-MTL", "− MTL"]))
     assert "Small" in texts(app) and "it is the baseline" in texts(app)
 
 
