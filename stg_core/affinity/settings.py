@@ -14,6 +14,8 @@ UPDATES = ("optimiser", "gradient")
 
 EVERY = 10
 
+GRADTAG_DIRECTIONS, GRADTAG_POINTS = 100, 2_000  # at most so many training points
+
 MOST_TRANSFER_TASKS = 12  # of which "transfer" tries every pair, at every recorded step
 
 
