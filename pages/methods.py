@@ -260,8 +260,8 @@ def affinities(name: str) -> None:
         range(table.spec.epochs + 1),
         0,
         key="affinity_epoch",
-        help="Of the joint training that TAG, gradient cosine and ETAP's score are recorded in:"
-        " their mean over one epoch, or over all.",
+        help="Of the joint training that TAG, transfer gain, gradient cosine and ETAP's score are"
+        " recorded in: their mean over one epoch, or over all. Grad-TAG has the last epoch only.",
         show=lambda chosen: f"{chosen}" if chosen else "all",
     )
     found = matrices(table, epoch)
@@ -376,7 +376,8 @@ def scalability(name: str) -> None:
     st.caption(
         f"B: the budget, here {budget}; T: steps from one recorded step to the next, here 10."
         " Diamonds: as measured on this table, whose trainings record more often where they are"
-        " short, and where a group that was trained on the way is not trained again."
+        " short, and where a group that was trained on the way is not trained again. Grad-TAG looks"
+        " at p of N training points, 2,000 at most, after E epochs: here of 50,000 after 10."
     )
 
 

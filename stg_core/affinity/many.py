@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 from stg_core.affinity.clustering import MOST_TASKS_SEMIDEFINITE, Floats, cluster, space_of
-from stg_core.affinity.joint import affinity_of, counted_cost
-from stg_core.affinity.methods import AFFINITY_OF, METHODS, recorded_every
+from stg_core.affinity.joint import affinity_of
+from stg_core.affinity.methods import AFFINITY_OF, METHODS, joint_cost, recorded_every
 from stg_core.affinity.outputs import OUTPUTS, affinity_from, overlap_warning
 from stg_core.affinity.preparing import note_progress
 from stg_core.affinity.selection import Bools
@@ -40,7 +40,8 @@ from stg_core.tasks.data import weight_of_counts
 from stg_core.training.spec import TrainingSpec
 
 DEFAULT_METHODS = ("stg", "labels", "errors", "pvi")
-OTHERS = ("datamaps", *AFFINITY_OF, "surrogates")  # dearer ones, and STG's similarity
+OF_GRADIENTS = tuple(method for method in AFFINITY_OF if method != "transfer")  # too many pairs
+OTHERS = ("datamaps", *OF_GRADIENTS, "surrogates")  # dearer ones, and STG's similarity
 TITLES: Mapping[str, str] = {
     method: METHODS[method].title if method in METHODS else OUTPUTS[method].title
     for method in (*DEFAULT_METHODS, *OTHERS)
@@ -117,7 +118,7 @@ def counted_affinity(plan: ManyPlan, method: str) -> float:
         return 0.0
     n_tasks = len(plan.spec.tasks)
     if method in AFFINITY_OF:
-        return counted_cost([AFFINITY_OF[method]], n_tasks, 1 / recorded_every(plan.spec))
+        return joint_cost(plan.spec, method)
     return float(group_count(n_tasks)) if method == "surrogates" else 1.0
 
 

@@ -12,18 +12,20 @@ from dataclasses import dataclass
 import numpy as np
 
 from stg_core.affinity.clustering import filled, settled
-from stg_core.affinity.joint import affinity_of, counted_cost, datamap_similarity
+from stg_core.affinity.joint import affinity_of, counted_cost, datamap_similarity, gradtag_share
 from stg_core.affinity.outputs import affinity_from
 from stg_core.affinity.selection import (
     Floats,
     Integers,
     Selection,
     group_affinity,
+    group_transfer,
     hoa_values,
     mean_over_others,
+    select_by_sum,
     select_groups,
 )
-from stg_core.affinity.settings import EVERY
+from stg_core.affinity.settings import EVERY, GRADTAG_DIRECTIONS
 from stg_core.affinity.surrogates import GROUPS_PER_TASK, group_count, random_groups, surrogate
 from stg_core.affinity.table import Groups, GroupTable, Tell, train_rows
 from stg_core.results.store import Run, Store
@@ -37,7 +39,8 @@ FEWEST_RECORDED = 50  # steps
 @dataclass(frozen=True)
 class Method:
     """title; how: one sentence on how it works; source: who published it; formula: trainings that
-    it costs for n tasks and B chosen groups, T the steps from one recorded step to the next."""
+    it costs for n tasks and B chosen groups, T the steps from one recorded step to the next; p of N
+    training points are looked at once they were trained on for E epochs."""
 
     title: str
     how: str
@@ -100,6 +103,22 @@ METHODS: Mapping[str, Method] = {
         "Fifty et al. 2021",
         "1 + (3n − 2)/3T + B",
     ),
+    "transfer": Method(
+        "Transfer gain",
+        "During a joint training, the weights take a trial step for one task, and one for it and"
+        " another: how much the second is better for it tells whether the other helps. Tasks that"
+        " many chosen groups hold count in each.",
+        "Wang, Pan, Yu 2024",
+        "1 + (n² + 5n − 4)/6T + B",
+    ),
+    "gradtag": Method(
+        "Grad-TAG",
+        "Once a joint training is done, the model near its weights is taken for linear: so the"
+        " losses of models fine-tuned on any few tasks are estimated without training them, and two"
+        " tasks are near that gain in many such subsets.",
+        "Li, Sharma, Zhang 2024",
+        f"1 + {GRADTAG_DIRECTIONS}p/NE + B",
+    ),
     "hoa": Method(
         "HOA",
         "All pairs are trained; what a task gains in a group is taken as its mean gain over the"
@@ -133,17 +152,22 @@ METHODS: Mapping[str, Method] = {
     ),
 }
 FROM_OUTPUTS = ("labels", "errors", "pvi")  # what the joint training keeps; see `outputs`
-AFFINITY_OF: Mapping[str, str] = {"cosine": "cosine", "tag": "tag", "etap": "etap"}
+AFFINITY_OF: Mapping[str, str] = {
+    name: name for name in ("cosine", "tag", "transfer", "gradtag", "etap")
+}
 
 
 def counted_trainings(method: str, n_tasks: int, budget: int, every: int = EVERY) -> float:
     """Trainings that a method costs for n tasks by the formulas of METHODS, groups included.
 
     "superclasses" counts as many groups as the budget allows. The chosen groups count although some
-    may have been trained on the way.
+    may have been trained on the way. "gradtag" is counted for 50,000 points and 10 epochs.
     """
     n, pairs = n_tasks, n_tasks * (n_tasks - 1) / 2
-    joint = {kind: counted_cost([kind], n, 1 / every) for kind in AFFINITY_OF.values()}
+    shares = {"gradtag": gradtag_share(50_000, 10)}
+    joint = {
+        kind: counted_cost([kind], n, shares.get(kind, 1 / every)) for kind in AFFINITY_OF.values()
+    }
     chosen = min(budget, n)
     return {
         "together": 1.0,
@@ -156,6 +180,8 @@ def counted_trainings(method: str, n_tasks: int, budget: int, every: int = EVERY
         "pvi": 1.0 + chosen,
         "cosine": joint["cosine"] + chosen,
         "tag": joint["tag"] + chosen,
+        "transfer": joint["transfer"] + chosen,
+        "gradtag": joint["gradtag"] + chosen,
         "hoa": pairs + n + chosen,
         "surrogates": n + group_count(n) + chosen,
         "etap": joint["etap"] + n + min(ETAP_GROUPS, 2.0**n - 1 - n) + chosen,
@@ -205,11 +231,24 @@ def check_methods(methods: Sequence[str]) -> None:
 
 def recorded_every(spec: TrainingSpec) -> int:
     """Every tenth step, or more often where fewer than 50 steps would be recorded."""
+    steps = spec.epochs * -(-_points(spec) // spec.batch_size)
+    return max(1, min(EVERY, steps // FEWEST_RECORDED))
+
+
+def joint_cost(spec: TrainingSpec, method: str) -> float:
+    """Trainings, by count, that the recorded joint one of a method costs; 0 if it has none."""
+    if method not in AFFINITY_OF:
+        return 0.0
+    kind = AFFINITY_OF[method]
+    by_steps = 1 / recorded_every(spec)
+    share = gradtag_share(_points(spec), spec.epochs) if kind == "gradtag" else by_steps
+    return counted_cost([kind], len(spec.tasks), share)
+
+
+def _points(spec: TrainingSpec) -> int:
     from stg_core.tasks.data import counts_and_shape
 
-    points = spec.training_images or counts_and_shape(spec.group)[0]
-    steps = spec.epochs * -(-points // spec.batch_size)
-    return max(1, min(EVERY, steps // FEWEST_RECORDED))
+    return spec.training_images or counts_and_shape(spec.group)[0]
 
 
 def _cluster(table: GroupTable, run: Run) -> None:
@@ -295,7 +334,7 @@ def available(table: GroupTable) -> tuple[str, ...]:
         "stg": bool(table.clusters),
         "hoa": bool(table.known[table.masks.sum(axis=1) == 2].all()),
         "exhaustive": bool(table.known.all()),
-        **{name: name in table.affinities for name in ("cosine", "tag")},
+        **{name: name in table.affinities for name in ("cosine", "tag", "transfer", "gradtag")},
         **{name: name in table.predicted for name in ("surrogates", "etap", "mtgnet")},
         **{name: name in table.outputs for name in FROM_OUTPUTS},
     }
@@ -325,7 +364,11 @@ def choose(table: GroupTable, method: str, budget: int, seed: int = 0) -> Choice
     values, searched = _values(table, method)
     known = values.copy()
     known[searched] = table.gains[searched]  # what was trained need not be predicted
-    found: Selection = select_groups(table.masks, known, np.ones(len(known)), budget, maximise=True)
+    found: Selection = (
+        select_by_sum(table.masks, known, budget)
+        if method == "transfer"
+        else select_groups(table.masks, known, np.ones(len(known)), budget, maximise=True)
+    )
     return Choice(method, found.groups, found.routing, values, searched, found.exact, found.gap)
 
 
@@ -360,8 +403,9 @@ def _values(table: GroupTable, method: str) -> tuple[Floats, Integers]:
     """What a method says of every group, (R, n), and the rows that it trained to find out."""
     masks, gains = table.masks, table.gains
     sizes = masks.sum(axis=1)
-    if method in ("cosine", "tag"):
-        values = group_affinity(table.affinities[method].affinity[method], masks)
+    if method in ("cosine", "tag", "transfer", "gradtag"):
+        of_groups = group_transfer if method == "transfer" else group_affinity
+        values = of_groups(table.affinities[method].affinity[method], masks)
         return values, np.array([], dtype=np.int64)
     if method in FROM_OUTPUTS:
         values = group_affinity(settled(table.outputs[method]), masks)
@@ -472,6 +516,8 @@ def _cost(table: GroupTable, choice: Choice) -> tuple[float, float]:
 
 MATRICES: Mapping[str, str] = {
     "tag": "TAG",
+    "transfer": "Transfer gain",
+    "gradtag": "Grad-TAG",
     "cosine": "Gradient cosine",
     "etap": "ETAP's score",
     "datamaps": "Data-map similarity",

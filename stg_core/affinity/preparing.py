@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from stg_core.affinity.joint import counted_cost, knows_affinity
+from stg_core.affinity.joint import knows_affinity
 from stg_core.affinity.methods import (
     AFFINITY_OF,
     ETAP_GROUPS,
@@ -23,6 +23,7 @@ from stg_core.affinity.methods import (
     available,
     check_methods,
     choose,
+    joint_cost,
     partition_of,
     prepare,
     recorded_every,
@@ -91,10 +92,7 @@ class TablePlan:
             return Need(frozenset({*base, *rows_of(groups, partition)}))
         if method == "exhaustive":
             return Need(frozenset(range(len(sizes))))
-        rows, follow, joint = base, min(self.budget, n_tasks), 0.0
-        if method in AFFINITY_OF:
-            share = 1 / recorded_every(self.spec)
-            joint = counted_cost([AFFINITY_OF[method]], n_tasks, share)
+        rows, follow = base, min(self.budget, n_tasks)
         if method == "hoa":
             rows = rows | set(np.flatnonzero(sizes == 2).tolist())
         elif method == "surrogates":
@@ -107,7 +105,8 @@ class TablePlan:
             rows = rows | set(drawn.tolist())
         elif method == "mtgnet":
             follow += n_tasks * (n_tasks - 1) // 2
-        return Need(frozenset(rows), min(follow, len(sizes) - len(rows)), joint)
+        open_rows = min(follow, len(sizes) - len(rows))
+        return Need(frozenset(rows), open_rows, joint_cost(self.spec, method))
 
     @cached_property
     def keys(self) -> dict[int, str]:

@@ -40,18 +40,22 @@ def _add_affinity(parser: argparse.ArgumentParser) -> None:
     add_training_options(parser)
     parser.add_argument(
         "--method",
-        choices=("tag", "cosine", "etap", "datamaps"),
+        choices=("tag", "cosine", "etap", "transfer", "gradtag", "datamaps"),
         default="tag",
-        help="lookahead, gradient cosine, first-order lookahead, or alike data maps (default tag)",
+        help="lookahead, gradient cosine, first-order lookahead, transfer gain of pairs (up to 12"
+        " tasks), estimated fine-tuning, or alike data maps (default tag)",
     )
     parser.add_argument(
-        "--every", type=int, default=10, help="record one step in so many (default 10)"
+        "--every",
+        type=int,
+        default=10,
+        help="record one step in so many (default 10; gradtag: of no matter)",
     )
     parser.add_argument(
         "--update",
         choices=("optimiser", "gradient"),
         default="optimiser",
-        help="tag and etap: the update that is tried (default: the optimiser's own)",
+        help="tag, etap and transfer: the update that is tried (default: the optimiser's own)",
     )
 
 
@@ -65,7 +69,7 @@ def _add_methods(parser: argparse.ArgumentParser) -> None:
         default=(),
         metavar="tag,hoa,…",
         help="default: all; of more than 12 tasks stg,labels,errors,pvi, and on request"
-        " datamaps,cosine,tag,etap,surrogates",
+        " datamaps,cosine,tag,gradtag,etap,surrogates",
     )
     parser.add_argument(
         "--cluster-by",
