@@ -21,7 +21,8 @@ CLUSTERINGS: Mapping[str, str] = {
     "kmeans": "k-means",
 }
 
-CONTROLS = ("mtl", "plain", "random")  # what the groups of many tasks are compared with
+# what the groups of many tasks are compared with
+CONTROLS = ("mtl", "longer", "wider", "plain", "random")
 
 GRADTAG_DIRECTIONS, GRADTAG_POINTS = 100, 2_000  # at most so many training points
 
