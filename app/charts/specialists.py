@@ -44,7 +44,7 @@ ABOUT_SCHEMES: Mapping[str, str] = {
 ABOUT_FAMILIES = "specialists of the families that people count tasks to, instead of clusters"
 COLOURS = {
     **{"mtl": 7, "stl": 2, "specialists": 0, "plain": 1, "random": 3, "superclass": 5},
-    **{"longer": 4, "wider": 6, "warm": 8, "plain_warm": 9, "random_warm": 10},
+    **{"longer": 4, "wider": 6, "warm": 0, "plain_warm": 1, "random_warm": 3},
 }
 DASHES = {
     "mtl": [1, 0],
@@ -55,9 +55,9 @@ DASHES = {
     "superclass": [4, 2],
     "longer": [12, 3],
     "wider": [6, 2, 2, 2],
-    "warm": [1, 0],
-    "plain_warm": [8, 3],
-    "random_warm": [2, 2],
+    "warm": [4, 1],
+    "plain_warm": [10, 2, 2, 2],
+    "random_warm": [1, 3],
 }
 SPLITS = {"test": "Test", "train": "Training"}
 MEASURES = ("f1", "advantage")  # of a specialist alone

@@ -221,7 +221,8 @@ def _left_out(plan: Plan, answers: Answers, endings: Sequence[Ending]) -> list[s
     for seeds in _by_scheme(plan, endings).values():
         values, drawn = _values(seeds, first)
         low.append(interval(values.mean(axis=0)[None], drawn.mean(axis=0)[None])[0])
-    learned = np.isnan(low).any(axis=0) | (np.array(low) > chance).any(axis=0)
+    lows = np.array(low)
+    learned = (np.isnan(lows) | (lows > chance)).any(axis=0)
     coins = coins_of(plan.spec.group, plan.spec.tasks)
     each = zip(plan.spec.tasks, learned, strict=True)
     return [task for task, better in each if task in coins or not better]
