@@ -44,7 +44,7 @@ from stg_core.training.spec import TrainingSpec
 
 Floats = NDArray[np.float64]
 
-PENALTY = 0.03  # λ
+PENALTY = 0.1  # λ
 AT_ONCE = 5  # directions
 BATCH = 500  # points
 ITERATIONS = 50  # of L-BFGS
