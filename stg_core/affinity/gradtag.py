@@ -19,7 +19,13 @@ squares for numbers.
 Half of the points are fitted, and f is of the other half. The model predicts as it does in the end:
 with the statistics of batch norm, without dropout.
 
-How good the estimate is: tests/affinity/test_gradtag.py fine-tunes models on the digits.
+How good it is, on the digits with tiny_cnn, 10 epochs of joint training and 5 of fine-tuning, where
+all training points are fitted and the test points scored: for 11 subsets of 5 tasks the estimates
+are 20 % off the real losses in the mean, where the losses before fine-tuning are 70 % off; in which
+subset a task fares better is told with a rank correlation of 0.76. Among subsets of one size, the
+28 pairs of 8 tasks, it is 0.25 to 0.38 (three draws of the directions), and the losses are 22 to
+24 % off. With 200 directions, as in the paper, those are 14 to 20 % off, at twice the cost, and the
+rank correlation is 0.05 to 0.38.
 """
 
 from __future__ import annotations
@@ -44,7 +50,7 @@ from stg_core.training.spec import TrainingSpec
 
 Floats = NDArray[np.float64]
 
-PENALTY = 0.03  # λ
+PENALTY = 0.1  # λ
 AT_ONCE = 5  # directions
 BATCH = 500  # points
 ITERATIONS = 50  # of L-BFGS

@@ -14,6 +14,7 @@ import pytest
 from sklearn.metrics import f1_score
 
 from stg_core.affinity.methods import (
+    AFFINITY_OF,
     METHODS,
     Judged,
     available,
@@ -21,6 +22,7 @@ from stg_core.affinity.methods import (
     chance,
     choose,
     counted_trainings,
+    joint_cost,
     judge,
     matrices,
     prepare,
@@ -48,6 +50,7 @@ from stg_core.training.spec import TrainingSpec
 
 TASKS = ("1", "Odd", "Small", "Not small")
 SPEC = TrainingSpec(GROUPS["digits"], tasks=TASKS, epochs=3)
+OF_CIFAR = TrainingSpec(GROUPS["g1"], epochs=10)
 BUDGETS = (1, 2, 3, 4)
 
 
@@ -178,12 +181,15 @@ def test_what_is_counted_is_what_the_formula_says(table: GroupTable) -> None:
             continue
         choice = choose(table, method, 3)
         again = {*choice.searched.tolist()} & {*choice.groups}
-        if method in ("stg", "errors", "pvi", "tag", "cosine") and table.together in choice.groups:
+        of_joint = ("stg", "errors", "pvi", *AFFINITY_OF)
+        if method in of_joint and table.together in choice.groups:
             again.add(table.together)
         if method == "etap":
             again.add(table.together)  # which is in the joint training and among its groups
         fewer = 3 - len(choice.groups) if method not in ("together", "exhaustive") else 0
         expected = counted_trainings(method, 4, 3, every) - fewer
+        if method == "gradtag":  # whose formula is for 50,000 points and 10 epochs
+            expected += joint_cost(table.spec, method) - joint_cost(OF_CIFAR, method)
         if method not in ("together", "exhaustive"):
             expected -= len(again)
         assert one.counted == pytest.approx(expected), method
@@ -210,6 +216,8 @@ def test_trainings_for_ten_tasks_by_hand() -> None:
         "surrogates": 10 + 20 + 3,
         "tag": 1 + 28 / 30 + 3,
         "cosine": 1 + 18 / 30 + 3,
+        "transfer": 1 + 146 / 60 + 3,
+        "gradtag": 1 + 100 * 2_000 / 500_000 + 3,
         "hoa": 45 + 10 + 3,
         "etap": 1 + 18 / 30 + 10 + 10 + 3,
         "mtgnet": 45 + 10 + 1 + 3,
@@ -228,7 +236,7 @@ def test_random_groups_are_as_many_as_allowed_and_the_same_for_a_seed(table: Gro
 def test_affinities_are_compared_with_what_pairs_truly_gain(table: GroupTable) -> None:
     found = matrices(table)
     others = ["datamaps", "labels", "errors", "pvi"]
-    assert list(found) == ["tag", "cosine", "etap", *others, "gains"]
+    assert list(found) == ["tag", "transfer", "gradtag", "cosine", "etap", *others, "gains"]
     pair = table.row([0, 1])
     assert found["gains"][0, 1] == table.gains[pair, 1]
     by_epoch = [matrices(table, epoch)["tag"] for epoch in (1, 2, 3)]
