@@ -56,12 +56,22 @@ def _add_methods(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--bundle", action="store_true", help="train --table anew, and keep it among the bundles"
     )
+    parser.add_argument(
+        "--seeds",
+        type=int,
+        default=0,
+        metavar="N",
+        help="train every group of --table with so many seeds, or go on with it; with --bundle,"
+        " keep it among the bundles",
+    )
     parser.add_argument("--asked", metavar="KEY", help=argparse.SUPPRESS)  # by the app
 
 
 def _methods(options: argparse.Namespace) -> Answer:
     from stg_core.affinity import methods
 
+    if options.seeds:
+        return _seeds(options)
     wanted = options.methods or tuple(methods.METHODS)
     methods.check_methods(wanted)
     table, wanted, budget, seed = _table_for(options, wanted)
@@ -78,6 +88,16 @@ def _methods(options: argparse.Namespace) -> Answer:
         "methods": {one.method: asdict(one) for one in judged},
     }
     return answer, methods_text(judged)
+
+
+def _seeds(options: argparse.Namespace) -> Answer:
+    """A table with several seeds: what is missing of it is trained."""
+    from stg_core.affinity.seed_training import train_seed_table
+    from stg_core.affinity.seeds import kept_seed_path
+
+    path = kept_seed_path(Store(), options.table)
+    table = train_seed_table(options.table, options.seeds, path, _tell)
+    return {"table": options.table}, f"{len(table.whole_seeds)} seeds trained."
 
 
 def _tell(what: str) -> None:
