@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stg_core.affinity.outputs import alike
 from stg_core.affinity.settings import EVERY, checked_methods
 from stg_core.engine import courier
 from stg_core.engine.foreground import result_of
@@ -126,8 +127,7 @@ def counted_cost(methods: Sequence[str], n_tasks: int, share: float) -> float:
 def datamap_similarity(space: TaskSpace) -> Floats:
     """How alike the data maps of two tasks are, (T, T), as an affinity: higher groups together.
 
-    1 less their distance over the mean distance of two tasks: 1 for equal data maps, 0 for tasks as
-    far apart as the average. Symmetric; its order is that of the distances that grouping sees.
+    See `alike`. Symmetric; its order is that of the distances that grouping sees.
     Raises UserError where a task has no training label, and so no data map.
     """
     if space.left_out:
@@ -135,11 +135,7 @@ def datamap_similarity(space: TaskSpace) -> Floats:
             f"No training point has a label for {', '.join(space.left_out)}: choose tasks that have"
             " labels."
         )
-    distances = space.distances
-    apart = distances[~np.eye(len(distances), dtype=bool)]
-    scale = apart.mean() if apart.any() else 1.0
-    similarity: Floats = 1 - distances / scale
-    return similarity
+    return alike(space.distances)
 
 
 def _key(spec: TrainingSpec, methods: tuple[str, ...], every: int, update: str) -> str:
