@@ -101,6 +101,7 @@ METHODS: Mapping[str, Method] = {
     ),
 }
 AFFINITY_OF: Mapping[str, str] = {"cosine": "cosine", "tag": "tag", "etap": "etap"}
+LEARNING = ("etap", "mtgnet")  # from groups that they have trained
 
 
 def counted_trainings(method: str, n_tasks: int, budget: int, every: int = EVERY) -> float:
@@ -139,7 +140,7 @@ def prepare(table: GroupTable, store: Store, methods: Sequence[str], seed: int, 
     check_methods(methods)
     train_rows(table, store, [*table.alone, table.together], tell)
     if "stg" in methods and not table.clusters:
-        _cluster(table, store.run(table.spec.key))
+        note_clusters(table, store.run(table.spec.key))
     for method in methods:
         if method in AFFINITY_OF and method not in table.affinities:
             tell(f"Recording for {METHODS[method].title} during a joint training.")
@@ -151,10 +152,10 @@ def prepare(table: GroupTable, store: Store, methods: Sequence[str], seed: int, 
         train_rows(table, store, np.flatnonzero(sizes == 2).tolist(), tell)
     if "exhaustive" in methods:
         train_rows(table, store, range(len(sizes)), tell)
-    for method, learn in (("etap", _learn_etap), ("mtgnet", _learn_mtgnet)):
+    for method in LEARNING:
         if method in methods and method not in table.predicted:
             tell(f"{METHODS[method].title} learns from trained groups.")
-            learn(table, lambda rows: train_rows(table, store, rows, tell), seed)
+            learn(table, method, lambda rows: train_rows(table, store, rows, tell), seed)
 
 
 def check_methods(methods: Sequence[str]) -> None:
@@ -171,7 +172,8 @@ def recorded_every(spec: TrainingSpec) -> int:
     return max(1, min(EVERY, steps // FEWEST_RECORDED))
 
 
-def _cluster(table: GroupTable, run: Run) -> None:
+def note_clusters(table: GroupTable, run: Run) -> None:
+    """Notes how alike the data maps of a joint training are, and the groups of STG-MTL."""
     from stg_core.grouping.memberships import TaskSpace, group_tasks
 
     space = TaskSpace(run.summary)
@@ -182,6 +184,11 @@ def _cluster(table: GroupTable, run: Run) -> None:
 
 
 Train = Callable[[Sequence[int]], None]
+
+
+def learn(table: GroupTable, method: str, train: Train, seed: int) -> None:
+    """Has "etap" or "mtgnet" learn from groups, which `train` is asked to train, by their rows."""
+    {"etap": _learn_etap, "mtgnet": _learn_mtgnet}[method](table, train, seed)
 
 
 def _learn_etap(table: GroupTable, train: Train, seed: int) -> None:
@@ -254,16 +261,13 @@ def choose(table: GroupTable, method: str, budget: int, seed: int = 0) -> Choice
         raise UserError(f"At least one model serves the tasks, and the budget is {budget}.")
     if method not in available(table):
         raise UserError(f"This table has nothing of the method {method}.")
-    nothing = np.array([], dtype=np.int64)
+    values, searched = told_of_groups(table, method)
     partition = partition_of(table, method, budget, seed)
     if partition is not None:
         rows = rows_of(table, partition)
         routing = np.array(rows)[np.unique(partition, return_inverse=True)[1]]
-        values = None
-        if method == "stg" and table.similarity is not None:
-            values = group_affinity(table.similarity, table.masks)
-        return Choice(method, tuple(sorted(rows)), routing, values, nothing)
-    values, searched = _values(table, method)
+        return Choice(method, tuple(sorted(rows)), routing, values, searched)
+    assert values is not None, "what deals no tasks out says something of groups"
     known = values.copy()
     known[searched] = table.gains[searched]  # what was trained need not be predicted
     found: Selection = select_groups(table.masks, known, np.ones(len(known)), budget, maximise=True)
@@ -297,15 +301,22 @@ def partition_of(groups: Groups, method: str, budget: int, seed: int) -> Integer
     return None
 
 
-def _values(table: GroupTable, method: str) -> tuple[Floats, Integers]:
-    """What a method says of every group, (R, n), and the rows that it trained to find out."""
+def told_of_groups(table: GroupTable, method: str) -> tuple[Floats | None, Integers]:
+    """What a method says of every group, (R, n), and the rows that it trained to find out.
+
+    None for a method that deals the tasks out and says nothing.
+    """
     masks, gains = table.masks, table.gains
-    sizes = masks.sum(axis=1)
+    nothing = np.array([], dtype=np.int64)
+    if method in ("together", "alone", "random", "superclasses"):
+        return None, nothing
+    if method == "stg":
+        known = table.similarity
+        return None if known is None else group_affinity(known, masks), nothing
     if method in ("cosine", "tag"):
-        values = group_affinity(table.affinities[method].affinity[method], masks)
-        return values, np.array([], dtype=np.int64)
+        return group_affinity(table.affinities[method].affinity[method], masks), nothing
     if method == "hoa":
-        rows = np.flatnonzero(sizes <= 2)
+        rows = np.flatnonzero(masks.sum(axis=1) <= 2)
         return hoa_values(masks[rows], gains[rows], masks), rows
     if method == "exhaustive":
         return gains, np.arange(len(masks))
