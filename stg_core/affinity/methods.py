@@ -6,7 +6,7 @@ the chosen groups come to. Every method has the same tasks, data, training loop 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -362,7 +362,7 @@ def judge(table: GroupTable, choice: Choice, budget: int) -> Judged:
     score, gain_interval = table.mean_gain(choice.routing)
     mean_f1, f1_interval = table.mean_f1(choice.routing)
     pearson, r2 = foretold(table, choice)
-    cost, counted = _cost(table, choice)
+    cost, counted = cost_of(table, choice.method, choice.groups, choice.searched)
     return Judged(
         method=choice.method,
         groups=tuple(table.spec_of(row).tasks for row in choice.groups),
@@ -398,19 +398,21 @@ def _or_none(value: float) -> float | None:
     return None if np.isnan(value) else float(value)
 
 
-def _cost(table: GroupTable, choice: Choice) -> tuple[float, float]:
+def cost_of(
+    table: GroupTable, method: str, groups: Iterable[int], searched: Integers
+) -> tuple[float, float]:
     """In trainings of all tasks together: as measured, and by count.
 
     What is trained on the way and chosen in the end counts once; so does the joint training that
     affinities and data maps come from, where all tasks together are chosen.
     """
-    rows = set(choice.groups) | set(choice.searched.tolist())
-    if choice.method == "stg":
+    rows = {*map(int, groups), *searched.tolist()}
+    if method == "stg":
         rows.add(table.together)
     seconds = float(sum(table.seconds[row] for row in rows)) / float(table.seconds[table.together])
     counted = float(len(rows))
-    if choice.method in AFFINITY_OF:
-        joint = table.affinities[choice.method]
+    if method in AFFINITY_OF:
+        joint = table.affinities[method]
         again = table.together in rows
         seconds += joint.cost - again
         counted += joint.counted_cost - again

@@ -22,6 +22,7 @@ from stg_core.affinity.methods import (
     learn,
     note_clusters,
     recorded_every,
+    told_of_groups,
 )
 from stg_core.affinity.outputs import OUTPUTS, affinity_from
 from stg_core.affinity.seeds import SeedTable
@@ -213,3 +214,8 @@ def note_choices(table: SeedTable, budgets: Sequence[int], tell: Tell) -> None:
             shape = (len(table.whole_seeds), 2, len(table.tasks))
             key = f"{CHOSEN} {method} {budget}"
             table.joint[key] = np.reshape(np.array(routing, dtype=np.int16), shape)
+
+
+def chosen_by(table: SeedTable, method: str, budget: int) -> Integers:
+    """The row that serves each task, (S, 2, n), as `note_choices` kept it."""
+    return table.joint[f"{CHOSEN} {method} {budget}"].astype(np.int64)
