@@ -205,6 +205,23 @@ def searched_by(table: SeedTable, method: str, seed: int, way: int) -> Integers:
     return told_of_groups(seen(table, seed, way), method)[1]
 
 
+def note_methods(table: SeedTable, store: Store, tell: Tell) -> bool:
+    """Notes all that methods learn and choose, unless that is known of all whole seeds already.
+
+    Returns whether anything was noted.
+    """
+    n_seeds = len(table.whole_seeds)
+    if not n_seeds:
+        raise UserError("No seed has all groups yet: train more of them.")
+    if f"{CHOSEN} alone {BUDGETS[-1]}" in table.joint and len(table.joint["labels"]) == n_seeds:
+        return False
+    table.joint = {}
+    note_joint(table, store, tell)
+    note_predictions(table, tell)
+    note_choices(table, BUDGETS, tell)
+    return True
+
+
 def note_choices(table: SeedTable, budgets: Sequence[int], tell: Tell) -> None:
     """Keeps which row serves each task, by method, budget, seed and way round, (S, 2, n)."""
     for budget in budgets:

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
+from shutil import copyfile
 from typing import Any
 
 import numpy as np
@@ -20,10 +21,12 @@ import numpy as np
 from stg_core.affinity.seeds import (
     Halves,
     SeedTable,
+    bundled_seed_tables,
     empty_table,
     halved,
     load_seed_table,
     save_seed_table,
+    seed_table_path,
     with_room,
 )
 from stg_core.affinity.selection import Floats
@@ -160,22 +163,36 @@ def _losses(spec: TrainingSpec, tasks: Sequence[str], data: TaskData, epochs: in
 
 
 def train_seed_table(name: str, n_seeds: int, path: Path, tell: Tell) -> SeedTable:
-    """The table of a recipe, kept at `path`; what is missing of its seeds is trained.
+    """The table of a recipe, kept at `path`; what is missing of its first seeds is trained.
 
-    Seed after seed, so that all groups have one before any has two. Raises UserError where the data
-    set is not on this machine, or there is no such recipe.
+    It begins with what came with the project, if anything did. Seed after seed, so that all groups
+    have one before any has two. Raises UserError where something is to be trained and the data set
+    is not on this machine, and where there is no such recipe.
     """
     if name not in RECIPES:
         raise UserError(f"There is no table {name!r} to train; choose from {', '.join(RECIPES)}.")
-    recipe = RECIPES[name]
-    group = find_group(recipe.group)
+    if not path.exists() and name in bundled_seed_tables():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        copyfile(seed_table_path(name), path)
+    mend = f"Delete {path} and train its groups again."
+    table = load_seed_table(path, mend) if path.exists() else None
+    if table and len(table.whole_seeds) >= n_seeds:
+        return table
+    group = find_group(RECIPES[name].group)
     data = load_task_data(group)
-    table, halves = _begun(recipe.spec(data, group), data, n_seeds, path, tell)
+    spec = table.spec if table else RECIPES[name].spec(data, group)
+    columns = [data.tasks.index(task) for task in spec.tasks]
+    weight = pos_weight(data.train_labels[:, columns])
+    halves = halved(spec, np.asarray(data.test_labels[:, columns]), weight)
+    if table is None:
+        table = _begun(spec, data, n_seeds, halves, tell)
+    elif table.n_seeds < n_seeds:
+        table = with_room(table, n_seeds, halves)
     kept = time.monotonic()
     for seed in range(n_seeds):
         for row in np.flatnonzero(~table.known[seed]).tolist():
-            spec = table.spec_with(seed, row)
-            table.add(seed, row, train(spec, data.labelled(spec.tasks)), halves)
+            one = table.spec_with(seed, row)
+            table.add(seed, row, train(one, data.labelled(one.tasks)), halves)
             if time.monotonic() - kept > KEEP_EVERY:
                 save_seed_table(table, path, NO_LIMIT)
                 kept = time.monotonic()
@@ -186,17 +203,9 @@ def train_seed_table(name: str, n_seeds: int, path: Path, tell: Tell) -> SeedTab
 
 
 def _begun(
-    spec: TrainingSpec, data: TaskData, n_seeds: int, path: Path, tell: Tell
-) -> tuple[SeedTable, Halves]:
-    """The table as far as it is trained, with room for so many seeds."""
-    columns = [data.tasks.index(task) for task in spec.tasks]
-    weight = pos_weight(data.train_labels[:, columns])
-    halves = halved(spec, np.asarray(data.test_labels[:, columns]), weight)
-    if path.exists():
-        table = load_seed_table(path, f"Delete {path} and train its groups again.")
-        if table.n_seeds < n_seeds:
-            table = with_room(table, n_seeds, halves)
-        return table, halves
+    spec: TrainingSpec, data: TaskData, n_seeds: int, halves: Halves, tell: Tell
+) -> SeedTable:
+    """A table in which nothing is trained, with as many epochs as are enough."""
     found = converged(spec, data, tell)
     spec = dataclasses.replace(spec, epochs=found.epochs, recorded_epochs=None)
     table = empty_table(spec, n_seeds, halves)
@@ -207,5 +216,4 @@ def _begun(
         "versions": {package: version(package) for package in VERSIONED},
         "python": platform.python_version(),
     }
-    save_seed_table(table, path, NO_LIMIT)
-    return table, halves
+    return table

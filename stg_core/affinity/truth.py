@@ -141,7 +141,7 @@ class MethodTruth:
     the best, with the 95 % of resampled seeds and points; cost: in trainings of all tasks, as
     measured; told: Pearson's correlation of what it says of groups that it did not train with what
     they truly gain; own: by way to stop, that of what it says of pairs with the own part of their
-    gains, and the chance of as strong a one with tasks in another order. None where it says nothing.
+    gains, and how often one is as strong with the tasks in another order. None where it says none.
     """
 
     method: str
@@ -264,7 +264,8 @@ def said_of_pairs(table: SeedTable, method: str) -> Floats:
         untrained[searched_by(table, method, seed, way)] = np.nan
         said.append(pair_gains(table, untrained))
     counts = np.isfinite(said).sum(axis=0)
-    return np.where(counts, np.nansum(said, axis=0), np.nan) / np.maximum(counts, 1)
+    sums = np.where(counts, np.nansum(said, axis=0), np.nan)
+    return np.asarray(sums / np.maximum(counts, 1))
 
 
 # ----------------------------------------------------------------------------------- true gains
@@ -448,3 +449,70 @@ def better_than_random(found: Sequence[MethodTruth]) -> list[str]:
         for one in found
         if one.over_random.sign > 0 and one.method not in (*UNRANKED, "random")
     ]
+
+
+# -------------------------------------------------------------------------------------- in words
+
+
+def sentences(truth: TableTruth, found: Sequence[MethodTruth]) -> list[str]:
+    """What a table tells, a sentence each: of the methods, of how reliable it is, of pairs."""
+    here, last = truth.readings["model"], truth.readings["last"]
+    told = [_of_methods(found), _of_gains(here, truth.n_seeds), _of_pairs(truth), _of_own(here)]
+    told.append(
+        f"Without stopping, after the last epoch, all tasks together seem to gain"
+        f" {_percent(last.together.mean)} and not {_percent(here.together.mean)},"
+        f" {last.positive} of {last.pairs} pairs gain, and gains are reliable"
+        f" ({_number(last.gains.half)}; the own part of pairs {_number(last.own.half)}):"
+        " that is what overfitting alone costs more."
+    )
+    if truth.left_out:
+        none = "counts" if len(truth.left_out) == 1 else "count"
+        told.append(
+            f"{', '.join(truth.left_out)} {none} in no mean: not learned better than chance."
+        )
+    return told
+
+
+def _of_methods(found: Sequence[MethodTruth]) -> str:
+    better = better_than_random(found)
+    if not better:
+        return "No method is better than random groups beyond the noise of seeds and test points."
+    return f"Better than random groups beyond the noise of seeds and points: {', '.join(better)}."
+
+
+def _of_gains(reading: Reading, n_seeds: int) -> str:
+    gains = reading.gains
+    if n_seeds < 2:
+        return "Trained with one seed: how reliable the gains are cannot be told."
+    return (
+        f"Gains of half of the seeds correlate with those of the other half by"
+        f" {_number(gains.half)} (so those of all {n_seeds} would by {_number(gains.full)}, after"
+        f" Spearman and Brown), and by {_number(gains.points)} where the halves are scored on other"
+        " points too: no method can be correlated with noise."
+    )
+
+
+def _of_pairs(truth: TableTruth) -> str:
+    pairs = truth.pairs
+    counts = (
+        f"{pairs.positive} of {pairs.count} pairs gain in the mean of both tasks, {pairs.gaining}"
+        f" of them beyond the noise; {pairs.losing} lose beyond it."
+    )
+    return f"{counts} Every pair gains: there is nothing to group." if pairs.all_gain else counts
+
+
+def _of_own(reading: Reading) -> str:
+    return (
+        f"A pair's own part, its gains less the effects of its two tasks, is"
+        f" {_percent(reading.own_share)} of the variance of what pairs gain; half of the seeds tell"
+        f" it as the other half does by {_number(reading.own.half)}, on other points by"
+        f" {_number(reading.own.points)}."
+    )
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.1f} %"
+
+
+def _number(value: float) -> str:
+    return "–" if np.isnan(value) else f"{value:.2f}".replace("-", "−")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from stg_core.affinity.asked import noted
 from stg_core.cli.options import Answer, Command, add_training_options, spec_from, words
-from stg_core.cli.printing import affinity_text, methods_text, tell_of_one
+from stg_core.cli.printing import affinity_text, methods_text, tell_of_one, truths_text
 from stg_core.cli.trainings import trained_with_data_maps
 from stg_core.results.store import Store
 from stg_core.system.errors import UserError
@@ -92,12 +92,31 @@ def _methods(options: argparse.Namespace) -> Answer:
 
 def _seeds(options: argparse.Namespace) -> Answer:
     """A table with several seeds: what is missing of it is trained."""
+    from stg_core.affinity.seed_methods import BUDGETS, note_methods
     from stg_core.affinity.seed_training import train_seed_table
-    from stg_core.affinity.seeds import kept_seed_path
+    from stg_core.affinity.seeds import kept_seed_path, save_seed_table, seed_table_path
+    from stg_core.affinity.truth import method_truths, table_truth
 
-    path = kept_seed_path(Store(), options.table)
+    store = Store()
+    path = kept_seed_path(store, options.table)
     table = train_seed_table(options.table, options.seeds, path, _tell)
-    return {"table": options.table}, f"{len(table.whole_seeds)} seeds trained."
+    if note_methods(table, store, _tell):
+        save_seed_table(table, path, 0)
+    if options.bundle:
+        save_seed_table(table, seed_table_path(options.table))
+    if options.budget not in BUDGETS:
+        kept = ", ".join(map(str, BUDGETS))
+        raise UserError(f"Choices are kept for budgets of {kept} only, not of {options.budget}.")
+    truth, judged = table_truth(table), method_truths(table, options.budget)
+    answer = {
+        "table": options.table,
+        "spec": table.spec.to_json(),
+        "tasks": table.tasks,
+        "budget": options.budget,
+        "truth": asdict(truth),
+        "methods": {one.method: asdict(one) for one in judged},
+    }
+    return answer, truths_text(truth, judged)
 
 
 def _tell(what: str) -> None:
