@@ -63,7 +63,7 @@ def relation(said: Floats, true: Floats) -> tuple[float, float] | None:
     for _ in range(PERMUTATIONS):
         order = rng.permutation(len(one))
         drawn = np.corrcoef(one[order][:, order][off], other[off])[0, 1]
-        as_strong += abs(drawn) >= abs(found) - 1e-12
+        as_strong += bool(abs(drawn) >= abs(found) - 1e-12)
     return found, (1 + as_strong) / (1 + PERMUTATIONS)
 
 

@@ -56,6 +56,7 @@ class SeedTable(Groups):
     counts         (n, 2, 50): labels in each part of the half that is scored
     positives      (n, 2, 50): those of them that are 1
     joint          by name, what the S joint trainings tell of tasks, (S, …)
+    found          what the table tells of the methods: see `truth.note_truths`
     provenance     where and with what the trainings were made, and how the epochs were found
     """
 
@@ -69,6 +70,7 @@ class SeedTable(Groups):
     counts: NDArray[np.int32]
     positives: NDArray[np.int32]
     joint: dict[str, Floats] = field(default_factory=dict)
+    found: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -212,7 +214,7 @@ ARRAYS = (*OF_SEEDS, "chosen_losses", "losses", "counts", "positives")
 
 def save_seed_table(table: SeedTable, path: Path, most: int = MAX_BYTES) -> None:
     """Writes one .npz; compressed, and UserError if larger, where it may have `most` bytes only."""
-    about = {"spec": table.spec.to_json(), "provenance": table.provenance}
+    about = {"spec": table.spec.to_json(), "provenance": table.provenance, "found": table.found}
     arrays: dict[str, Any] = {name: getattr(table, name) for name in ARRAYS}
     arrays |= {f"joint-{name}": found for name, found in table.joint.items()}
     arrays["about"] = np.frombuffer(json.dumps(about).encode(), dtype=np.uint8)
@@ -239,6 +241,7 @@ def load_seed_table(path: Path, mend: str = "Restore assets/bundles.") -> SeedTa
             spec=spec,
             masks=all_groups(len(spec.tasks)),
             joint={name[6:]: arrays[name] for name in arrays if name.startswith("joint-")},
+            found=about.get("found", {}),
             provenance=about["provenance"],
             **{name: arrays[name] for name in ARRAYS},
         )

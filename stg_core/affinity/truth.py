@@ -8,7 +8,7 @@ of freedom are those of Welch and Satterthwaite.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from itertools import combinations
 
@@ -16,8 +16,9 @@ import numpy as np
 from scipy.stats import t as student
 
 from stg_core.affinity.etap import scores as scores_of_predictions
-from stg_core.affinity.methods import METHODS, cost_of, partition_of, rows_of
-from stg_core.affinity.pair_part import own_part, pair_gains, relation
+from stg_core.affinity.methods import AFFINITY_OF, METHODS, cost_of, partition_of, rows_of
+from stg_core.affinity.outputs import OUTPUTS
+from stg_core.affinity.pair_part import Foretold, foretell, own_part, pair_gains, relation
 from stg_core.affinity.seed_methods import (
     CHANCE_DRAWS,
     CHOSEN,
@@ -449,6 +450,70 @@ def better_than_random(found: Sequence[MethodTruth]) -> list[str]:
         for one in found
         if one.over_random.sign > 0 and one.method not in (*UNRANKED, "random")
     ]
+
+
+# ----------------------------------------------------------------------------- foretelling pairs
+
+
+def foretold(tables: Mapping[str, SeedTable], stop: str = "model") -> Foretold | None:
+    """How well the own part of pairs is foretold by what costs no trained groups: see `foretell`.
+
+    That are the OUTPUTS and the gradients of the joint training, means over seeds.
+    """
+    features: dict[str, dict[str, Floats]] = {}
+    true: dict[str, Floats] = {}
+    for name, table in tables.items():
+        learned = np.ix_(*2 * [np.flatnonzero(learned_tasks(table))])
+        features[name] = {
+            feature: table.joint[feature].mean(axis=0)[learned]
+            for feature in (*OUTPUTS, *AFFINITY_OF)
+            if feature in table.joint
+        }
+        true[name] = true_pair_gains(table, stop).mean(axis=(0, 1))[learned]
+    return foretell(features, true)
+
+
+# ---------------------------------------------------------------------------------- what is kept
+
+
+def note_truths(table: SeedTable, budgets: Sequence[int]) -> None:
+    """Keeps in the table what it tells, which takes a minute to compute."""
+    table.found = {
+        "table": asdict(table_truth(table)),
+        "methods": {str(b): [asdict(one) for one in method_truths(table, b)] for b in budgets},
+    }
+
+
+def kept_truth(table: SeedTable) -> TableTruth:
+    """What `note_truths` kept of the table itself."""
+    plain = table.found["table"]
+    readings = {
+        stop: Reading(
+            **{
+                **reading,
+                "together": Estimate(**reading["together"]),
+                "gains": Reliability(**reading["gains"]),
+                "own": Reliability(**reading["own"]),
+            }
+        )
+        for stop, reading in plain["readings"].items()
+    }
+    pairs = Pairs(**{**plain["pairs"], "mean": Estimate(**plain["pairs"]["mean"])})
+    left_out = tuple(plain["left_out"])
+    return TableTruth(**{**plain, "left_out": left_out, "readings": readings, "pairs": pairs})
+
+
+def kept_methods(table: SeedTable, budget: int) -> list[MethodTruth]:
+    """What `note_truths` kept of the methods within a budget."""
+    found = []
+    for plain in table.found["methods"][str(budget)]:
+        estimates = {
+            name: Estimate(**plain[name]) if plain[name] else None
+            for name in ("score", "regret", "over_random", "rank", "told")
+        }
+        own = plain["own"] and {stop: (float(r), float(p)) for stop, (r, p) in plain["own"].items()}
+        found.append(MethodTruth(**{**plain, **estimates, "own": own}))
+    return found
 
 
 # -------------------------------------------------------------------------------------- in words

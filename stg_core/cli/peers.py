@@ -95,19 +95,21 @@ def _seeds(options: argparse.Namespace) -> Answer:
     from stg_core.affinity.seed_methods import BUDGETS, note_methods
     from stg_core.affinity.seed_training import train_seed_table
     from stg_core.affinity.seeds import kept_seed_path, save_seed_table, seed_table_path
-    from stg_core.affinity.truth import method_truths, table_truth
+    from stg_core.affinity.truth import kept_methods, kept_truth, note_truths
 
     store = Store()
     path = kept_seed_path(store, options.table)
     table = train_seed_table(options.table, options.seeds, path, _tell)
     if note_methods(table, store, _tell):
+        _tell("Scores, regrets and reliabilities.")
+        note_truths(table, BUDGETS)
         save_seed_table(table, path, 0)
     if options.bundle:
         save_seed_table(table, seed_table_path(options.table))
     if options.budget not in BUDGETS:
         kept = ", ".join(map(str, BUDGETS))
         raise UserError(f"Choices are kept for budgets of {kept} only, not of {options.budget}.")
-    truth, judged = table_truth(table), method_truths(table, options.budget)
+    truth, judged = kept_truth(table), kept_methods(table, options.budget)
     answer = {
         "table": options.table,
         "spec": table.spec.to_json(),
