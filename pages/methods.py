@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import own_groups, state, widgets
+from app import own_groups, state, truths, widgets
 from app.charts import methods as charts
 from app.charts.base import number
 from app.charts.specialists import interval
@@ -425,15 +425,15 @@ def choose_table() -> str:
     left.title("Methods")
     if not bundled:
         st.info("No table came with this project. Restore assets/bundles.")
-    names = {name: TITLES.get(name, name) for name in bundled}
+    names = truths.names() | {name: TITLES.get(name, name) for name in bundled}
     names |= {key: title_in(*stamp_of(key)) for key in kept}
     with right:
         return widgets.titled_choice(
             "Tasks",
             names | {OWN: OWN_TITLE},
             key="table",
-            help="A table of groups of a few tasks, each trained once: those that came with the"
-            " project, those that were made on this machine, and a new one.",
+            help="A table of groups of a few tasks: those that came with the project, trained with"
+            " several seeds or once, those that were made on this machine, and a new one.",
         )
 
 
@@ -502,7 +502,9 @@ st.caption(
     " loop and unit of cost. Which one finds the better groups here, and what did it cost?"
 )
 own_groups.show_progress()
-if name == OWN:
+if name.startswith(truths.PREFIX):
+    truths.show(name)
+elif name == OWN:
     plan_own()
 else:
     show(name)

@@ -1,4 +1,4 @@
-"""A table is trained with several seeds: what is kept, and what happens when it is asked for again."""
+"""A table trained with several seeds: what is kept of it, and what happens when asked for again."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from stg_core.affinity import seed_training
 from stg_core.affinity.seed_training import Recipe, chosen_tasks, converged, train_seed_table
@@ -37,7 +38,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(seed_training.RECIPES, "tiny", Recipe("digits", TASKS, SETTINGS))  # type: ignore[misc]
+    monkeypatch.setitem(seed_training.RECIPES, "tiny", Recipe("digits", TASKS, SETTINGS))
     monkeypatch.setattr(seed_training, "FEWEST_EPOCHS", 4)
     monkeypatch.setattr(seed_training, "MOST_EPOCHS", 4)
     monkeypatch.setattr(seed_training, "SEEDS_TO_MEASURE", 1)
@@ -46,7 +47,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def tiny(folder: Path) -> SeedTable:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(seed_training.RECIPES, "tiny", Recipe("digits", TASKS, SETTINGS))  # type: ignore[misc]
+        patch.setitem(seed_training.RECIPES, "tiny", Recipe("digits", TASKS, SETTINGS))
         for name, value in (("FEWEST_EPOCHS", 4), ("MOST_EPOCHS", 4), ("SEEDS_TO_MEASURE", 1)):
             patch.setattr(seed_training, name, value)
         return train_seed_table("tiny", 2, folder / "tiny.npz", lambda what: None)
@@ -145,7 +146,7 @@ def test_there_are_as_many_epochs_as_both_kinds_of_models_need(
     def trained(spec: TrainingSpec, data: TaskData) -> object:
         points.append((len(data.train_points), len(data.test_points)))
         best = single if len(spec.tasks) == 1 else together
-        losses = 0.1 + 0.01 * np.abs(np.arange(1, spec.epochs + 1) - best)
+        losses: NDArray[np.floating] = 0.1 + 0.01 * np.abs(np.arange(1, spec.epochs + 1) - best)
         if spec.tasks == ("Random",):  # nothing learns it, and it does not count
             losses = 1 + 0.01 * np.arange(spec.epochs)
         return SimpleNamespace(
@@ -175,7 +176,7 @@ def test_a_table_that_is_too_large_or_damaged_is_refused(tmp_path: Path) -> None
     with pytest.raises(UserError, match="MB"):
         save_seed_table(planted(blocks()), tmp_path / "large.npz", 100)
     (tmp_path / "some.npz").write_bytes(b"no table")
-    with pytest.raises(UserError, match="damaged.*Restore assets/bundles"):
+    with pytest.raises(UserError, match=r"damaged.*Restore assets/bundles"):
         load_seed_table(tmp_path / "some.npz")
 
 

@@ -103,9 +103,10 @@ def test_of_noise_alone_no_method_is_better_and_a_choice_by_it_is_no_gain() -> N
     rng = np.random.default_rng(5)
     luck = rng.normal(0, 0.05, table.chosen_losses.shape).astype(np.float32)
     table.chosen_losses += luck * (table.masks.sum(axis=1) > 1)[:, None, None]
-    table.losses += rng.normal(0, 0.05, table.losses.shape).astype(np.float32) * (
-        table.masks.sum(axis=1) > 1
-    )[:, None, None]
+    table.losses += (
+        rng.normal(0, 0.05, table.losses.shape).astype(np.float32)
+        * (table.masks.sum(axis=1) > 1)[:, None, None]
+    )
     found = with_methods(table, blocks())
     assert better_than_random([*found.values()]) == []
 
