@@ -72,9 +72,11 @@ RECIPES: Mapping[str, Recipe] = {
     "yeast-8": Recipe("yeast", 8),
     "tox21-8": Recipe("tox21", 8, {**SMALL, "learning_rate": 5e-4}),
     "digits-8": Recipe(
-        "digits", DIGITS_8, {"model": "mlp", "hidden_widths": (128, 64), "learning_rate": 2e-3}
+        "digits",
+        DIGITS_8,
+        {"model": "mlp", "hidden_widths": (128, 64), "batch_size": 512, "learning_rate": 6e-3},
     ),
-    "chemical-10": Recipe("chemical", 10, SMALL),
+    "chemical-10": Recipe("chemical", 10, {**SMALL, "learning_rate": 2e-3}),
 }
 
 
