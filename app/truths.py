@@ -94,6 +94,10 @@ def _show(table: SeedTable) -> None:
     found = kept_methods(table, budget)
     st.markdown("\n".join(f"- {told}" for told in sentences(kept_truth(table), found)))
     charts.over_random(found)
+    st.caption(
+        "Lines: 95 % intervals over seeds and test points, of each method alone. Of forty methods"
+        " that are no better than random groups, one looks better by chance."
+    )
     st.dataframe(
         pd.DataFrame([_row(one) for one in found]),
         hide_index=True,
