@@ -80,7 +80,7 @@ def _show(table: SeedTable) -> None:
         f"{', '.join(map(widgets.plain, table.tasks))}: all {counted(len(table.masks), 'group')},"
         f" each trained with {counted(len(table.whole_seeds), 'seed')} ({table.spec.model},"
         f" {table.spec.epochs} epochs: on a fifth of the training points that was held back for"
-        f" that, single models are best after {epochs['single']} and that of all tasks after"
+        f" that, single models need {epochs['single']} and the model of all tasks"
         f" {epochs['together']}). A model is stopped at the epoch that is best on one half of the"
         " test points; groups are chosen on that half and scored on the other, both ways round."
     )

@@ -44,6 +44,7 @@ from stg_core.training.spec import TrainingSpec
 FEWEST_EPOCHS, MOST_EPOCHS = 12, 200  # that are tried to find out how many are enough
 SEEDS_TO_MEASURE = 3
 HELD_BACK = 5  # a fifth of the training points, to find the number of epochs on
+CLOSE = 0.01  # of the lowest loss: less is not worth more epochs
 LEARNED = 0.98  # of the loss of a coin
 KEEP_EVERY = 30.0  # seconds
 NO_LIMIT = 0
@@ -95,8 +96,9 @@ def chosen_tasks(data: TaskData, wanted: int) -> tuple[str, ...]:
 class Converged:
     """After how many epochs mean validation losses no longer fall.
 
-    epochs: enough for single models and for the one of all tasks; single, together: the epoch that
-    is best for each; single_losses, together_losses: mean over tasks and seeds, by epoch.
+    epochs: enough for single models and for the one of all tasks; single, together: the first epoch
+    after which the losses of each are within a share `within` of their lowest; single_losses,
+    together_losses: mean over tasks and seeds, by epoch.
     """
 
     epochs: int
@@ -104,12 +106,13 @@ class Converged:
     together: int
     single_losses: tuple[float, ...]
     together_losses: tuple[float, ...]
+    within: float = CLOSE
 
 
 def converged(spec: TrainingSpec, data: TaskData, tell: Tell) -> Converged:
     """Found on a fifth of the training points, which is held back for that; no test point is seen.
 
-    Tries twice as many epochs for as long as the best one is among the last quarter of them. Tasks
+    Tries twice as many epochs for as long as that is among the last quarter of them. Tasks
     that no model learns (whose loss is never 2 % below that of a coin) do not count.
     """
     held, epochs = _held_back(data), FEWEST_EPOCHS
@@ -118,10 +121,9 @@ def converged(spec: TrainingSpec, data: TaskData, tell: Tell) -> Converged:
         together = _losses(spec, spec.tasks, held, epochs).T
         learned = alone.min(axis=1) < LEARNED * _losses_of_coins(spec, held)
         curves = [losses[learned].mean(axis=0) for losses in (alone, together)]
-        single, joint = (int(curve.argmin()) + 1 for curve in curves)
+        single, joint = (int((c <= c.min() * (1 + CLOSE)).argmax()) + 1 for c in curves)
         tell(
-            f"Of {epochs} epochs, single models are best after {single}, and that of all tasks"
-            f" after {joint}."
+            f"Of {epochs} epochs, single models need {single}, and the model of all tasks {joint}."
         )
         if max(single, joint) <= 0.75 * epochs or epochs >= MOST_EPOCHS:
             rounded = (tuple(np.round(curve, 5).tolist()) for curve in curves)

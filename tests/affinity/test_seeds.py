@@ -106,6 +106,16 @@ def test_asked_for_again_only_what_is_missing_is_trained(
     assert more.losses[:, :2] == pytest.approx(tiny.losses, nan_ok=True)
 
 
+def test_points_without_a_label_of_a_group_are_not_trained_on() -> None:
+    gap = np.nan
+    labels = np.array([[1, gap], [gap, 0], [0, 1], [gap, gap]], dtype=np.float32)
+    points = np.arange(4.0)[:, None]
+    data = TaskData(("a", "b"), points, labels, points, labels)
+    assert data.labelled(["a"]).train_points.ravel().tolist() == [0, 2]
+    assert data.labelled(["a", "b"]).train_points.ravel().tolist() == [0, 1, 2]
+    assert len(data.labelled(["a"]).test_points) == 4  # which a missing label counts nowhere in
+
+
 def test_halves_have_the_same_answers_and_no_point_in_common() -> None:
     rng = np.random.default_rng(0)
     labels = (rng.random((400, 3)) < [0.5, 0.1, 0.02]).astype(np.float32)
@@ -146,7 +156,7 @@ def test_there_are_as_many_epochs_as_both_kinds_of_models_need(
     def trained(spec: TrainingSpec, data: TaskData) -> object:
         points.append((len(data.train_points), len(data.test_points)))
         best = single if len(spec.tasks) == 1 else together
-        losses: NDArray[np.floating] = 0.1 + 0.01 * np.abs(np.arange(1, spec.epochs + 1) - best)
+        losses: NDArray[np.floating] = 0.1 + 0.002 * np.abs(np.arange(1, spec.epochs + 1) - best)
         if spec.tasks == ("Random",):  # nothing learns it, and it does not count
             losses = 1 + 0.01 * np.arange(spec.epochs)
         return SimpleNamespace(
