@@ -75,7 +75,10 @@ RECIPES: Mapping[str, Recipe] = {
     "digits-8": Recipe(
         "digits",
         DIGITS_8,
-        {"model": "mlp", "hidden_widths": (128, 64), "batch_size": 512, "learning_rate": 6e-3},
+        {
+            **{"model": "mlp", "hidden_widths": (256,), "dropout": 0.0},
+            **{"batch_size": 512, "learning_rate": 2e-2},
+        },
     ),
     "chemical-10": Recipe("chemical", 10, {**SMALL, "learning_rate": 2e-3}),
 }
