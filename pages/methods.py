@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import many_groups, own_groups, state, widgets
+from app import many_groups, own_groups, state, truths, widgets
 from app.charts import methods as charts
 from app.charts.base import number
 from app.charts.specialists import interval
@@ -431,7 +431,7 @@ def choose_table() -> str:
     left.title("Methods")
     if not bundled:
         st.info("No table came with this project. Restore assets/bundles.")
-    names = {name: TITLES.get(name, name) for name in bundled}
+    names = truths.names() | {name: TITLES.get(name, name) for name in bundled}
     names |= {key: title_in(*stamp_of(key)) for key in kept}
     for comparison, path in kept_comparisons(state.shared().store).items():
         names[comparison] = comparison
@@ -442,8 +442,8 @@ def choose_table() -> str:
             "Tasks",
             names | {OWN: OWN_TITLE},
             key="table",
-            help="A table of groups of a few tasks, each trained once: those that came with the"
-            " project, those that were made on this machine, and a new one.",
+            help="A table of groups of a few tasks: those that came with the project, trained with"
+            " several seeds or once, those that were made on this machine, and a new one.",
         )
 
 
@@ -532,7 +532,9 @@ st.caption(
     " loop and unit of cost. Which one finds the better groups here, and what did it cost?"
 )
 own_groups.show_progress()
-if name == OWN:
+if name.startswith(truths.PREFIX):
+    truths.show(name)
+elif name == OWN:
     plan_own()
 else:
     show(name)

@@ -6,7 +6,7 @@ the chosen groups come to. Every method has the same tasks, data, training loop 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -155,6 +155,7 @@ FROM_OUTPUTS = ("labels", "errors", "pvi")  # what the joint training keeps; see
 AFFINITY_OF: Mapping[str, str] = {
     name: name for name in ("cosine", "tag", "transfer", "gradtag", "etap")
 }
+LEARNING = ("surrogates", "etap", "mtgnet")  # from groups that they have trained
 
 
 def counted_trainings(method: str, n_tasks: int, budget: int, every: int = EVERY) -> float:
@@ -202,7 +203,7 @@ def prepare(table: GroupTable, store: Store, methods: Sequence[str], seed: int, 
     check_methods(methods)
     train_rows(table, store, [*table.alone, table.together], tell)
     if "stg" in methods and not table.clusters:
-        _cluster(table, store.run(table.spec.key))
+        note_clusters(table, store.run(table.spec.key))
     for method in FROM_OUTPUTS:
         if method in methods and method not in table.outputs:
             table.outputs[method] = affinity_from(store.run(table.spec.key), method)
@@ -217,11 +218,10 @@ def prepare(table: GroupTable, store: Store, methods: Sequence[str], seed: int, 
         train_rows(table, store, np.flatnonzero(sizes == 2).tolist(), tell)
     if "exhaustive" in methods:
         train_rows(table, store, range(len(sizes)), tell)
-    learning = {"surrogates": _learn_surrogates, "etap": _learn_etap, "mtgnet": _learn_mtgnet}
-    for method, learn in learning.items():
+    for method in LEARNING:
         if method in methods and method not in table.predicted:
             tell(f"{METHODS[method].title} learns from trained groups.")
-            learn(table, lambda rows: train_rows(table, store, rows, tell), seed)
+            learn(table, method, lambda rows: train_rows(table, store, rows, tell), seed)
 
 
 def check_methods(methods: Sequence[str]) -> None:
@@ -251,7 +251,8 @@ def _points(spec: TrainingSpec) -> int:
     return spec.training_images or counts_and_shape(spec.group)[0]
 
 
-def _cluster(table: GroupTable, run: Run) -> None:
+def note_clusters(table: GroupTable, run: Run) -> None:
+    """Notes how alike the data maps of a joint training are, and the groups of STG-MTL."""
     from stg_core.grouping.memberships import TaskSpace, group_tasks
 
     space = TaskSpace(run.summary)
@@ -279,6 +280,12 @@ def surrogate_rows(groups: Groups, seed: int) -> list[int]:
     return [
         groups.row(np.flatnonzero(mask).tolist()) for mask in random_groups(len(groups.tasks), seed)
     ]
+
+
+def learn(table: GroupTable, method: str, train: Train, seed: int) -> None:
+    """Has one of LEARNING learn from groups, which `train` is asked to train, by their rows."""
+    learners = {"surrogates": _learn_surrogates, "etap": _learn_etap, "mtgnet": _learn_mtgnet}
+    learners[method](table, train, seed)
 
 
 def _learn_etap(table: GroupTable, train: Train, seed: int) -> None:
@@ -352,16 +359,13 @@ def choose(table: GroupTable, method: str, budget: int, seed: int = 0) -> Choice
         raise UserError(f"At least one model serves the tasks, and the budget is {budget}.")
     if method not in available(table):
         raise UserError(f"This table has nothing of the method {method}.")
-    nothing = np.array([], dtype=np.int64)
+    values, searched = told_of_groups(table, method)
     partition = partition_of(table, method, budget, seed)
     if partition is not None:
         rows = rows_of(table, partition)
         routing = np.array(rows)[np.unique(partition, return_inverse=True)[1]]
-        values = None
-        if method == "stg" and table.similarity is not None:
-            values = group_affinity(table.similarity, table.masks)
-        return Choice(method, tuple(sorted(rows)), routing, values, nothing)
-    values, searched = _values(table, method)
+        return Choice(method, tuple(sorted(rows)), routing, values, searched)
+    assert values is not None, "what deals no tasks out says something of groups"
     known = values.copy()
     known[searched] = table.gains[searched]  # what was trained need not be predicted
     found: Selection = (
@@ -399,19 +403,25 @@ def partition_of(groups: Groups, method: str, budget: int, seed: int) -> Integer
     return None
 
 
-def _values(table: GroupTable, method: str) -> tuple[Floats, Integers]:
-    """What a method says of every group, (R, n), and the rows that it trained to find out."""
+def told_of_groups(table: GroupTable, method: str) -> tuple[Floats | None, Integers]:
+    """What a method says of every group, (R, n), and the rows that it trained to find out.
+
+    None for a method that deals the tasks out and says nothing.
+    """
     masks, gains = table.masks, table.gains
-    sizes = masks.sum(axis=1)
+    nothing = np.array([], dtype=np.int64)
+    if method in ("together", "alone", "random", "superclasses"):
+        return None, nothing
+    if method == "stg":
+        known = table.similarity
+        return None if known is None else group_affinity(known, masks), nothing
     if method in ("cosine", "tag", "transfer", "gradtag"):
         of_groups = group_transfer if method == "transfer" else group_affinity
-        values = of_groups(table.affinities[method].affinity[method], masks)
-        return values, np.array([], dtype=np.int64)
+        return of_groups(table.affinities[method].affinity[method], masks), nothing
     if method in FROM_OUTPUTS:
-        values = group_affinity(settled(table.outputs[method]), masks)
-        return values, np.array([], dtype=np.int64)
+        return group_affinity(settled(table.outputs[method]), masks), nothing
     if method == "hoa":
-        rows = np.flatnonzero(sizes <= 2)
+        rows = np.flatnonzero(masks.sum(axis=1) <= 2)
         return hoa_values(masks[rows], gains[rows], masks), rows
     if method == "exhaustive":
         return gains, np.arange(len(masks))
@@ -457,7 +467,7 @@ def judge(table: GroupTable, choice: Choice, budget: int) -> Judged:
     score, gain_interval = table.mean_gain(choice.routing)
     mean_f1, f1_interval = table.mean_f1(choice.routing)
     pearson, r2 = foretold(table, choice)
-    cost, counted = _cost(table, choice)
+    cost, counted = cost_of(table, choice.method, choice.groups, choice.searched)
     return Judged(
         method=choice.method,
         groups=tuple(table.spec_of(row).tasks for row in choice.groups),
@@ -493,19 +503,21 @@ def _or_none(value: float) -> float | None:
     return None if np.isnan(value) else float(value)
 
 
-def _cost(table: GroupTable, choice: Choice) -> tuple[float, float]:
+def cost_of(
+    table: GroupTable, method: str, groups: Iterable[int], searched: Integers
+) -> tuple[float, float]:
     """In trainings of all tasks together: as measured, and by count.
 
     What is trained on the way and chosen in the end counts once; so does the joint training that
     affinities and data maps come from, where all tasks together are chosen.
     """
-    rows = set(choice.groups) | set(choice.searched.tolist())
-    if choice.method in ("stg", "errors", "pvi"):
+    rows = {*map(int, groups), *searched.tolist()}
+    if method in ("stg", "errors", "pvi"):
         rows.add(table.together)
     seconds = float(sum(table.seconds[row] for row in rows)) / float(table.seconds[table.together])
     counted = float(len(rows))
-    if choice.method in AFFINITY_OF:
-        joint = table.affinities[choice.method]
+    if method in AFFINITY_OF:
+        joint = table.affinities[method]
         again = table.together in rows
         seconds += joint.cost - again
         counted += joint.counted_cost - again

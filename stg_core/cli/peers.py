@@ -18,7 +18,13 @@ from stg_core.cli.options import (
     whole_numbers,
     words,
 )
-from stg_core.cli.printing import affinity_text, many_text, methods_text, tell_of_one
+from stg_core.cli.printing import (
+    affinity_text,
+    many_text,
+    methods_text,
+    tell_of_one,
+    truths_text,
+)
 from stg_core.cli.trainings import trained_with_data_maps
 from stg_core.judging.verdict import MEASURE_NAMES
 from stg_core.results.store import Store
@@ -87,9 +93,6 @@ def _add_methods(parser: argparse.ArgumentParser) -> None:
         help=f"more than 12 tasks: what groups are compared with (default {','.join(CONTROLS)})",
     )
     parser.add_argument(
-        "--seeds", type=whole_numbers, default=(), help="more than 12 tasks: default --seed"
-    )
-    parser.add_argument(
         "--measure",
         choices=tuple(MEASURE_NAMES),
         default="",
@@ -97,6 +100,15 @@ def _add_methods(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--bundle", action="store_true", help="train --table anew, and keep it among the bundles"
+    )
+    parser.add_argument(
+        "--seeds",
+        type=whole_numbers,
+        default=(),
+        metavar="N",
+        help="train every group of --table with so many seeds, or go on with it; with --bundle,"
+        " keep it among the bundles. Of more than 12 tasks: which seeds, such as 0,1 (default"
+        " --seed)",
     )
     parser.add_argument("--asked", metavar="KEY", help=argparse.SUPPRESS)  # by the app
 
@@ -106,6 +118,8 @@ def _methods(options: argparse.Namespace) -> Answer:
 
     if many := _many_from(options):
         return _many_compared(many, options.measure)
+    if options.table and options.seeds:
+        return _seeds(options)
     wanted = options.methods or tuple(methods.METHODS)
     methods.check_methods(wanted)
     table, wanted, budget, seed = _table_for(options, wanted)
@@ -155,6 +169,37 @@ def _many_compared(plan: ManyPlan, measure: str) -> Answer:
     if measure and measure not in (known := measures_in(answer)):
         raise UserError(f"These tasks have no measure {measure!r}; choose from {', '.join(known)}.")
     return answer, many_text(answer, measure)
+
+
+def _seeds(options: argparse.Namespace) -> Answer:
+    """A table with several seeds: what is missing of it is trained."""
+    from stg_core.affinity.seed_methods import BUDGETS, note_methods
+    from stg_core.affinity.seed_training import train_seed_table
+    from stg_core.affinity.seeds import kept_seed_path, save_seed_table, seed_table_path
+    from stg_core.affinity.truth import kept_methods, kept_truth, note_truths
+
+    store = Store()
+    path = kept_seed_path(store, options.table)
+    table = train_seed_table(options.table, options.seeds[0], path, _tell)
+    if note_methods(table, store, _tell):
+        _tell("Scores, regrets and reliabilities.")
+        note_truths(table, BUDGETS)
+        save_seed_table(table, path, 0)
+    if options.bundle:
+        save_seed_table(table, seed_table_path(options.table))
+    if options.budget not in BUDGETS:
+        kept = ", ".join(map(str, BUDGETS))
+        raise UserError(f"Choices are kept for budgets of {kept} only, not of {options.budget}.")
+    truth, judged = kept_truth(table), kept_methods(table, options.budget)
+    answer = {
+        "table": options.table,
+        "spec": table.spec.to_json(),
+        "tasks": table.tasks,
+        "budget": options.budget,
+        "truth": asdict(truth),
+        "methods": {one.method: asdict(one) for one in judged},
+    }
+    return answer, truths_text(truth, judged)
 
 
 def _tell(what: str) -> None:

@@ -14,6 +14,7 @@ from stg_core.training.spec import TrainingSpec
 if TYPE_CHECKING:
     from stg_core.affinity.many import ManyScore
     from stg_core.affinity.methods import Judged
+    from stg_core.affinity.truth import Estimate, MethodTruth, TableTruth
     from stg_core.engine.derived import Progress
     from stg_core.grouping.agreement import Agreement
     from stg_core.grouping.choosing import Choice
@@ -187,6 +188,24 @@ def _of_difference(difference: Mapping[str, Any] | None) -> str:
     if difference is None or difference["mean"] is None:
         return "–"
     return f"{difference['mean']:+.4f} ({_ends(difference['ci'], '+.4f')})"
+
+
+def truths_text(truth: TableTruth, judged: Sequence[MethodTruth]) -> str:
+    """A row per method, and what the table says of its own gains."""
+    from stg_core.affinity.truth import sentences
+
+    lines = [
+        f"{one.title:34}{_estimated(one.score, '+.4f')}{_estimated(one.regret, '+.4f')}"
+        f"{_estimated(one.over_random, '+.4f')}{one.cost:8.1f}"
+        for one in judged
+    ]
+    header = f"{'':34}{'gain':>26}{'regret':>26}{'over random':>26}{'cost':>8}"
+    return "\n".join([header, *lines, *sentences(truth, judged)])
+
+
+def _estimated(one: Estimate, digits: str) -> str:
+    """A mean and its interval, 26 letters wide."""
+    return f"{one.mean:{digits}} ({one.low:{digits}} to {one.high:{digits}})".rjust(26)
 
 
 def _ends(interval: tuple[float, float], digits: str) -> str:

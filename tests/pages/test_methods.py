@@ -80,7 +80,9 @@ def drawn(app: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("cost", ["measured", "counted"])
 def test_what_groups_were_chosen_by_is_drawn_and_no_front(open_app: OpenApp, cost: str) -> None:
-    app = open_app("methods", bundles=True, methods_show="Quality and cost", cost=cost)
+    app = open_app(
+        "methods", bundles=True, table="digits-8", methods_show="Quality and cost", cost=cost
+    )
     assert not app.exception
     spec = str(drawn(app))
     assert "Mean gain on test images" in spec and "Mean F1 on test images" not in spec
@@ -104,7 +106,7 @@ def test_why_tag_and_etap_look_alike_is_said(open_app: OpenApp, table: str) -> N
 
 def test_what_similarity_says_of_gains_is_said_on_every_view(open_app: OpenApp) -> None:
     for view in VIEWS:
-        app = open_app("methods", bundles=True, methods_show=view)
+        app = open_app("methods", bundles=True, table="digits-8", methods_show=view)
         for name in bundled_tables():
             table = bundled_table(name)
             assert table.similarity is not None
@@ -124,7 +126,7 @@ def test_what_similarity_says_of_gains_is_said_on_every_view(open_app: OpenApp) 
 
 
 def test_predictions_name_how_well_they_hold(open_app: OpenApp) -> None:
-    app = open_app("methods", bundles=True, methods_show="Predictions")
+    app = open_app("methods", bundles=True, table="digits-8", methods_show="Predictions")
     for title in ("HOA", "ETAP", "MTG-Net"):
         app.selectbox(key="predicting").select(title).run()
         assert not app.exception and f"{title}, on groups that it did not train: Pearson" in texts(
@@ -134,7 +136,7 @@ def test_predictions_name_how_well_they_hold(open_app: OpenApp) -> None:
 
 
 def test_every_method_is_explained_with_its_source(open_app: OpenApp) -> None:
-    app = open_app("methods", bundles=True, methods_show="How they work")
+    app = open_app("methods", bundles=True, table="digits-8", methods_show="How they work")
     for method in METHODS.values():
         assert method.title in texts(app) and method.source in texts(app)
 
