@@ -229,7 +229,14 @@ def compare_many(store: Store, plan: ManyPlan, tell: Tell) -> dict[str, Any]:
         told(f"{TITLES[method]} finds groups.")
         try:
             groups = find_groups(store, plan, run, method, told)
-            plans[method] = make_plan(mtl, groups.grouping, groups.space, plan.schemes, plan.seeds)
+            plans[method] = make_plan(
+                mtl,
+                groups.grouping,
+                groups.space,
+                plan.schemes,
+                plan.seeds,
+                grouping_trainings=round(groups.cost),
+            )
             found[method] = groups
         except UserError as problem:
             left_out[method] = str(problem)
