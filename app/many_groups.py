@@ -18,6 +18,7 @@ from stg_core.affinity.many import (
     TITLES,
     ManyPlan,
     counted_affinity,
+    measures_in,
     most_trainings,
     plan_of_many,
     read_comparison,
@@ -110,8 +111,9 @@ def _about(seconds: float) -> str:
 
 def in_all(plan: ManyPlan) -> str:
     return (
-        f"**At most {most_trainings(plan):,.0f} trainings** in all, with the controls:"
-        f" MTL and {counted(plan.budget, 'plain model')}. Groups are made by:"
+        f"**At most {most_trainings(plan):,.0f} trainings** in all, with the controls: MTL,"
+        f" {counted(plan.budget, 'plain model')}, one model trained as long as all specialists, and"
+        " one as large, which count for as many as they cost. Groups are made by:"
         f" {CLUSTERINGS[plan.cluster_by].lower()}; STG-MTL’s own by k-means of the data maps."
     )
 
@@ -140,8 +142,15 @@ def title_of(answer: dict[str, Any]) -> str:
 
 def show(answer: dict[str, Any]) -> None:
     """The judgement: a row per method, and its groups."""
-    rows = scores_of_many(answer)
-    score = rows[0].score
+    measures = measures_in(answer)
+    measure = widgets.one_of(
+        "Measure",
+        list(measures),
+        key="many_measure",
+        format_func=measures.__getitem__,
+        help="What the specialists and controls are compared by; the first decides by default.",
+    )
+    rows, score = scores_of_many(answer, measure), measures[measure]
     controls = [scheme for scheme in answer["schemes"] if scheme != "specialists"]
     if answer["overlap"]:
         st.warning(widgets.plain(answer["overlap"]), icon=":material/join_inner:")
@@ -179,6 +188,10 @@ def show(answer: dict[str, Any]) -> None:
     for row in rows:
         one = answer["methods"][row.method]
         with st.expander(f"{row.title}: {counted(row.groups, 'group')}"):
+            st.markdown(widgets.plain(row.headline))
+            if row.left_out:
+                names = widgets.plain(", ".join(row.left_out))
+                st.caption(f"In no mean, since nothing learns them: {names}.")
             for group in one["groups"]:
                 st.markdown(f"- {widgets.plain(', '.join(group))}")
 

@@ -122,11 +122,12 @@ def counted_affinity(plan: ManyPlan, method: str) -> float:
 
 
 def most_trainings(plan: ManyPlan) -> float:
-    """How many trainings a plan takes at most, the joint one included; a recorded one counts for
-    as many as it costs."""
-    per_seed = {"mtl": 1, "longer": 2 * plan.budget, "wider": plan.budget, "plain": plan.budget}
+    """How many trainings a plan takes at most, the joint one included; one that takes longer, for
+    its epochs, its width or what it records, counts for as many as it costs."""
+    k, found = plan.budget, {round(counted_affinity(plan, method)) for method in plan.methods}
+    per_seed = {"mtl": 1, "longer": sum(k + cost for cost in found), "wider": k, "plain": k}
     shared = sum(per_seed.get(scheme, 0) for scheme in plan.schemes)
-    own = plan.budget * sum(scheme in ("specialists", "random") for scheme in plan.schemes)
+    own = k * sum(scheme in ("specialists", "random") for scheme in plan.schemes)
     affinities = sum(
         counted_affinity(plan, method)
         for method in plan.methods
@@ -287,7 +288,7 @@ def _train(store: Store, specs: Sequence[TrainingSpec], what: str, tell: Tell) -
 def _judged(
     plan: ManyPlan, method: str, found: Found, judged: Plan, store: Store
 ) -> dict[str, Any]:
-    report = make_report(judged, store, grouping_trainings=round(found.cost))
+    report = make_report(judged, store)
     groups: list[list[str]] = [[] for _ in range(found.grouping.k)]
     for task, label in zip(found.grouping.tasks, found.grouping.labels.tolist(), strict=True):
         groups[label].append(task)
@@ -307,49 +308,63 @@ def _judged(
 class ManyScore:
     """What a method's specialists came to: a row of the table.
 
-    score: what `mean` is called, with its 95 % interval `ci`; differences: by control, "mean" and
-    "ci" of the specialists less that; cost: trainings by count, the affinity included.
+    mean, with its 95 % interval `ci`; differences: by control, "mean" and "ci" of the specialists
+    less that; cost: trainings by count, the affinity included; headline: of the verdict; left_out:
+    tasks that nothing learned, which are in no mean of this row.
     """
 
     method: str
     title: str
     groups: int
-    score: str
     mean: float | None
     ci: tuple[float, float]
     differences: dict[str, dict[str, Any]]
     cost: float
+    headline: str
+    left_out: tuple[str, ...]
 
 
-def scores_of_many(answer: Mapping[str, Any]) -> list[ManyScore]:
-    """A row per method of a comparison, the best first."""
+def measures_in(answer: Mapping[str, Any]) -> dict[str, str]:
+    """What a comparison can be told by, and its name within a sentence; the first decides."""
+    report = next(iter(answer["methods"].values()))["report"]
+    return {name: Words.of(report).measure(name) for name in report["measures"]}
+
+
+def scores_of_many(answer: Mapping[str, Any], measure: str = "") -> list[ManyScore]:
+    """A row per method of a comparison, the best first; by the first measure if none is given."""
+    measure = measure or next(iter(measures_in(answer)))
     rows = []
     for method, one in answer["methods"].items():
-        report = one["report"]
-        variant = report["variants"][VARIANT]
-        own = variant["schemes"]["specialists"]
-        differences = {}
-        for d in variant["differences"]:
-            if d["other"] == "specialists":
-                turned = None if d["mean"] is None else -d["mean"]
-                low, high = d["ci"]
-                ends = [None if end is None else -end for end in (high, low)]
-                differences[d["scheme"]] = {"mean": turned, "ci": ends}
-            elif d["scheme"] == "specialists":
-                differences[d["other"]] = {"mean": d["mean"], "ci": d["ci"]}
+        judged = one["report"]["variants"][VARIANT]["measures"][measure]
+        own = judged["schemes"]["specialists"]
         rows.append(
             ManyScore(
                 method,
                 one["title"],
                 len(one["groups"]),
-                Words.of(report).score,
-                own["mean_f1"],
+                own["mean"],
                 own["ci"],
-                differences,
+                _to_specialists(judged["differences"]),
                 one["counted"],
+                judged["headline"],
+                tuple(one["report"]["left_out"]),
             )
         )
     return sorted(rows, key=lambda row: -np.inf if row.mean is None else -row.mean)
+
+
+def _to_specialists(differences: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Of the specialists less each other scheme: "mean" and "ci"; both None where undefined."""
+    found = {}
+    for d in differences:
+        mean, (low, high) = d["mean"], d["ci"]
+        if d["scheme"] == "specialists":
+            found[d["other"]] = {"mean": mean, "ci": [low, high]}
+        elif d["other"] == "specialists":
+            turned = None if mean is None else [-mean, -high, -low]
+            mean, low, high = turned or (None, None, None)
+            found[d["scheme"]] = {"mean": mean, "ci": [low, high]}
+    return found
 
 
 # -------------------------------------------------------------------------------- what is kept

@@ -19,7 +19,8 @@ CLUSTERINGS: Mapping[str, str] = {
     "kmeans": "k-means",
 }
 
-CONTROLS = ("mtl", "plain", "random")  # what the groups of many tasks are compared with
+# what the groups of many tasks are compared with
+CONTROLS = ("mtl", "longer", "wider", "plain", "random")
 
 
 def checked_methods(methods: Sequence[str], every: int, update: str) -> tuple[str, ...]:

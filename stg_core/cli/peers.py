@@ -20,6 +20,7 @@ from stg_core.cli.options import (
 )
 from stg_core.cli.printing import affinity_text, many_text, methods_text, tell_of_one
 from stg_core.cli.trainings import trained_with_data_maps
+from stg_core.judging.verdict import MEASURE_NAMES
 from stg_core.results.store import Store
 from stg_core.system.errors import UserError
 from stg_core.training.callbacks import Progress
@@ -85,6 +86,12 @@ def _add_methods(parser: argparse.ArgumentParser) -> None:
         "--seeds", type=whole_numbers, default=(), help="more than 12 tasks: default --seed"
     )
     parser.add_argument(
+        "--measure",
+        choices=tuple(MEASURE_NAMES),
+        default="",
+        help="more than 12 tasks: what the table is of (default: AUROC, R²)",
+    )
+    parser.add_argument(
         "--bundle", action="store_true", help="train --table anew, and keep it among the bundles"
     )
     parser.add_argument("--asked", metavar="KEY", help=argparse.SUPPRESS)  # by the app
@@ -94,7 +101,7 @@ def _methods(options: argparse.Namespace) -> Answer:
     from stg_core.affinity import methods
 
     if many := _many_from(options):
-        return _many_compared(many)
+        return _many_compared(many, options.measure)
     wanted = options.methods or tuple(methods.METHODS)
     methods.check_methods(wanted)
     table, wanted, budget, seed = _table_for(options, wanted)
@@ -133,15 +140,17 @@ def _many_from(options: argparse.Namespace) -> ManyPlan | None:
     return plan_of_many(spec, *settings)
 
 
-def _many_compared(plan: ManyPlan) -> Answer:
-    from stg_core.affinity.many import compare_many, most_trainings
+def _many_compared(plan: ManyPlan, measure: str) -> Answer:
+    from stg_core.affinity.many import compare_many, measures_in, most_trainings
     from stg_core.affinity.preparing import forget_progress
 
     store = Store()
     _tell(f"At most {most_trainings(plan):,.0f} trainings, those that are here included.")
     answer = compare_many(store, plan, _tell)
     forget_progress(store, plan.key)
-    return answer, many_text(answer)
+    if measure and measure not in (known := measures_in(answer)):
+        raise UserError(f"These tasks have no measure {measure!r}; choose from {', '.join(known)}.")
+    return answer, many_text(answer, measure)
 
 
 def _tell(what: str) -> None:

@@ -146,18 +146,19 @@ def methods_text(judged: Sequence[Judged]) -> str:
     )
 
 
-def many_text(answer: Mapping[str, Any]) -> str:
+def many_text(answer: Mapping[str, Any], measure: str = "") -> str:
     """A row per method: its specialists, and how much better they are than each control."""
-    from stg_core.affinity.many import scores_of_many
+    from stg_core.affinity.many import measures_in, scores_of_many
 
     schemes = [scheme for scheme in answer["schemes"] if scheme != "specialists"]
-    rows = scores_of_many(answer)
-    score = rows[0].score if rows else "F1"
+    names, rows = measures_in(answer), scores_of_many(answer, measure)
+    score = names[measure or next(iter(names))]
     width = max(20, *(len(row.title) + 2 for row in rows))
+    column = max(10, len(score) + 2)
     against = "".join(f"{f'− {scheme}':>28}" for scheme in schemes)
-    header = f"{'':{width}}{'groups':>7}{score:>9}{'95 % interval':>20}{against}{'cost':>8}"
+    header = f"{'':{width}}{'groups':>7}{score:>{column}}{'95 % interval':>20}{against}{'cost':>8}"
     lines = [
-        f"{row.title:{width}}{row.groups:7}{_or_dash(row.mean, 9)}{_own_ends(row):>20}"
+        f"{row.title:{width}}{row.groups:7}{_or_dash(row.mean, column)}{_own_ends(row):>20}"
         + "".join(f"{_of_difference(row.differences.get(scheme)):>28}" for scheme in schemes)
         + f"{row.cost:8.1f}"
         for row in rows
@@ -166,6 +167,12 @@ def many_text(answer: Mapping[str, Any]) -> str:
         f"Mean {score} over tasks on test points of the specialists of hard groups, and less that"
         " of each control, with 95 % intervals. Cost: trainings of all tasks, the affinity"
         " included.",
+        *(f"{row.title}: {row.headline}" for row in rows),
+        *(
+            f"{row.title}: in no mean, since nothing learns them: {', '.join(row.left_out)}."
+            for row in rows
+            if row.left_out
+        ),
         *answer["left_out"].values(),
         answer["overlap"],
     ]

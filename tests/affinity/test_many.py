@@ -21,6 +21,7 @@ from stg_core.affinity.many import (
     find_groups,
     hard_grouping,
     kept_comparisons,
+    measures_in,
     most_trainings,
     plan_of_many,
     read_comparison,
@@ -28,6 +29,7 @@ from stg_core.affinity.many import (
 )
 from stg_core.affinity.outputs import affinity_from
 from stg_core.affinity.preparing import how_far
+from stg_core.affinity.settings import CONTROLS
 from stg_core.cli.main import main
 from stg_core.grouping.memberships import TaskSpace
 from stg_core.results.store import Store
@@ -49,7 +51,7 @@ def kept(digits_data: TaskData, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 @pytest.fixture(scope="module")
 def plan() -> ManyPlan:
-    return plan_of_many(SPEC, ("stg", "labels", "errors"), BUDGET)
+    return plan_of_many(SPEC, ("stg", "labels", "errors"), BUDGET, "semidefinite")
 
 
 @pytest.fixture(scope="module")
@@ -98,10 +100,12 @@ def test_a_group_is_a_training_of_its_tasks_alone_judged_beside_the_controls(
     for one in answer["methods"].values():
         assert {tuple(group) for group in one["groups"]} <= trained
         report = one["report"]
-        assert report["schemes"] == ["specialists", "mtl", "plain", "random"]
+        assert report["schemes"] == ["specialists", "mtl", "longer", "wider", "plain", "random"]
         assert report["method"] == "hard" and report["k"] == BUDGET
         [variant] = report["variants"].values()
-        assert len(variant["differences"]) == 6
+        assert len(variant["measures"]["auroc"]["differences"]) == 15
+        k_and_grouping = report["costs"]["specialists"]["training"]
+        assert report["costs"]["longer"]["training"] == pytest.approx(round(k_and_grouping))
 
 
 def test_costs_are_of_the_affinity_and_the_groups(answer: dict[str, Any]) -> None:
@@ -111,17 +115,21 @@ def test_costs_are_of_the_affinity_and_the_groups(answer: dict[str, Any]) -> Non
     assert {method: row.cost for method, row in rows.items()} == counted
 
 
+@pytest.mark.parametrize("measure", ["auroc", "f1"])
 def test_the_rows_say_how_much_better_specialists_are_than_each_control(
-    answer: dict[str, Any],
+    answer: dict[str, Any], measure: str
 ) -> None:
-    rows = scores_of_many(answer)
+    rows = scores_of_many(answer, measure)
+    assert measures_in(answer)[measure] in ("AUROC", "F1")
     assert [row.mean for row in rows] == sorted((row.mean or 0 for row in rows), reverse=True)
     for row in rows:
         [variant] = answer["methods"][row.method]["report"]["variants"].values()
-        for scheme in ("mtl", "plain", "random"):
+        judged = variant["measures"][measure]
+        assert row.headline == judged["headline"] != ""
+        for scheme in CONTROLS:
             found = row.differences[scheme]
             assert row.mean is not None
-            expected = row.mean - variant["schemes"][scheme]["mean_f1"]
+            expected = row.mean - judged["schemes"][scheme]["mean"]
             assert found["mean"] == pytest.approx(expected, abs=2e-6)
             assert found["ci"][0] <= found["mean"] <= found["ci"][1]
 
@@ -193,11 +201,12 @@ def test_what_cannot_be_compared_is_refused() -> None:
 
 
 def test_trainings_are_told_before_by_hand() -> None:
-    """One joint training; per method 5 groups and 5 random ones; MTL and 5 plain models."""
+    """One joint training; per method 5 groups and 5 random ones; MTL and 5 plain models; those
+    that are longer, for labels alone and for the others; and one that is as large as 5."""
     g3 = TrainingSpec(GROUPS["g3"])
     plan = plan_of_many(g3, budget=5)
     assert plan.methods == DEFAULT_METHODS and plan.cluster_by == "semidefinite"
-    assert most_trainings(plan) == 1 + 4 * 10 + 1 + 5
+    assert most_trainings(plan) == 1 + 4 * 10 + 1 + 5 + (5 + 6) + 5
     surrogates = plan_of_many(g3, ["surrogates"], 5, controls=["mtl"])
     assert most_trainings(surrogates) == 1 + 200 + 5 + 1
     assert set(TITLES) > {"datamaps", "tag", "cosine", "etap", *DEFAULT_METHODS}
@@ -214,7 +223,7 @@ def test_the_command_compares_more_than_twelve_tasks(
     words = ["methods", "--group", "digits", "--epochs", "2", "--budget", "3"]
     assert main([*words, "--methods", "stg,labels,errors"]) == 0
     out, err = capsys.readouterr()
-    assert "Label correlation" in out and "− plain" in out and "At most 23 trainings" in err
+    assert "Label correlation" in out and "− plain" in out and "At most 33 trainings" in err
     assert main([*words, "--methods", "stg,labels,errors", "--json"]) == 0
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["methods"] == answer["methods"]
     assert main([*words, "--methods", "exhaustive"]) == 2
