@@ -99,12 +99,6 @@ def _add_methods(parser: argparse.ArgumentParser) -> None:
         help="more than 12 tasks: what the table is of (default: AUROC, R²)",
     )
     parser.add_argument(
-        "--measure",
-        choices=tuple(MEASURE_NAMES),
-        default="",
-        help="more than 12 tasks: what the table is of (default: AUROC, R²)",
-    )
-    parser.add_argument(
         "--bundle", action="store_true", help="train --table anew, and keep it among the bundles"
     )
     parser.add_argument(
