@@ -20,9 +20,12 @@ Floats = NDArray[np.float64]
 
 TALL = 600
 HEAD = 170  # pixels above the points, for the names
-WIDE, NARROW = 600, 190  # pixels from the cheapest scheme to the dearest, usually and on a phone
-WIDE_STEP, STEP = 24, 20  # pixels between the columns of schemes of nearly the same cost
-PADDING, WIDE_PADDING = 44, 110  # pixels, from the outer costs to the picture's ends, for names
+WIDE, NARROW = 560, 190  # pixels from the cheapest scheme to the dearest, usually and on a phone
+WIDE_STEP, STEP = 26, 20  # pixels between the columns of schemes of nearly the same cost
+PADDING, WIDE_PADDING = (
+    44,
+    110,
+)  # pixels, from the outer costs to the picture's ends, for tilted names
 GAP = 5  # pixels
 SEEDS = 9  # pixels, from a mean to its seeds beside it
 SIZES = (50, 260)  # square pixels, of the smallest serving cost and the largest
@@ -105,8 +108,8 @@ def shifts(costs: Sequence[float], width: int, step: int) -> Floats:
 @lru_cache(maxsize=32)
 def _quality_and_cost(mean: str, dark: bool) -> Spec:
     accent, ink = cluster_colour(0, dark), text_colour(dark)
-    wide = f"width >= {WIDE + 2 * WIDE_PADDING}"
-    shift = f"({wide} ? datum.shift : datum.narrow_shift)"
+    shift = f"(width >= {WIDE + 2 * PADDING} ? datum.shift : datum.narrow_shift)"
+    tilted = f"width >= {WIDE + 2 * WIDE_PADDING}"
     x = alt.X(
         "cost:Q",
         title="Training cost, in trainings of MTL",
@@ -114,7 +117,7 @@ def _quality_and_cost(mean: str, dark: bool) -> Spec:
         scale=alt.Scale(
             type="log",
             nice=False,
-            padding=alt.ExprRef(f"{wide} ? {WIDE_PADDING} : {PADDING}"),
+            padding=alt.ExprRef(f"{tilted} ? {WIDE_PADDING} : {PADDING}"),
         ),
     )
     y = alt.Y(
@@ -150,7 +153,7 @@ def _quality_and_cost(mean: str, dark: bool) -> Spec:
     names = base.mark_text(
         align="left",
         baseline="middle",
-        angle=alt.expr(f"{wide} ? 315 : 270"),
+        angle=alt.expr(f"{tilted} ? 315 : 270"),
         xOffset=alt.expr(shift),
     ).encode(y=alt.value(HEAD - 2 * GAP), text="name:N", color=alt.value(ink))
     each = (
