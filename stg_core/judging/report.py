@@ -42,6 +42,7 @@ from stg_core.training.metrics import scores_by_epoch
 ROUTINGS = ("soft", "hard")
 VARIANTS = tuple(f"{average}-{routing}" for average in AVERAGES for routing in ROUTINGS)
 SPLITS = ("test", "train")
+TASK_DECIMALS = 4  # of differences of single tasks, most of the numbers that a report has
 MAX_BUNDLE_BYTES = 10_000_000
 
 E = TypeVar("E")  # an ending or a course
@@ -293,7 +294,12 @@ def _measure(
         for b, a in combinations(endings, 2)
     ]
     to_mtl = {
-        scheme: _difference(_values(seeds, name), _values(endings["mtl"], name))
+        scheme: {
+            what: each.round(TASK_DECIMALS)
+            for what, each in _difference(
+                _values(seeds, name), _values(endings["mtl"], name)
+            ).items()
+        }
         for scheme, seeds in endings.items()
         if "mtl" in endings and scheme != "mtl"
     }

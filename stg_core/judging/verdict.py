@@ -41,6 +41,7 @@ MEASURE_NAMES: Mapping[str, str] = {  # within a sentence
     "accuracy": "accuracy",
     "r2": "R²",
 }
+NAMED = 6  # tasks, in a sentence
 SLACK = 1.1  # of a budget: counted costs are within 10 % of measured ones
 
 
@@ -402,7 +403,8 @@ class _Judgement:
             sentences.append(f"{_and(flipped)} {_is_coin(flipped)}: left out.")
         if unlearned:
             are = "is" if len(unlearned) == 1 else "are"
-            sentences.append(f"{_and(unlearned)} {are} not learned better than chance: left out.")
+            named = _some(unlearned, len(tasks))
+            sentences.append(f"{named} {are} not learned better than chance: left out.")
         if still_in:
             sentences.append(
                 f"{_and(still_in)} {_is_coin(still_in)}, and still in these means, which come from"
@@ -448,6 +450,13 @@ def _number(value: float) -> str:
 
 def _is_coin(tasks: Sequence[str]) -> str:
     return "is a coin flip" if len(tasks) == 1 else "are coin flips"
+
+
+def _some(names: Sequence[str], of: int) -> str:
+    """All of them, or how many and the first few."""
+    if len(names) <= NAMED:
+        return _and(names)
+    return f"{len(names)} of {of} tasks ({', '.join(names[:NAMED])} and others)"
 
 
 def _was(names: Sequence[str]) -> str:
