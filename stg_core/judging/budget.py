@@ -21,7 +21,8 @@ def known_costs(report: Report, variant: str, measure: str) -> dict[str, float]:
 def beaten(report: Report, variant: str, measure: str) -> set[str]:
     """The schemes than which another one of no more training cost is better, as verdicts tell it.
 
-    Schemes that cannot be told apart do not beat each other; all others are the Pareto front.
+    No more: within what counts are off. Schemes that cannot be told apart do not beat each other;
+    who is not beaten is on the Pareto front.
     """
     costs = known_costs(report, variant, measure)
     found = report["variants"][variant]["measures"][measure]["differences"]

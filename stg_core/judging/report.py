@@ -42,7 +42,7 @@ from stg_core.training.metrics import scores_by_epoch
 ROUTINGS = ("soft", "hard")
 VARIANTS = tuple(f"{average}-{routing}" for average in AVERAGES for routing in ROUTINGS)
 SPLITS = ("test", "train")
-TASK_DECIMALS = 4  # of differences of single tasks, most of the numbers that a report has
+TASK_DECIMALS = 4  # of intervals and differences of single tasks: most numbers of a report
 MAX_BUNDLE_BYTES = 10_000_000
 
 E = TypeVar("E")  # an ending or a course
@@ -286,7 +286,7 @@ def _measure(
             "ci": interval(*means[scheme]).clip(lowest, 1),
             "seeds": means[scheme][0],
             "per_task": per_task[0].mean(axis=0),
-            "per_task_ci": interval(*per_task).clip(lowest, 1),
+            "per_task_ci": interval(*per_task).clip(lowest, 1).round(TASK_DECIMALS),
             "best_epoch": _best_epoch(courses[scheme], name, in_means),
         }
     differences = [
