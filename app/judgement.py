@@ -109,7 +109,8 @@ def about_columns(report: Report) -> dict[str, str]:
         " all tasks. That of the specialists includes the training whose data maps were grouped.",
         "Serving cost": "Of all models that answer, counted in multiply-adds; 1 is one model of all"
         " tasks.",
-        "Measured": "Training cost by processor seconds of the trainings, over those of MTL.",
+        "Measured": "Training cost by processor seconds of the trainings, over those of MTL; rough"
+        " where other work ran on that machine meanwhile.",
     }
 
 
