@@ -24,8 +24,8 @@ SCHEMES: Mapping[str, str] = {
     "longer": "Longer model",
     "wider": "Wider model",
     "warm": "Warm specialists",
-    "plain_warm": "Plain warm ensemble",
-    "random_warm": "Warm random grouping",
+    "plain_warm": "Warm ensemble",
+    "random_warm": "Warm random",
 }
 USUAL = ("mtl", "specialists", "plain", "random", "superclass", "longer")  # chosen at first
 WARM = ("warm", "plain_warm", "random_warm")

@@ -35,6 +35,7 @@ PAGES = {
     ),
     "agreement": Shown("agreement?run=bundled:g3", "merged", VEGA),
     "specialists": Shown("specialists?run=bundled:g1", "Do they specialise?", VEGA),
+    "specialists_costs": Shown("specialists?result=tox21-k2", "Do they specialise?", VEGA),
     "methods": Shown(
         "methods?table=digits-8",
         "Each task has the number",

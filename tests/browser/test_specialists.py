@@ -60,13 +60,13 @@ def test_a_plan_of_the_digits_from_the_grouping_to_the_verdict(
     page = open_page(f"{address}/grouping?run={run}&k=3", script=LISTEN)
     page.get_by_role("link", name="Train 3 specialists").click()
     expect(page.get_by_role("heading", name="Specialists", exact=True)).to_be_visible()
-    expect(page.get_by_text("9 trainings in all, 1 of them here")).to_be_visible()
+    expect(page.get_by_text("11 trainings in all, 1 of them here")).to_be_visible()
     expect(page.get_by_text("Expected duration")).to_contain_text("about")
 
-    page.get_by_role("button", name="Train 8 models").click()
-    expect(page.get_by_text(re.compile(r"[1-9] of 9 trainings done"))).to_be_visible()
+    page.get_by_role("button", name="Train 10 models").click()
+    expect(page.get_by_text(re.compile(r"[1-9] of 11 trainings done"))).to_be_visible()
     page.get_by_role("button", name="Cancel").click()
-    resume = page.get_by_role("button", name=re.compile("Resume [1-8] model"))
+    resume = page.get_by_role("button", name=re.compile("Resume [1-9] model"))
     expect(resume).to_be_visible()
     resume.click()
     expect(page.get_by_role("button", name="Cancel")).to_be_visible()
@@ -76,16 +76,16 @@ def test_a_plan_of_the_digits_from_the_grouping_to_the_verdict(
     expect(page.get_by_text("Does the grouping pay?").nth(1)).to_be_visible(timeout=VERDICT_MS)
     page.get_by_text("What else the comparison says").click()
     expect(page.get_by_text("All this is of one seed")).to_be_visible()
-    expect(page.get_by_text("9 trainings in all, 9 of them here")).to_be_visible()
+    expect(page.get_by_text("11 trainings in all, 11 of them here")).to_be_visible()
     expect(page.get_by_text(re.compile("Specialists: .* tasks gain"))).to_be_visible()
 
     report = json.loads(downloaded(page, "JSON"))
-    assert report["schemes"] == ["mtl", "specialists", "plain", "random"]
+    assert report["schemes"] == ["mtl", "specialists", "plain", "random", "longer", "wider"]
     soft = report["variants"]["logits-soft"]["verdict"]
     expect(page.get_by_text(soft[:60])).to_be_visible()
-    assert downloaded(page, "CSV").startswith("scheme,task,cluster,f1")
+    assert downloaded(page, "CSV").startswith("measure,scheme,task,cluster")
     html = downloaded(page, "HTML report")
-    assert html.count("<svg") == 7 and soft[:60] in html
+    assert html.count("<svg") == 10 and soft[:60] in html
     assert not re.search(r'(src|href)="http', html)
 
     page.get_by_role("radio", name="hard").click()
@@ -99,7 +99,35 @@ def test_a_fresh_machine_shows_bundled_judgements(
 ) -> None:
     page = open_page(f"{address}/specialists?run=bundled:g1")
     expect(page.get_by_role("combobox", name="Judgement")).to_have_value(re.compile(r"\(G1\)"))
-    expect(page.get_by_text("The grouping does not pay: specialists and plain")).to_be_visible()
+    expect(page.get_by_text("The grouping does not pay: the plain ensemble")).to_be_visible()
     expect(page.get_by_text("better than MTL")).to_be_hidden()
-    expect(page.locator("[data-testid=stVegaLiteChart] .marks")).to_have_count(4)
+    expect(page.locator("[data-testid=stVegaLiteChart] .marks")).to_have_count(5)
     screenshot(page, "specialists_bundled")
+
+
+@pytest.mark.parametrize("width", [390, 1280, 1920])
+def test_every_scheme_is_named_in_the_picture_of_quality_and_cost(
+    address: str, open_page: Callable[..., Page], width: int
+) -> None:
+    page = open_page(f"{address}/specialists?result=tox21-k2", script=LISTEN, width=width)
+    chart = page.get_by_label(re.compile("AUROC of 11 schemes by training cost"))
+    expect(chart.locator("canvas.marks")).to_be_visible()
+    assert problems(page) == []
+    words = "canvas => [...words.get(canvas).values()].map(({ text }) => String(text))"
+    drawn = {*chart.locator("canvas.marks").evaluate(words)}
+    names = {"MTL, 1", "Specialists, 3", "Longer model, 3", "Warm random, 2"}
+    assert names <= drawn
+    screenshot(page, f"specialists_quality_{width}")
+
+
+def test_another_measure_is_one_click_and_stays_in_the_address(
+    address: str, open_page: Callable[..., Page]
+) -> None:
+    page = open_page(f"{address}/specialists?result=tox21-k2")
+    expect(page.get_by_label(re.compile("^Scatter plot: mean AUROC of 11 schemes"))).to_be_visible()
+    page.get_by_role("radio", name="Average precision").click()
+    expect(
+        page.get_by_label(re.compile("^Scatter plot: mean average precision of 11 schemes"))
+    ).to_be_visible()
+    expect(page.get_by_text("mean average precision of 0.426 to 0.418").first).to_be_visible()
+    assert "measure=Average+precision" in page.url

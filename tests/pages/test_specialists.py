@@ -124,14 +124,14 @@ def test_for_which_share_warm_models_go_on_is_chosen_with_them(
 ) -> None:
     app = open_app("specialists", trained, k="2")
     assert "warm_share" not in [one.key for one in app.number_input]
-    schemes = ["MTL", "Warm specialists", "Plain warm ensemble"]
+    schemes = ["MTL", "Warm specialists", "Warm ensemble"]
     app = open_app("specialists", trained, k="2", schemes=schemes)
     assert app.number_input(key="warm_share").value == 0.5
     planned = table(app, "What it is").set_index("Scheme")
     assert planned.loc["Warm specialists", "Training cost"] == "2.00"
     app = open_app("specialists", trained, k="2", schemes=schemes, warm_share="1.5")
     planned = table(app, "What it is").set_index("Scheme")
-    assert planned.loc["Plain warm ensemble", "Training cost"] == "4.00"
+    assert planned.loc["Warm ensemble", "Training cost"] == "4.00"
     app.button(key="train").click().run()
     warm = [spec for spec in engine.submitted if spec.starts_from]
     assert len(warm) == 4 and {spec.epochs for spec in warm} == {round(1.5 * trained.spec.epochs)}
