@@ -1,0 +1,335 @@
+"""What a study says: where grouping pays, and what to do by default, computed from its rows."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from stg_core.judging.study_table import CELL, Row, minus
+from stg_core.judging.verdict import SCHEME_NAMES
+from stg_core.system.words import counted
+
+GROUPED = ("specialists", "warm")  # follow a grouping by data maps
+CONTROLS = ("mtl", "stl", "longer", "wider", "plain", "random", "plain_warm", "random_warm")
+AT_RANDOM: Mapping[str, str] = {"specialists": "random", "warm": "random_warm"}
+BEST = "best control"
+DEARER = 1.05  # times a cost, that still counts as the same
+BY_CHANCE = 0.025  # of 95 % intervals lie above 0 where there is no difference
+NEAREST = 3  # settings, from which a recommendation is made
+ALIKE = 4.0  # times as many tasks or points: beyond, a study knows nothing alike
+
+TITLES: Mapping[str, str] = {
+    "auroc": "AUROC",
+    "average_precision": "average precision",
+    "f1": "F1",
+    "f1_tuned": "F1 at the tuned threshold",
+    "balanced_accuracy": "balanced accuracy",
+    "accuracy": "accuracy",
+    "r2": "R²",
+}
+NAMES: Mapping[str, str] = {
+    **SCHEME_NAMES,
+    "mtl": "one model of all tasks",
+    "stl": "one model per task",
+    "longer": "one model trained longer",
+    "wider": "one wider model",
+    "warm": "the warm specialists",
+    "plain_warm": "the plain warm ensemble",
+    "random_warm": "the warm random grouping",
+}
+ADVICE: Mapping[str, str] = {
+    "mtl": "train one model of all tasks as usual: nothing that costs more is better for certain in"
+    " most cells",
+    "stl": "train one model for each task",
+    "longer": "train one model of all tasks longer, for as many epochs as the specialists take"
+    " together",
+    "wider": "train one wider model of all tasks, as large as the specialists together",
+    "plain": "train as many models of all tasks from several seeds, without a grouping, and average"
+    " them",
+    "random": "train as many models with random weights of the tasks, and average them",
+    "plain_warm": "go on from one model of all tasks several times, without a grouping, and average"
+    " what comes of it",
+    "random_warm": "go on from one model of all tasks with random weights of the tasks, and average"
+    " what comes of it",
+    "specialists": "train specialists by data maps",
+    "warm": "go on from one model of all tasks with the weights of a grouping by data maps",
+}
+
+
+def variant_of(
+    rows: Sequence[Row], measure: str, average: str = "logits", routing: str = "soft"
+) -> list[Row]:
+    """The rows of one variant and measure."""
+    wanted = measure, average, routing
+    return [row for row in rows if (row["measure"], row["average"], row["routing"]) == wanted]
+
+
+def measures_of(rows: Sequence[Row]) -> list[str]:
+    """The measures of a study, that by which it decides first."""
+    return list(dict.fromkeys(row["measure"] for row in rows if row["measure"]))
+
+
+# -------------------------------------------------------------------------------- cell by cell
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A scheme in one cell of a study beside another one.
+
+    cell: the values of CELL; mean, other_mean: of the measure; difference, low, high: of the two,
+    with its 95 % interval; cost, other_cost: of training, None where not known; sign: 1 where the
+    interval lies above 0, -1 below, else 0. of_all: 1 where it lies above 0 against every control,
+    -1 where it lies below against any; at_random: the sign against the random grouping, None where
+    that was not tried; controls: all that cost no more to train.
+    """
+
+    cell: Row
+    mean: float
+    other: str
+    other_mean: float
+    difference: float
+    low: float
+    high: float
+    cost: float | None
+    other_cost: float | None
+    sign: int
+    of_all: int
+    at_random: int | None
+    controls: tuple[str, ...]
+
+
+def compared(
+    rows: Sequence[Row],
+    measure: str,
+    scheme: str = "specialists",
+    other: str = BEST,
+    average: str = "logits",
+    routing: str = "soft",
+) -> list[Compared]:
+    """Every cell in which a scheme was tried beside another one, or beside any control.
+
+    BEST is the control with the highest mean of those that cost no more to train than the scheme.
+    """
+    found = []
+    for cell in _cells(variant_of(rows, measure, average, routing)):
+        own = cell.get(scheme)
+        if own is None or own["mean"] is None:
+            continue
+        controls = tuple(name for name in CONTROLS if _is_control(name, scheme, cell))
+        named = max(controls, key=lambda name: float(cell[name]["mean"]), default="")
+        against = named if other == BEST else other
+        if against not in cell or against == scheme or own[minus(against)[1]] is None:
+            continue
+        difference, low, high = (own[column] for column in minus(against))
+        at_random = AT_RANDOM.get(scheme, "")
+        found.append(
+            Compared(
+                {column: own[column] for column in CELL},
+                own["mean"],
+                against,
+                cell[against]["mean"],
+                *(difference, low, high),
+                own["training_cost"],
+                cell[against]["training_cost"],
+                _sign(own, against),
+                min((_sign(own, name) for name in controls), default=0),
+                _sign(own, at_random) if at_random in cell else None,
+                controls,
+            )
+        )
+    return found
+
+
+def _cells(rows: Sequence[Row]) -> list[dict[str, Row]]:
+    """Of every cell its rows, by scheme."""
+    cells: dict[tuple[object, ...], dict[str, Row]] = {}
+    for row in rows:
+        cells.setdefault(tuple(row[column] for column in CELL), {})[row["scheme"]] = row
+    return list(cells.values())
+
+
+def _is_control(name: str, scheme: str, cell: Mapping[str, Row]) -> bool:
+    """Whether a scheme was tried that costs no more, and whose score is defined.
+
+    What it costs is not known of models of one's own: then it counts.
+    """
+    if name == scheme or name not in cell or cell[name]["mean"] is None:
+        return False
+    cost, own = cell[name]["training_cost"], cell[scheme]["training_cost"]
+    return cost is None or own is None or cost <= DEARER * own
+
+
+def _sign(row: Row, other: str) -> int:
+    """1 where the interval of the difference to another scheme lies above 0, -1 below, else 0."""
+    _, low, high = (row[column] for column in minus(other))
+    return 0 if low is None else int(low > 0) - int(high < 0)
+
+
+# ------------------------------------------------------------------------------ what comes out
+
+
+def findings(rows: Sequence[Row], measure: str, scheme: str = "specialists") -> str:
+    """What came out, in some sentences: where a scheme beats every control, and what to do."""
+    cells = [one for one in compared(rows, measure, scheme) if one.controls]
+    who = NAMES[scheme]
+    if not cells:
+        return (
+            f"No cell of this study compares {who} with a control of at most their cost: it cannot"
+            " say where grouping pays."
+        )
+    told = advice(rows, measure)
+    sentences = [
+        _where_it_wins(cells, who, TITLES.get(measure, measure)),
+        _the_rest(cells),
+        _chance(cells),
+        _at_random(cells, who),
+        f"By default: {told}." if told else "",
+    ]
+    return " ".join(filter(None, sentences))
+
+
+def _where_it_wins(cells: Sequence[Compared], who: str, by: str) -> str:
+    wins, n = [one for one in cells if one.of_all > 0], len(cells)
+    tried = {name for one in cells for name in one.controls}
+    controls = _listed([NAMES[name] for name in CONTROLS if name in tried])
+    every = f"every control of at most their cost that was tried ({controls}), by {by}"
+    if not wins:
+        return f"In none of {counted(n, 'cell')} {who} beat {every}."
+    most = max(wins, key=lambda one: one.difference)
+    where = "; ".join(_shares(cells, column) for column in ("group", "k"))
+    head = f"In {'all' if len(wins) == n else f'{len(wins)} of'} {counted(n, 'cell')} {who} beat"
+    ends = f"{_signed(most.low)} to {_signed(most.high)}"
+    return (
+        f"{head} {every}: {where}. At most they are better by {_signed(most.difference)} (95 %"
+        f" interval {ends}) than {NAMES[most.other]}, the best control there"
+        f" ({describe(most.cell)})."
+    )
+
+
+def _shares(cells: Sequence[Compared], column: str) -> str:
+    """Such as "yeast 3 of 18, tox21 1 of 12"; what has none is left out."""
+    signs: dict[object, list[int]] = {}
+    for one in cells:
+        signs.setdefault(one.cell[column], []).append(one.of_all)
+    parts = [
+        f"{'k = ' * (column == 'k')}{value} {own.count(1)} of {len(own)}"
+        for value, own in signs.items()
+        if 1 in own
+    ]
+    return ", ".join(parts)
+
+
+def _the_rest(cells: Sequence[Compared]) -> str:
+    signs = [one.of_all for one in cells]
+    parts = [f"in {signs.count(-1)} a control is better than they are"] * (-1 in signs)
+    parts += [f"in {signs.count(0)} it cannot be told"] * (0 in signs)
+    mean = statistics.mean(one.difference for one in cells)
+    parts += [f"on average over the cells they score {_signed(mean)} against the best control"]
+    rest = "; ".join(parts)
+    return f"{rest[0].upper()}{rest[1:]}."
+
+
+def _chance(cells: Sequence[Compared]) -> str:
+    wins, by_chance = sum(one.of_all > 0 for one in cells), BY_CHANCE * len(cells)
+    if not 0 < wins <= math.ceil(by_chance):
+        return ""
+    return (
+        f"That is no more than chance gives: of {counted(len(cells), 'interval')}"
+        f" {by_chance:.1f} would lie above 0 if nothing made a difference."
+    )
+
+
+def _at_random(cells: Sequence[Compared], who: str) -> str:
+    tried = [one.at_random for one in cells if one.at_random is not None]
+    if not tried:
+        return "Whether a random grouping does as well is not known: it was not tried."
+    n, as_well, better = len(tried), sum(sign <= 0 for sign in tried), tried.count(-1)
+    if not as_well:
+        return f"A random grouping, the same weights on the wrong tasks, is worse in all {n}."
+    where = f"all {n} cells" if as_well == n else f"{as_well} of {n} cells"
+    return (
+        f"A random grouping, the same weights on the wrong tasks, does as well in {where}"
+        f"{f', and better in {better}' if better else ''}: there it is not the grouping that makes"
+        f" {who} what they are."
+    )
+
+
+def describe(cell: Row) -> str:
+    """Such as "yeast, 14 tasks, 1,500 training points, k = 3, m = 2"."""
+    m = "hard" if cell["method"] == "hard" else f"m = {cell['fuzzifier']:g}"
+    tasks, points = counted(cell["tasks"], "task"), counted(cell["points"], "training point")
+    return f"{cell['group']}, {tasks}, {points}, k = {cell['k']}, {m}"
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.4f}".replace("-", "−")
+
+
+def _listed(parts: Sequence[str]) -> str:
+    *most, last = parts
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+# ------------------------------------------------------------------------------ what to do
+
+
+def advice(rows: Sequence[Row], measure: str) -> str:
+    """What to do by default after these rows; empty where they do not say.
+
+    That is the scheme with the highest mean over the cells, of those that were tried in all of
+    them, if it is better than MTL in more than half of them, else MTL. One that follows a grouping
+    counts only where it beats every control in more than half of the cells.
+    """
+    cells = [cell for cell in _cells(variant_of(rows, measure)) if "mtl" in cell]
+    if not cells:
+        return ""
+    best, gain, better = "mtl", 0.0, 0
+    for scheme in (*CONTROLS[1:], *GROUPED):
+        own = [cell[scheme] for cell in cells if scheme in cell]
+        gains = [row["minus_mtl"] for row in own if row["minus_mtl"] is not None]
+        loses = scheme in GROUPED and not _mostly_wins(rows, measure, scheme)
+        if len(gains) < len(cells) or loses:
+            continue
+        mean, certain = statistics.mean(gains), sum(_sign(row, "mtl") > 0 for row in own)
+        if mean > gain and 2 * certain > len(cells):
+            best, gain, better = scheme, mean, certain
+    if best == "mtl":
+        return ADVICE["mtl"]
+    return (
+        f"{ADVICE[best]} ({_signed(gain)} {TITLES.get(measure, measure)} over one model of all"
+        f" tasks on average, better for certain in {better} of {counted(len(cells), 'cell')})"
+    )
+
+
+def _mostly_wins(rows: Sequence[Row], measure: str, scheme: str) -> bool:
+    signs = [one.of_all for one in compared(rows, measure, scheme)]
+    return 2 * signs.count(1) > len(signs)
+
+
+def recommendation(rows: Sequence[Row], n_tasks: int, n_points: int) -> str:
+    """What a study says to do by default with so many tasks and training points, in a sentence.
+
+    From the cells of the task groups that are nearest in number of tasks and of points, by their
+    logarithms; of one alone where it has just these. Empty where the study says nothing.
+    """
+    measures = measures_of(rows)
+    if not measures:
+        return ""
+
+    def far(setting: tuple[str, int, int]) -> float:
+        return abs(math.log(setting[1] / n_tasks)) + abs(math.log(setting[2] / n_points))
+
+    judged = variant_of(rows, measures[0])
+    settings = sorted({(row["group"], row["tasks"], row["points"]) for row in judged}, key=far)
+    near = [one for one in settings[:NEAREST] if far(one) <= 2 * math.log(ALIKE)]
+    same = [one for one in near if far(one) == 0]
+    if not near:
+        counts = f"{counted(n_tasks, 'task')} and {counted(n_points, 'training point')}"
+        return f"The study knows no task group like this one, of {counts}."
+    places = same or near
+    known = [row for row in judged if (row["group"], row["tasks"], row["points"]) in places]
+    told = advice(known, measures[0])
+    like = _listed([f"{group} ({tasks} tasks, {n:,} points)" for group, tasks, n in places])
+    return f"By default, after the study’s cells of {like}: {told}." if told else ""
