@@ -19,7 +19,7 @@ from stg_core.engine.foreground import run_anywhere, train_all
 from stg_core.grouping.memberships import Grouping, TaskSpace, group_tasks
 from stg_core.judging.plan import Plan, make_plan, mtl_spec_of, recorded_speed
 from stg_core.judging.study import Cell, Study
-from stg_core.judging.study_table import Row, row_not_run, rows_of, write_study
+from stg_core.judging.study_table import Row, read_rows, row_not_run, rows_of, write_study
 from stg_core.results.store import Run, Store
 from stg_core.system.errors import UserError
 from stg_core.training.spec import TrainingSpec
@@ -143,7 +143,7 @@ def run_study(study: Study, store: Store, folder: Path, listener: Listener) -> l
         except UserError as error:
             rows.append(row_not_run(cell, str(error)))
         write_study(folder, study, rows)
-    return rows
+    return read_rows(folder)
 
 
 def _judged(number: int, cell: Cell, store: Store, listener: Listener) -> list[Row]:
@@ -152,7 +152,13 @@ def _judged(number: int, cell: Cell, store: Store, listener: Listener) -> list[R
     space, plan = _plan_of(cell, run, store)
     missing = plan.missing(store)
     train_all(store, missing, listener.cell(number, cell, plan, len(missing)))
-    return list(rows_of(cell, spec, kept_report(store, run, space, plan, listener.judgement)))
+    return list(
+        rows_of(
+            cell,
+            spec,
+            kept_report(store, run, space, plan, listener.judgement),
+        )
+    )
 
 
 def _plan_of(cell: Cell, run: Run, store: Store) -> tuple[TaskSpace, Plan]:

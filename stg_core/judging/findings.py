@@ -13,6 +13,10 @@ from stg_core.system.words import counted
 
 GROUPED = ("specialists", "warm")  # follow a grouping by data maps
 CONTROLS = ("mtl", "stl", "longer", "wider", "plain", "random", "plain_warm", "random_warm")
+SIMPLEST_FIRST = (
+    *("mtl", "longer", "wider", "plain", "plain_warm", "stl", "random", "random_warm"),
+    *("warm", "specialists"),
+)
 AT_RANDOM: Mapping[str, str] = {"specialists": "random", "warm": "random_warm"}
 BEST = "best control"
 DEARER = 1.05  # times a cost, that still counts as the same
@@ -167,6 +171,64 @@ def _sign(row: Row, other: str) -> int:
     return 0 if low is None else int(low > 0) - int(high < 0)
 
 
+@dataclass(frozen=True)
+class Bin:
+    """The cells that share a value of two axes, as `value_of` tells it."""
+
+    x: str
+    y: str
+    cells: tuple[Compared, ...]
+
+    @property
+    def mean(self) -> float:
+        """Of the cells' differences."""
+        return statistics.mean(one.difference for one in self.cells)
+
+    def count(self, sign: int) -> int:
+        """How many of the cells have this sign."""
+        return sum(one.sign == sign for one in self.cells)
+
+
+AXES: Mapping[str, str] = {
+    "group": "Task group",
+    "k": "Clusters (k)",
+    "fuzzifier": "Fuzzifier (m)",
+    "of_points": "Training points",
+    "of_tasks": "Tasks",
+    "model": "Model",
+    "epochs": "Epochs",
+}
+SHARES: Mapping[float, str] = {1.0: "all", 0.5: "half", 0.25: "a quarter"}
+SAME_SHARE = 0.04  # half of 15 tasks are 7
+
+
+def value_of(cell: Row, axis: str) -> str:
+    """What a cell has on one of the AXES, for people."""
+    value = cell[axis]
+    if axis in ("of_points", "of_tasks"):
+        near = next((name for n, name in SHARES.items() if abs(n - value) < SAME_SHARE), "")
+        return near or f"{value:.0%}"
+    if axis == "fuzzifier":
+        return "hard" if cell["method"] == "hard" else f"{value:g}"
+    return str(value)
+
+
+def values_of(cells: Sequence[Compared], axis: str) -> list[str]:
+    """All values that cells have on an axis: numbers ascending, words as they come."""
+    found = {value_of(one.cell, axis): one.cell[axis] for one in cells}
+    if axis in ("group", "model"):
+        return list(found)
+    return sorted(found, key=lambda name: (found[name] is None, found[name] or 0))
+
+
+def binned(cells: Sequence[Compared], x: str, y: str) -> list[Bin]:
+    """The cells by their values on two of the AXES."""
+    found: dict[tuple[str, str], list[Compared]] = {}
+    for one in cells:
+        found.setdefault((value_of(one.cell, x), value_of(one.cell, y)), []).append(one)
+    return [Bin(*place, tuple(own)) for place, own in found.items()]
+
+
 # ------------------------------------------------------------------------------ what comes out
 
 
@@ -278,28 +340,30 @@ def _listed(parts: Sequence[str]) -> str:
 def advice(rows: Sequence[Row], measure: str) -> str:
     """What to do by default after these rows; empty where they do not say.
 
-    That is the scheme with the highest mean over the cells, of those that were tried in all of
-    them, if it is better than MTL in more than half of them, else MTL. One that follows a grouping
-    counts only where it beats every control in more than half of the cells.
+    The simplest scheme, but for a less simple one that is
+    better than it in more than half of them, its interval above 0. One that follows a grouping by
+    data maps has to beat every control in more than half.
     """
     cells = [cell for cell in _cells(variant_of(rows, measure)) if "mtl" in cell]
     if not cells:
         return ""
-    best, gain, better = "mtl", 0.0, 0
-    for scheme in (*CONTROLS[1:], *GROUPED):
-        own = [cell[scheme] for cell in cells if scheme in cell]
-        gains = [row["minus_mtl"] for row in own if row["minus_mtl"] is not None]
+
+    def better(scheme: str, other: str) -> int:
+        return sum(_sign(cell[scheme], other) > 0 for cell in cells if scheme in cell)
+
+    best = "mtl"
+    for scheme in SIMPLEST_FIRST[1:]:
         loses = scheme in GROUPED and not _mostly_wins(rows, measure, scheme)
-        if len(gains) < len(cells) or loses:
-            continue
-        mean, certain = statistics.mean(gains), sum(_sign(row, "mtl") > 0 for row in own)
-        if mean > gain and 2 * certain > len(cells):
-            best, gain, better = scheme, mean, certain
+        if not loses and 2 * better(scheme, best) > len(cells):
+            best = scheme
     if best == "mtl":
         return ADVICE["mtl"]
+    gains = [cell[best]["minus_mtl"] for cell in cells if best in cell]
+    gain = statistics.mean(one for one in gains if one is not None)
     return (
         f"{ADVICE[best]} ({_signed(gain)} {TITLES.get(measure, measure)} over one model of all"
-        f" tasks on average, better for certain in {better} of {counted(len(cells), 'cell')})"
+        f" tasks on average, better for certain in {better(best, 'mtl')} of"
+        f" {counted(len(cells), 'cell')})"
     )
 
 

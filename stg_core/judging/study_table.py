@@ -23,7 +23,10 @@ from stg_core.training.spec import TrainingSpec
 Row = Mapping[str, Any]  # what is empty is None
 
 PLAN, PARQUET, CSV = "plan.toml", "study.parquet", "study.csv"
-CELL = ("group", "tasks", "points", "model", "epochs", "k", "method", "fuzzifier")
+CELL = (
+    *("group", "tasks", "points", "of_tasks", "of_points"),
+    *("model", "epochs", "k", "method", "fuzzifier"),
+)
 VARIANT = ("average", "routing")
 
 
@@ -35,15 +38,17 @@ def minus(other: str) -> tuple[str, str, str]:
 COLUMNS: Mapping[str, str] = {
     **dict.fromkeys(("group", "model", "method", *VARIANT, "scheme", "measure"), "string"),
     **dict.fromkeys(("tasks", "points", "epochs", "k", "seeds"), "Int64"),
-    **dict.fromkeys(("fuzzifier", "mean", "low", "high"), "Float64"),
+    **dict.fromkeys(("of_tasks", "of_points", "fuzzifier"), "Float64"),
+    **dict.fromkeys(("mean", "low", "high"), "Float64"),
     **{name: "Float64" for other in SCHEMES for name in minus(other)},
     **dict.fromkeys(("training_cost", "serving_cost", "seconds"), "Float64"),
     **dict.fromkeys(("left_out", "run", "not_run"), "string"),
 }
-"""Types by column. tasks, points: how many; fuzzifier: none where the method is hard. mean, low,
-high: a measure with its 95 % interval; minus_<scheme>…: the scheme of the row minus that one.
-training_cost, serving_cost: in MTL trainings and models; seconds: of its trainings. left_out: tasks
-that no scheme learns. run: whose data maps are grouped."""
+"""Types by column. tasks, points: how many; of_tasks, of_points: the same as shares of the group's.
+fuzzifier: none where the method is hard. mean, low, high: a measure with its 95 % interval;
+minus_<scheme>…: the scheme of the row minus that one. training_cost, serving_cost: in MTL trainings
+and models; seconds: of its trainings. left_out: tasks that no scheme learns. run: whose data maps
+are grouped."""
 
 
 # ------------------------------------------------------------------------------------------- rows
@@ -83,10 +88,14 @@ def row_not_run(cell: Cell, reason: str) -> dict[str, Any]:
 
 
 def _place(cell: Cell, spec: TrainingSpec) -> dict[str, Any]:
+    n_points = counts_and_shape(spec.group)[0]
+    tasks, points = len(spec.tasks), spec.training_images or n_points
     return {
         "group": cell.group,
-        "tasks": len(spec.tasks),
-        "points": spec.training_images or counts_and_shape(spec.group)[0],
+        "tasks": tasks,
+        "points": points,
+        "of_tasks": tasks / len(spec.group.tasks),
+        "of_points": points / n_points,
         "model": spec.model,
         "epochs": spec.epochs,
         **_clusters(cell),
