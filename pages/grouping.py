@@ -12,6 +12,7 @@ import streamlit as st
 from app import glances, state, widgets
 from app.charts import grouping as charts
 from app.parameters import OneOf, in_url
+from app.studies import say_default
 from app.tables import as_csv
 from app.widgets import Chosen, Input
 from stg_core.engine.derived import Answer
@@ -206,6 +207,7 @@ def explore(run: Run, given: Input, view: str) -> None:
                 icon=":material/groups:",
                 query_params=choices(chosen) | {"result": "this plan"},
             )
+            say_default(run)
 
 
 @st.fragment

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import streamlit as st
 
-from app import state, widgets
+from app import widgets
 from app.charts import study as charts
 from app.charts.base import number
 from app.parameters import OneOf, in_url
+from app.studies import rows_of, studies
 from app.tables import as_csv
 from stg_core.judging.findings import (
     AXES,
@@ -28,20 +28,13 @@ from stg_core.judging.findings import (
     value_of,
     values_of,
 )
-from stg_core.judging.study_table import (
-    CELL,
-    PARQUET,
-    Row,
-    bundled_studies,
-    kept_studies,
-    read_plan,
-    read_rows,
-)
+from stg_core.judging.study_table import CELL, Row, read_plan
 from stg_core.system.words import counted
 
 ALL = "all of them"
 FIRST_AXES = ("k", "group")
 SIGNS = {1: "better", 0: "cannot be told", -1: "worse"}
+AXIS = "What of a cell the fields of the heatmap stand for."
 ABOUT_COLUMNS = {
     "Compared with": "The best control is the one with the highest mean of those that cost no more"
     " to train.",
@@ -54,23 +47,6 @@ ABOUT_MARKS = (
     "Blue: better; orange: worse. ▲ and ▼: the 95 % interval lies above 0, or below; where a field"
     " holds several cells, of how many."
 )
-
-
-# ------------------------------------------------------------------------------------- the studies
-
-
-def studies() -> dict[str, Path]:
-    """Folders by name; of a name that came with the project and was run here, one's own."""
-    return {**bundled_studies(), **kept_studies(state.shared().store)}
-
-
-def rows_of(folder: Path) -> list[Row]:
-    return _rows(str(folder), (folder / PARQUET).stat().st_mtime_ns)
-
-
-@st.cache_resource(show_spinner="Reading the study", max_entries=4)
-def _rows(folder: str, stamp: int) -> list[Row]:
-    return read_rows(Path(folder))
 
 
 def choose_study() -> Path | None:
@@ -144,10 +120,7 @@ def choose_axes(cells: Sequence[Compared]) -> tuple[str, str, list[Compared]]:
     return x, y, list(cells)
 
 
-AXIS = "What of a cell the fields of the heatmap stand for."
-
-
-def _first(titles: dict[str, str] | Any, name: str) -> dict[str, str]:
+def _first(titles: Mapping[str, str], name: str) -> dict[str, str]:
     """With one of them in front, which is the default."""
     return {key: titles[key] for key in sorted(titles, key=lambda key: key != name)}
 

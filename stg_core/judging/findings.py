@@ -310,7 +310,7 @@ def _at_random(cells: Sequence[Compared], who: str) -> str:
     n, as_well, better = len(tried), sum(sign <= 0 for sign in tried), tried.count(-1)
     if not as_well:
         return f"A random grouping, the same weights on the wrong tasks, is worse in all {n}."
-    where = f"all {n} cells" if as_well == n else f"{as_well} of {n} cells"
+    where = f"{as_well} of {counted(n, 'cell')}"
     return (
         f"A random grouping, the same weights on the wrong tasks, does as well in {where}"
         f"{f', and better in {better}' if better else ''}: there it is not the grouping that makes"
@@ -396,4 +396,5 @@ def recommendation(rows: Sequence[Row], n_tasks: int, n_points: int) -> str:
     known = [row for row in judged if (row["group"], row["tasks"], row["points"]) in places]
     told = advice(known, measures[0])
     like = _listed([f"{group} ({tasks} tasks, {n:,} points)" for group, tasks, n in places])
-    return f"By default, after the study’s cells of {like}: {told}." if told else ""
+    models = _listed(list(dict.fromkeys(row["model"] for row in known)))
+    return f"By default, after the study of {like} with {models}: {told}." if told else ""
