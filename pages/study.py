@@ -219,7 +219,7 @@ def compare(rows: Sequence[Row]) -> None:
         measure = choose_measure(rows)
     with right:
         scheme, other = choose_schemes(rows)
-    first.markdown(findings(rows, measure, scheme))
+    first.markdown(widgets.plain(findings(rows, measure, scheme)))
     x, y, cells = choose_axes(compared(rows, measure, scheme, other))
     if not cells:
         st.info("No cell of this study has both: compare with another scheme.")

@@ -31,15 +31,14 @@ def heatmap(
     xs, ys: values of the axes in their order; told: what is compared, for the blind.
     """
     most = max((abs(one.mean) for one in bins), default=0) or 1.0
-    rows = pd.DataFrame([_row(one, most) for one in bins])
-    fields = [f"{one.y}, {one.x}: {number(one.mean, '+.4f')} {_marks(one)}".strip() for one in bins]
+    in_order = sorted(bins, key=lambda one: (ys.index(one.y), xs.index(one.x)))
+    fields = [f"{b.y}, {b.x}: {number(b.mean, '+.4f')} {_marks(b)}".strip() for b in in_order]
     draw(
         _heatmap(len(ys), titles, measure),
         f"Heatmap: {told}, {measure}, by {titles[1].lower()} and {titles[0].lower()}."
         f" {'; '.join(fields)}.",
         key="study",
-        rows=rows,
-        orders=pd.DataFrame({"x": list(xs)}),
+        rows=pd.DataFrame([_row(one, most) for one in in_order]),
     )
 
 
@@ -84,7 +83,7 @@ def _colour(share: float) -> str:
 def _heatmap(rows: int, titles: tuple[str, str], measure: str) -> Spec:
     base = alt.Chart(alt.NamedData("rows")).encode(
         x=alt.X("x:N", title=titles[0], sort=None, axis=NAMES_AXIS),
-        y=alt.Y("y:N", title=None, sort=None, axis=NAMES_AXIS),
+        y=alt.Y("y:N", title=titles[1], sort=None, axis=NAMES_AXIS),
         tooltip=[
             alt.Tooltip("cells:N", title="Cell"),
             alt.Tooltip("difference:N", title=f"Difference in {measure}"),
@@ -98,6 +97,5 @@ def _heatmap(rows: int, titles: tuple[str, str], measure: str) -> Spec:
     ink = alt.Color("ink:N", scale=None)
     numbers = base.mark_text(fontWeight=600, fontSize=13, dy=-8).encode(text="shown:N", color=ink)
     marks = base.mark_text(dy=11, fontSize=12).encode(text="marks:N", color=ink)
-    title = f"Difference in {measure}, by {titles[1].lower()} (rows) and {titles[0].lower()}"
-    chart = alt.layer(fields, numbers, marks, title=title)
+    chart = alt.layer(fields, numbers, marks, title=f"Difference in {measure}")
     return finished(chart.properties(height=ROW * rows + HEAD))

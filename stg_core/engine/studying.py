@@ -19,7 +19,7 @@ from stg_core.engine.foreground import run_anywhere, train_all
 from stg_core.grouping.memberships import Grouping, TaskSpace, group_tasks
 from stg_core.judging.plan import Plan, make_plan, mtl_spec_of, recorded_speed
 from stg_core.judging.study import Cell, Study
-from stg_core.judging.study_table import Row, read_rows, row_not_run, rows_of, write_study
+from stg_core.judging.study_table import Row, row_not_run, rows_of, write_study
 from stg_core.results.store import Run, Store
 from stg_core.system.errors import UserError
 from stg_core.training.spec import TrainingSpec
@@ -143,7 +143,7 @@ def run_study(study: Study, store: Store, folder: Path, listener: Listener) -> l
         except UserError as error:
             rows.append(row_not_run(cell, str(error)))
         write_study(folder, study, rows)
-    return read_rows(folder)
+    return rows
 
 
 def _judged(number: int, cell: Cell, store: Store, listener: Listener) -> list[Row]:

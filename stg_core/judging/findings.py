@@ -233,7 +233,7 @@ def binned(cells: Sequence[Compared], x: str, y: str) -> list[Bin]:
 
 
 def findings(rows: Sequence[Row], measure: str, scheme: str = "specialists") -> str:
-    """What came out, in some sentences: where a scheme beats every control, and what to do."""
+    """What came out, in a paragraph: where a scheme beats every control; a second: what to do."""
     cells = [one for one in compared(rows, measure, scheme) if one.controls]
     who = NAMES[scheme]
     if not cells:
@@ -247,9 +247,9 @@ def findings(rows: Sequence[Row], measure: str, scheme: str = "specialists") -> 
         _the_rest(cells),
         _chance(cells),
         _at_random(cells, who),
-        f"By default: {told}." if told else "",
     ]
-    return " ".join(filter(None, sentences))
+    paragraphs = [" ".join(filter(None, sentences)), f"By default: {told}." if told else ""]
+    return "\n\n".join(filter(None, paragraphs))
 
 
 def _where_it_wins(cells: Sequence[Compared], who: str, by: str) -> str:
@@ -271,12 +271,12 @@ def _where_it_wins(cells: Sequence[Compared], who: str, by: str) -> str:
 
 
 def _shares(cells: Sequence[Compared], column: str) -> str:
-    """Such as "yeast 3 of 18, tox21 1 of 12"; what has none is left out."""
+    """Such as "3 of 18 with k = 2, 1 of 12 with k = 3"; what has none is left out."""
     signs: dict[object, list[int]] = {}
     for one in cells:
         signs.setdefault(one.cell[column], []).append(one.of_all)
     parts = [
-        f"{'k = ' * (column == 'k')}{value} {own.count(1)} of {len(own)}"
+        f"{own.count(1)} of {len(own)} {'with k =' if column == 'k' else 'on'} {value}"
         for value, own in signs.items()
         if 1 in own
     ]

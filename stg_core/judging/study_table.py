@@ -49,6 +49,7 @@ fuzzifier: none where the method is hard. mean, low, high: a measure with its 95
 minus_<scheme>…: the scheme of the row minus that one. training_cost, serving_cost: in MTL trainings
 and models; seconds: of its trainings. left_out: tasks that no scheme learns. run: whose data maps
 are grouped."""
+NOTHING: dict[str, Any] = dict.fromkeys(COLUMNS)
 
 
 # ------------------------------------------------------------------------------------------- rows
@@ -72,7 +73,7 @@ def rows_of(cell: Cell, spec: TrainingSpec, report: Mapping[str, Any]) -> Iterat
                     costs = report["costs"][scheme]
                     row |= {f"{what}_cost": costs[what] for what in ("training", "serving")}
                     row |= {"seconds": costs["seconds"], "run": report["run"]}
-                    yield row | {"left_out": ", ".join(report["left_out"])}
+                    yield NOTHING | row | {"left_out": ", ".join(report["left_out"])}
 
 
 def row_not_run(cell: Cell, reason: str) -> dict[str, Any]:
@@ -84,7 +85,7 @@ def row_not_run(cell: Cell, reason: str) -> dict[str, Any]:
         counts = {"tasks": cell.tasks, "points": cell.training_images}
         place |= {name: n for name, n in counts.items() if isinstance(n, int)}
         place |= _clusters(cell)
-    return place | {"not_run": reason}
+    return NOTHING | place | {"not_run": reason}
 
 
 def _place(cell: Cell, spec: TrainingSpec) -> dict[str, Any]:

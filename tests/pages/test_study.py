@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from app.words import plain
 from stg_core.judging.findings import findings
 from stg_core.judging.study import study_of
 from stg_core.judging.study_table import row_not_run, write_study
@@ -55,7 +56,7 @@ def test_what_came_out_is_said_first(open_app: OpenApp, rows: list[Any]) -> None
     app = open_app("study")
     assert not app.exception and not app.error
     assert app.title[0].value == "Study"
-    assert app.markdown[0].value == findings(rows, "auroc")
+    assert app.markdown[0].value == plain(findings(rows, "auroc"))
     assert app.markdown[0].value.startswith("In 1 of 3 cells the specialists beat every control")
 
 
@@ -63,7 +64,7 @@ def test_a_field_tells_the_difference_and_whether_its_interval_excludes_0(
     open_app: OpenApp, rows: list[Any]
 ) -> None:
     app = open_app("study")
-    assert titles(app) == {"Difference in AUROC, by task group (rows) and clusters (k)"}
+    assert titles(app) == {"Difference in AUROC"}
     told = charted(app)
     assert "the specialists minus the best control at equal cost, AUROC" in told
     for field in ("yeast, 2: +0.0200 ▲", "yeast, 3: −0.0200 ▼", "digits, 2: −0.0005."):
@@ -96,9 +97,10 @@ def test_an_address_says_what_is_compared(open_app: OpenApp, rows: list[Any]) ->
         down="k",
     )
     assert not app.exception and not app.error
-    assert titles(app) == {"Difference in F1, by clusters (k) (rows) and fuzzifier (m)"}
-    assert "the plain ensemble minus one model of all tasks, F1" in charted(app)
-    assert app.markdown[0].value == findings(rows, "f1", "plain")
+    assert titles(app) == {"Difference in F1"}
+    told = "the plain ensemble minus one model of all tasks, F1, by clusters (k) and fuzzifier (m)"
+    assert told in charted(app)
+    assert app.markdown[0].value == plain(findings(rows, "f1", "plain"))
     assert app.dataframe[0].value["Difference"].tolist() == ["+0.0200 (+0.0190 to +0.0210)"]
 
 
@@ -151,5 +153,5 @@ def test_pages_about_a_grouping_say_what_to_do_by_default(
     app = open_app(page, trained, run=trained.id, k="2")
     assert not app.exception and not app.error
     told = "after the study of digits (15 tasks, 1,437 points) with mlp: train one model of all"
-    assert told in texts(app)
+    assert plain(told) in texts(app)
     assert "Where does grouping pay?" in {link.proto.label for link in app.get("page_link")}
