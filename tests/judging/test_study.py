@@ -269,8 +269,8 @@ def test_where_grouping_pays_is_said_with_how_much() -> None:
         "In 1 of 3 cells the specialists beat every control of at most their cost that was tried"
         " (one model of all tasks, one model trained longer, the plain ensemble and the random"
         " grouping), by AUROC: 1 of 2 on yeast; 1 of 2 with k = 2. At most they are better by"
-        " +0.0200 (95 % interval +0.0190 to +0.0210) than one model trained longer, the best control there"
-        " (yeast, 15 tasks, 1,000 training points, k = 2, m = 2)."
+        " +0.0200 (95 % interval +0.0190 to +0.0210) than one model trained longer, the best"
+        " control there (yeast, 15 tasks, 1,000 training points, k = 2, m = 2)."
     )
     assert "In 1 a control is better than they are; in 1 it cannot be told; on average" in told
     assert "no more than chance gives: of 3 intervals 0.1" in told
