@@ -41,6 +41,7 @@ PAGES = {
         VEGA,
         ("Quality and cost", "Affinities", "Predictions", "Scalability", "How they work"),
     ),
+    "study": Shown("study", "Plan", VEGA),
     "lesson": Shown("lesson?step=8&answer_8=true", "Did it pay?", VEGA),
 }
 

@@ -111,6 +111,30 @@ def test_what_a_plan_may_not_say_is_named(text: str, sentence: str) -> None:
     assert sentence in str(error.value)
 
 
+README = (Path(__file__).resolve().parents[2] / "README.md").read_text()
+
+
+def test_the_plan_of_the_readme_is_one() -> None:
+    page = README.partition("\n## Studies\n")[2].partition("\n## ")[0]
+    lines = [line.strip() for line in page.splitlines() if line.startswith("    ")]
+    study = study_of("\n".join(line for line in lines if "stg_core" not in line), "readme")
+    assert len(study.cells) == 2 * 2 * 3 * 3 * 3 + 1
+
+
+def test_the_plan_that_is_shipped_asks_of_everything() -> None:
+    study = read_study(Path(__file__).resolve().parents[2] / "assets" / "studies" / "default.toml")
+    run = [cell for cell in study.cells if cell.group != "chemical"]
+    assert len(run) >= 60 and {cell.seeds for cell in run} == {(0, 1, 2, 3, 4)}
+    assert {cell.group for cell in study.cells} == {
+        *("digits", "yeast", "tox21", "cal500", "chemical")
+    }
+    assert {cell.k for cell in run} == {2, 3, 5}
+    assert {cell.fuzzifier for cell in run} == {1.5, 2.0, "hard"}
+    assert {cell.training_images for cell in run} == {"all", "half", "quarter"}
+    assert {cell.tasks for cell in run} == {"all", "half"}
+    assert all({"longer", "wider", "plain", "random"} <= {*cell.schemes} for cell in run)
+
+
 def test_a_cell_that_stands_twice_is_one() -> None:
     assert len(study_of(GRID + GRID, "x").cells) == 2
 
