@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
@@ -39,6 +40,7 @@ START, DATA_MAPS, GROUPING, AGREEMENT, SPECIALISTS, METHODS, STUDY, LESSON = (
 FIRST_CHOICE = "bundled:digits"
 REST = 0.6  # seconds after the last move of a slider
 MOVING = "choices that the URL does not say yet"
+BELATED = 5.0  # seconds after a choice in which a browser may still send what the URL said before
 
 
 class Shared:
@@ -105,8 +107,24 @@ def read_url() -> None:
     if went_back():
         for name in [name for name in st.session_state if str(name).startswith("kept ")]:
             del st.session_state[name]
-    for name in st.query_params:
-        st.session_state[f"kept {name}"] = st.query_params[name]
+    stays = _stays_on_its_page()
+    for name in list(st.query_params):
+        linked = st.query_params[name]
+        # a browser that asked for a run before it heard of the choice sends its old address
+        said, when = st.session_state.get(f"replaced {name}", (None, -BELATED))
+        if stays and linked == said and time.monotonic() - when < BELATED:
+            _say(name, kept(name))
+        else:
+            st.session_state[f"kept {name}"] = linked
+
+
+def _stays_on_its_page() -> bool:
+    """Whether this visitor has neither gone to another page since the last whole run, nor back."""
+    context = get_script_run_ctx()
+    page = None if context is None else context.page_script_hash
+    stayed = st.session_state.get("page") == page and not went_back()
+    st.session_state["page"] = page
+    return stayed
 
 
 def kept(name: str, kind: Kind | None = None) -> str | None:
@@ -142,9 +160,13 @@ def say_url() -> None:
 
 
 def _say(name: str, value: str | None) -> None:
+    said = st.query_params.get(name)
+    if said == value:
+        return
+    st.session_state[f"replaced {name}"] = said, time.monotonic()
     if value is None:
-        st.query_params.pop(name, None)
-    elif st.query_params.get(name) != value:
+        del st.query_params[name]
+    else:
         st.query_params[name] = value
 
 

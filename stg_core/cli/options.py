@@ -48,6 +48,7 @@ def spec_from(options: argparse.Namespace) -> TrainingSpec:
         training_images=options.training_images,
         hidden_widths=options.hidden_widths,
         dropout=options.dropout,
+        width=options.width,
     )
 
 
@@ -121,6 +122,9 @@ def add_training_options(parser: argparse.ArgumentParser, required: bool = True)
         "--hidden-widths", type=whole_numbers, default=HIDDEN_WIDTHS, metavar="256,128", help="mlp"
     )
     parser.add_argument("--dropout", type=float, default=DROPOUT, help=f"mlp: default {DROPOUT}")
+    parser.add_argument(
+        "--width", type=float, default=1.0, help="of the model, as a factor: default 1"
+    )
     parser.add_argument(
         "--training-images", type=int, default=0, metavar="N", help="of all, always the same ones"
     )

@@ -153,9 +153,10 @@ def _ends(interval: tuple[float, float], digits: str) -> str:
 def cost_line(cost: Cost) -> str:
     """What a plan takes."""
     left = "unknown" if cost.seconds is None else f"about {cost.seconds:,.0f} s"
+    anew = f" ({cost.anew} of them once more, since weights were not kept)" if cost.anew else ""
     return (
         f"{counted(cost.trainings, 'training')}, {cost.distinct} of them distinct,"
-        f" {cost.cached} trained before; time for the rest: {left}."
+        f" {cost.cached} trained before{anew}; time for the rest: {left}."
     )
 
 

@@ -24,6 +24,7 @@ from stg_core.cli.printing import (
     tell_of_steps,
 )
 from stg_core.engine.foreground import train_all
+from stg_core.judging.plan import WARM_SHARE
 from stg_core.results.store import Store
 
 if TYPE_CHECKING:
@@ -39,8 +40,18 @@ def add_commands(command: Command) -> None:
         "--schemes",
         type=words,
         default=("mtl", "specialists", "plain", "random"),
-        help="mtl, stl, specialists, plain, random, superclass, which is of families of any tasks"
-        " (default: all but stl, superclass)",
+        help="mtl; stl; specialists; plain: as many models without any grouping; random: the same"
+        " weights on the wrong tasks; superclass: of families of any tasks; longer, wider: one"
+        " model that costs as much to train, or to serve, as the specialists; warm: specialists"
+        " that go on from the MTL model, with plain_warm and random_warm (default: mtl,"
+        " specialists, plain, random)",
+    )
+    specialists.add_argument(
+        "--warm-share",
+        type=float,
+        default=WARM_SHARE,
+        metavar="SHARE",
+        help=f"of MTL's epochs, for which warm specialists go on: default {WARM_SHARE:g}",
     )
     specialists.add_argument(
         "--seeds", type=whole_numbers, default=(), help="default: the run's own"
@@ -57,13 +68,26 @@ def add_commands(command: Command) -> None:
 
 def _specialists(options: argparse.Namespace) -> Answer:
     from stg_core.engine.derived import kept_report
-    from stg_core.judging.plan import make_plan, mtl_spec_of, recorded_speed
+    from stg_core.judging.plan import (
+        grouping_trainings_of,
+        make_plan,
+        mtl_spec_of,
+        recorded_speed,
+    )
     from stg_core.judging.report import bundle_report
 
     store = Store()
     run = store.run(options.run)
     space, grouping = grouping_from(options, run)
-    plan = make_plan(mtl_spec_of(run, store), grouping, space, options.schemes, options.seeds)
+    plan = make_plan(
+        mtl_spec_of(run, store),
+        grouping,
+        space,
+        options.schemes,
+        options.seeds,
+        options.warm_share,
+        grouping_trainings_of(run),
+    )
     cost = plan.cost(store, recorded_speed(store))
     if options.dry_run:
         return _planned(plan, cost, store)
@@ -88,7 +112,7 @@ def _planned(plan: Plan, cost: Cost, store: Store) -> Answer:
             "cached": store.get(spec) is not None,
         }
         for ensemble in plan.ensembles
-        for name, spec in zip(ensemble.names, ensemble.specs, strict=True)
+        for spec, name in ensemble.trainings.items()
     ]
     return {**asdict(cost), "plan": models}, plan_text(models, cost)
 

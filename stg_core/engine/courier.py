@@ -33,12 +33,14 @@ if TYPE_CHECKING:
     from distributed import Client
 
     from stg_core.training.callbacks import Training
+    from stg_core.training.spec import TrainingSpec
 
 PIECE = 4 * 2**20  # bytes
 SILENCE = 20  # seconds without a word from the app, after which a worker begins without it
 FORGOTTEN = 86_400  # seconds after which a packed result that nobody took is removed
 
 EPOCHS = "epochs"  # the file that says how many a work folder holds
+START = "start.safetensors"  # weights to begin with, in the work folder of a training
 # in the order in which they are read: nothing may be older than what was read before it
 WORK_FILES = (EPOCHS, r"(task-\d+/)?checkpoint\.pt", r"(task-\d+/)?\w+\.npy")
 
@@ -115,7 +117,7 @@ def _fetched(client: Client, store: Store, key: str, address: str) -> Run:
             file.write(piece)
         with suppress(_Unanswered):
             _question(client, address, _drop, name)
-        return take_run(store, file, key)
+        return take_run(store, file, key, with_weights=True)
 
 
 def _question(client: Client, address: str, act: Callable[..., Any], *words: Any) -> Any:
@@ -149,7 +151,7 @@ def _packed(key: str) -> tuple[str, int]:
         path = work / f"{key}.parcel"
         if not path.exists():
             with atomic(path) as file:
-                export_run(store.run(key), file, with_arrays=True)
+                export_run(store.run(key), file, with_arrays=True, with_weights=True)
         return path.name, path.stat().st_size
 
 
@@ -224,27 +226,37 @@ def _copy(
 
 
 def hand_over(
-    client: Client, store: Store, key: str, address: str, theirs: int, sender: str
+    client: Client,
+    store: Store,
+    key: str,
+    address: str,
+    theirs: int,
+    sender: str,
+    lacks: str = "",
 ) -> None:
     """Gives a worker that is about to train a key what this store has of it, where that is more.
 
-    `theirs` says how many epochs the worker has. It begins when this has ended, however it ended.
+    `theirs` says how many epochs the worker has; `lacks`, which run it starts from, where it has
+    not the weights of that. It begins when this has ended, however it ended.
     """
-    whole = False
+    whole = with_start = False
     try:
+        if lacks and store.holds(lacks) and (run := store.run(lacks)).has_weights:
+            _send(client, address, key, sender, run.weights_file, START)
+            with_start = True
         with suppress(Timeout), store.lock(key).acquire(timeout=0):
             folder = store.work_folder(key)
             if epochs_in(folder) > theirs:
                 paths = (path for path in folder.rglob("*") if path.is_file())
                 for name in filter(_order, (path.relative_to(folder).as_posix() for path in paths)):
-                    _send(client, address, key, sender, folder, name)
+                    _send(client, address, key, sender, folder / name, name)
                 whole = True
     finally:
-        _ask(client, address, _begin, key, sender, whole)
+        _ask(client, address, _begin, key, sender, whole, with_start)
 
 
-def _send(client: Client, address: str, key: str, sender: str, folder: Path, name: str) -> None:
-    with open(folder / name, "rb") as file:
+def _send(client: Client, address: str, key: str, sender: str, path: Path, name: str) -> None:
+    with open(path, "rb") as file:
         start = 0
         while piece := file.read(PIECE):
             _ask(client, address, _receive, key, sender, name, start, piece)
@@ -297,14 +309,16 @@ _awaited: dict[str, _Awaited] = {}
 
 
 def await_checkpoint(
-    key: str, tell: Callable[[dict[str, Any]], None], cancelled: Callable[[], bool]
+    spec: TrainingSpec, tell: Callable[[dict[str, Any]], None], cancelled: Callable[[], bool]
 ) -> None:
     """Tells how much of a training is here, and waits until the app has sent what it has more.
 
-    Begins without the app when that is silent for `SILENCE` seconds. Raises Cancelled.
+    That may be the weights to start from, too. Begins without the app when that is silent for
+    `SILENCE` seconds. Raises Cancelled.
     """
+    key, store = spec.key, own_store()
     awaited = _awaited[key] = _Awaited()
-    tell({"has": epochs_in(own_store().work_folder(key))})
+    tell({"has": epochs_in(store.work_folder(key)), "lacks": _lacking(store, spec)})
     while not awaited.begin.wait(0.05):
         if cancelled():
             _awaited.pop(key, None)
@@ -312,6 +326,14 @@ def await_checkpoint(
         silent = time.monotonic() - awaited.heard > SILENCE
         if silent and _awaited.pop(key, None) is not None:
             return
+
+
+def _lacking(store: Store, spec: TrainingSpec) -> str:
+    """The key of what a training starts from, where its weights are not here; else empty."""
+    if spec.starts_from is None or (store.work_folder(spec.key) / START).exists():
+        return ""
+    run = store.get(spec.starts_from)
+    return "" if run and run.has_weights else spec.starts_from.key
 
 
 def _receive(key: str, sender: str, name: str, start: int, piece: bytes) -> None:
@@ -324,13 +346,20 @@ def _receive(key: str, sender: str, name: str, start: int, piece: bytes) -> None
             file.write(piece)
 
 
-def _begin(key: str, sender: str, whole: bool) -> None:
+def _begin(key: str, sender: str, whole: bool, with_start: bool = False) -> None:
     """Lets a training begin, after what was received; of several apps, the first one counts."""
     store = own_store()
     received = store.folder / "work" / f"{key}.from-{sender}"
-    if (awaited := _awaited.pop(key, None)) and whole and received.is_dir():
-        shutil.rmtree(store.work_folder(key), ignore_errors=True)
-        received.rename(store.work_folder(key))
+    if (awaited := _awaited.pop(key, None)) and received.is_dir():
+        folder = store.work_folder(key)
+        if whole:
+            if not with_start and (folder / START).exists():
+                (folder / START).replace(received / START)
+            shutil.rmtree(folder, ignore_errors=True)
+            received.rename(folder)
+        elif with_start:
+            folder.mkdir(exist_ok=True)
+            (received / START).replace(folder / START)
     shutil.rmtree(received, ignore_errors=True)
     if awaited:
         awaited.begin.set()

@@ -108,6 +108,8 @@ def quality_question(run: Run, space: TaskSpace, fuzzifier: float, method: str) 
 
 def report_question(store: Store, run: Run, space: TaskSpace, plan: Plan) -> Question:
     """The judgement of a plan; another question once one of its trainings is another."""
+    from stg_core.judging.plan import WARM
+
     grouping = plan.grouping
     asked = _question(
         run,
@@ -117,6 +119,7 @@ def report_question(store: Store, run: Run, space: TaskSpace, plan: Plan) -> Que
         *("--k", str(grouping.k), "--fuzzifier", repr(float(grouping.fuzzifier))),
         *("--method", grouping.method),
         *("--schemes", ",".join(plan.schemes), "--seeds", ",".join(map(str, plan.seeds))),
+        *(("--warm-share", repr(float(plan.warm_share))) if {*WARM} & {*plan.schemes} else ()),
     )
     trainings = [(spec.key, store.get(spec)) for spec in plan.trainings]
     made = [[key, run and run.provenance.get("created")] for key, run in trainings]
@@ -200,9 +203,10 @@ def kept_report(
     store: Store, run: Run, space: TaskSpace, plan: Plan, tell: Tell = _told_to_nobody
 ) -> dict[str, Any]:
     """`make_report`, from the cache where the same trainings were judged before."""
+    from stg_core.judging.plan import grouping_trainings_of
     from stg_core.judging.report import report_steps
 
-    grouping = len(run.spec.tasks) if run.spec.single_task_models else 1
+    grouping = grouping_trainings_of(run)
 
     def steps(_: Any) -> Iterator[Step]:
         for done, total, report in report_steps(plan, store, grouping_trainings=grouping):

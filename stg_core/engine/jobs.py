@@ -108,8 +108,12 @@ class Engine:
     def submit(self, spec: TrainingSpec, owner: str = "") -> str:
         """Asks for a training and returns its key at once; the same spec twice is one job.
 
-        Owners take turns: each one's first training goes before any second one.
+        Owners take turns: each one's first training goes before any second one. What a training
+        starts from is trained before it, and asked for where it is not here.
         """
+        start = spec.starts_from
+        if start and not (self.store.holds(spec.key) or self.store.holds(start.key)):
+            self.submit(start, owner)
         with self._state:
             job = self._jobs.get(spec.key)
             if job and job.active:
@@ -137,6 +141,8 @@ class Engine:
                     again = "run it again to go on from here." if begun else "it had not begun."
                     job.state, job.message = "cancelled", f"Cancelled; {again}"
                     self._note(key)
+            for key in keys:
+                self._let_go_on(key)
             if self._notes:
                 self._notes.forget_old()
 
@@ -202,6 +208,8 @@ class Engine:
             job = self._jobs[key]
             if not job.active or key in self._futures or self._connection.client is not client:
                 return
+            if (before := self._before(job)) and before.active:
+                return  # it is sent when that has ended
             future = client.submit(
                 train_job,
                 job.spec.to_json(),
@@ -226,6 +234,25 @@ class Engine:
         else:
             self._settle(key, "failed", why_not)
 
+    def _before(self, job: Job) -> Job | None:
+        """The job whose weights another one starts from, if there is one."""
+        start = job.spec.starts_from
+        return None if start is None else self._jobs.get(start.key)
+
+    def _let_go_on(self, key: str) -> None:
+        """Sends what waited for a job that has ended; it fails where there are no weights now."""
+        ended = self._jobs.get(key)
+        if ended is None or ended.active:
+            return
+        for job in [job for job in self._jobs.values() if job.active]:
+            if self._before(job) is not ended:
+                continue
+            if ended.state == "done":
+                self._in_background(partial(self._send, job.key))
+            elif job.key not in self._futures:
+                why = f"What it starts from was not trained. {ended.message}"
+                self._settle(job.key, "failed", why)
+
     def _in_background(self, act: Callable[[], None]) -> None:
         def guarded() -> None:
             with contextlib.suppress(Exception):  # the connection says itself what its problem is
@@ -246,7 +273,8 @@ class Engine:
             if "message" in record:
                 follow(job, record)
             elif "has" in record:
-                self._in_background(partial(self._hand_over, key, address, record["has"]))
+                theirs, lacks = record["has"], record.get("lacks", "")
+                self._in_background(partial(self._hand_over, key, address, theirs, lacks))
             elif "kept" in record:
                 if key not in self._kept_on:
                     self._errands.add(partial(self._bring_checkpoint, key))
@@ -290,11 +318,12 @@ class Engine:
 
     # ------------------------------------------------------- what travels, if disks are not shared
 
-    def _hand_over(self, key: str, address: str, theirs: int) -> None:
-        if self._connection.client is None:
+    def _hand_over(self, key: str, address: str, theirs: int, lacks: str) -> None:
+        client = self._connection.client
+        if client is None:
             return
         try:
-            courier.hand_over(self._connection.client, self.store, key, address, theirs, self._name)
+            courier.hand_over(client, self.store, key, address, theirs, self._name, lacks)
         except Exception as error:
             logger.warning("A checkpoint was not handed over (%r); the worker has its own.", error)
 
@@ -340,6 +369,7 @@ class Engine:
             if state == "done":
                 job.epoch, job.fraction, job.seconds_left = job.spec.epochs, 1.0, 0.0
             self._note(key)
+            self._let_go_on(key)
             if self._notes:
                 self._notes.forget_old()
 

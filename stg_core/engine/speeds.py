@@ -66,4 +66,5 @@ def _question(spec: TrainingSpec) -> str:
     """What the speed of a training depends on, as a key of the cache."""
     parts = [spec.model, spec.group.dataset, len(spec.tasks), spec.batch_size, spec.augmentation]
     parts += [spec.training_images] * bool(spec.training_images)
+    parts += [f"width {spec.width:g}"] * (spec.width != 1)
     return ":".join(["seconds", *map(str, parts), *(["separate"] * spec.single_task_models)])

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
+import shutil
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from stg_core.engine import courier
 from stg_core.engine.courier import EpochCount, Outpost
-from stg_core.results.store import Run, Store
+from stg_core.results.store import Run, Store, without_nan
+from stg_core.system.errors import UserError
 from stg_core.system.threads import wanted_threads
 from stg_core.training.callbacks import Callback, Progress, preparation_told_to
 from stg_core.training.spec import TrainingSpec
+
+if TYPE_CHECKING:
+    from stg_core.training.callbacks import Training
 
 TOPIC = "stg-progress"
 DEVICE = {"device": 1}  # a worker offers one, so it trains one model at a time
@@ -29,8 +36,66 @@ def run_spec(store: Store, spec: TrainingSpec, callbacks: Sequence[Callback] = (
             return run
         data = load_task_data(spec.group, preparation_told_to(callbacks))
         folder = store.work_folder(spec.key)
+        start = _start_of(store, spec, callbacks)
         counted = [EpochCount(folder), *callbacks]
-        return store.save(train(spec, data, folder=folder, callbacks=counted))
+        return store.save(train(spec, data, folder=folder, callbacks=counted, start=start))
+
+
+class _Beforehand(Callback):
+    """Tells of the training that another one starts from, as a preparation of that one."""
+
+    def __init__(self, callbacks: Sequence[Callback]) -> None:
+        self._callbacks = callbacks
+
+    def on_epoch_end(self, training: Training) -> None:
+        what = "Trains the model that it starts from, whose weights are not here"
+        preparation_told_to(self._callbacks)(what, training.epoch / training.spec.epochs)
+
+    def cancelled(self) -> bool:
+        return any(callback.cancelled() for callback in self._callbacks)
+
+
+def _start_of(store: Store, spec: TrainingSpec, callbacks: Sequence[Callback]) -> Path | None:
+    """The file of the weights that a training begins with; None where they are to be fresh.
+
+    From where the app has put them, else of the run in the store, which is trained where it is not
+    there, and trained anew where its weights were not kept.
+    """
+    handed = store.work_folder(spec.key) / courier.START
+    if spec.starts_from is None or handed.exists():
+        return handed if handed.exists() else None
+    before = [_Beforehand(callbacks)]
+    run = run_spec(store, spec.starts_from, before)
+    return (run if run.has_weights else _with_weights(store, run, before)).weights_file
+
+
+def _with_weights(store: Store, run: Run, callbacks: Sequence[Callback]) -> Run:
+    """The same run with its weights, which were not kept: it is trained anew, without data maps.
+
+    Raises UserError where that does not give the same scores to the last bit.
+    """
+    from stg_core.tasks.data import load_task_data
+    from stg_core.training.loop import train
+
+    with store.training(run.id):
+        run = store.run(run.id)
+        if run.has_weights:
+            return run
+        spec = dataclasses.replace(run.spec, recorded_epochs=())
+        data, folder = load_task_data(spec.group), store.work_folder(run.id)
+        start = _start_of(store, spec, callbacks)
+        counted = [EpochCount(folder), *callbacks]
+        result = train(spec, data, folder=folder, callbacks=counted, start=start)
+        shutil.rmtree(folder, ignore_errors=True)
+        if without_nan(result.metrics["test"]["loss"]) != run.metrics["test"]["loss"]:
+            made = run.provenance
+            raise UserError(
+                f"The run {run.title} was made before weights were kept, and training it anew gave"
+                " other results, so that nothing can start from it. It was trained with"
+                f" {made['threads']} threads (STG_THREADS) on {made['device']} with PyTorch"
+                f" {made['versions']['torch']}: do the same, or delete it to have it trained here."
+            )
+        return store.add_weights(run, result.weights)
 
 
 def train_job(plain: Mapping[str, Any], app: str) -> str:
@@ -50,7 +115,7 @@ def train_job(plain: Mapping[str, Any], app: str) -> str:
     callbacks: list[Callback] = [Progress(tell, unwanted)]
     if store.identity != app and not store.holds(spec.key):
         callbacks.append(Outpost(spec.key, tell))
-        courier.await_checkpoint(spec.key, tell, unwanted)
+        courier.await_checkpoint(spec, tell, unwanted)
     run_spec(store, spec, callbacks)
     courier.tidy(spec.key)
     return spec.key

@@ -7,9 +7,10 @@ weights W (T, models): the output of task t is the models' outputs averaged with
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,8 @@ from stg_core.judging.verdict import Words
 from stg_core.results.store import Run, Store
 from stg_core.system.errors import UserError
 from stg_core.tasks.groups import families_of_tasks
+from stg_core.tasks.images import IMAGE_COUNTS_AND_SHAPES
+from stg_core.training.costs import multiply_adds, width_of_multiple
 from stg_core.training.metrics import score_name
 from stg_core.training.spec import TrainingSpec
 from stg_core.training.speed import seconds_per_epoch
@@ -26,8 +29,14 @@ from stg_core.training.speed import seconds_per_epoch
 if TYPE_CHECKING:
     from stg_core.grouping.memberships import Grouping, TaskSpace
 
-SCHEMES = ("mtl", "stl", "specialists", "plain", "random", "superclass")
-ROUTED = ("specialists", "random", "superclass")  # the schemes that have memberships
+WARM = ("warm", "plain_warm", "random_warm")  # the schemes that go on from the joint model
+SCHEMES = (
+    *("mtl", "stl", "specialists", "plain", "random", "superclass"),
+    *("longer", "wider", *WARM),
+)
+# the schemes that have memberships
+ROUTED = ("specialists", "random", "superclass", "warm", "random_warm")
+WARM_SHARE = 0.5  # of the joint model's epochs, for which a warm training goes on
 
 SEED_STEP = 1_000
 LONG = 3600.0  # seconds
@@ -38,7 +47,9 @@ WEIGHT_DECIMALS = 6  # so that a key does not depend on how a machine rounds
 class Ensemble:
     """One scheme with one seed: its trainings, and weights (T, models) whose rows sum to 1.
 
-    names: what each model is, for people ("cluster 1", "model 2", a task).
+    names: what each model is, for people ("cluster 1", "model 2", a task); training_cost: of all
+    that it trains, what it starts from and the grouping's own trainings included, in trainings of
+    the MTL model; serving_cost: of one input, in MTL models. Both by count, of multiply-adds.
     """
 
     scheme: str
@@ -46,17 +57,33 @@ class Ensemble:
     specs: tuple[TrainingSpec, ...]
     names: tuple[str, ...]
     weights: Floats
+    training_cost: float
+    serving_cost: float
+
+    @property
+    def joint(self) -> TrainingSpec | None:
+        """What its trainings start from, where they do."""
+        return self.specs[0].starts_from
+
+    @property
+    def trainings(self) -> dict[TrainingSpec, str]:
+        """All that is trained for it, in the order in which that is possible, with its name."""
+        before = {} if self.joint is None else {self.joint: "joint model"}
+        return before | dict(zip(self.specs, self.names, strict=True))
 
 
 @dataclass(frozen=True)
 class Cost:
     """trainings: of all schemes together; distinct: without those that schemes share; cached: of
-    the distinct ones, already in the store; seconds: expected for the rest, None if unknown."""
+    the distinct ones, already in the store; anew: of those, how many are trained once more, since
+    others start from them and their weights were not kept; seconds: expected for all that is to be
+    trained, None if unknown."""
 
     trainings: int
     distinct: int
     cached: int
     seconds: float | None
+    anew: int = 0
 
 
 @dataclass(frozen=True)
@@ -68,16 +95,17 @@ class Plan:
     schemes: tuple[str, ...]
     seeds: tuple[int, ...]
     ensembles: tuple[Ensemble, ...]
+    warm_share: float = WARM_SHARE
 
     @property
     def trainings(self) -> tuple[TrainingSpec, ...]:
         """Every spec once, in the order in which they are trained."""
-        return tuple({spec.key: spec for e in self.ensembles for spec in e.specs}.values())
+        return tuple({spec.key: spec for e in self.ensembles for spec in e.trainings}.values())
 
     def place_of(self, spec: TrainingSpec) -> tuple[Ensemble, str]:
         """The first ensemble that needs a training, and which of its models that is."""
-        ensemble = next(e for e in self.ensembles if spec in e.specs)
-        return ensemble, ensemble.names[ensemble.specs.index(spec)]
+        ensemble = next(e for e in self.ensembles if spec in e.trainings)
+        return ensemble, ensemble.trainings[spec]
 
     def name_of(self, spec: TrainingSpec) -> str:
         """What a training is for, for people: the first scheme that needs it."""
@@ -88,15 +116,21 @@ class Plan:
         """The trainings that are not in the store yet."""
         return tuple(spec for spec in self.trainings if store.get(spec) is None)
 
+    def trained_anew(self, store: Store) -> tuple[TrainingSpec, ...]:
+        """Those in the store whose weights were not kept, and are needed for what is missing."""
+        starts = {spec.starts_from for spec in self.missing(store) if spec.starts_from}
+        runs = [store.get(spec) for spec in self.trainings if spec in starts]
+        return tuple(run.spec for run in runs if run is not None and not run.has_weights)
+
     def cost(self, store: Store, seconds_per_epoch: Callable[[TrainingSpec], float | None]) -> Cost:
         """What is to be trained, and how long that takes at a speed in seconds per epoch."""
-        distinct, missing = self.trainings, self.missing(store)
+        distinct, missing, anew = self.trainings, self.missing(store), self.trained_anew(store)
         seconds: float | None = 0.0
-        for spec in missing:
+        for spec in (*missing, *anew):
             speed = seconds_per_epoch(spec)
             seconds = None if speed is None or seconds is None else seconds + speed * spec.epochs
-        total = sum(len(ensemble.specs) for ensemble in self.ensembles)
-        return Cost(total, len(distinct), len(distinct) - len(missing), seconds)
+        total = sum(len(ensemble.trainings) for ensemble in self.ensembles)
+        return Cost(total, len(distinct), len(distinct) - len(missing), seconds, len(anew))
 
 
 def make_plan(
@@ -105,13 +139,17 @@ def make_plan(
     space: TaskSpace,
     schemes: Sequence[str] = ("mtl", "specialists", "plain", "random"),
     seeds: Sequence[int] = (),
+    warm_share: float = WARM_SHARE,
+    grouping_trainings: int = 1,
 ) -> Plan:
     """The trainings of every scheme and seed, for a grouping of the tasks of `spec`.
 
-    spec: the MTL training of its own seed (see `mtl_spec_of`); seeds: default to that one. Raises
-    UserError for an unknown scheme, for seeds whose plain ensembles would share models, for a
-    grouping with a problem, for a cluster without tasks, and for "superclass" where there is no
-    such grouping.
+    spec: the MTL training of its own seed (see `mtl_spec_of`); seeds: default to that one;
+    warm_share: for which share of its epochs warm trainings go on, 0 or more; grouping_trainings:
+    what the data maps of the grouping cost, in MTL trainings. Raises UserError for an unknown
+    scheme, for seeds whose plain ensembles would share models, for a grouping with a problem, for a
+    cluster without tasks, for "superclass" where there is no such grouping, and for "wider" of a
+    model whose multiply-adds are not known.
     """
     if unknown := [scheme for scheme in schemes if scheme not in SCHEMES]:
         raise UserError(f"There is no scheme {unknown[0]!r}; choose from {', '.join(SCHEMES)}.")
@@ -130,20 +168,14 @@ def make_plan(
     seeds = tuple(dict.fromkeys(seeds)) or (spec.seed,)
     if "plain" in schemes:
         _check_seeds(seeds, grouping.k)
-    make = {
-        "mtl": _mtl,
-        "stl": _stl,
-        "specialists": _specialists,
-        "plain": _plain,
-        "random": _random,
-        "superclass": _superclass,
-    }
+    if not (math.isfinite(warm_share) and warm_share >= 0):
+        raise UserError("Warm trainings go on for a share of the epochs of 0 or more, such as 0.5.")
     ensembles = [
-        make[scheme](_with_seed(spec, seed), grouping, space)
+        _Maker(_with_seed(spec, seed), grouping, space, warm_share, grouping_trainings).make(scheme)
         for scheme in schemes
         for seed in seeds
     ]
-    return Plan(spec, grouping, schemes, seeds, tuple(ensembles))
+    return Plan(spec, grouping, schemes, seeds, tuple(ensembles), warm_share)
 
 
 def words_of(spec: TrainingSpec) -> Words:
@@ -178,21 +210,34 @@ def takes_long(seconds: float | None) -> bool:
 def mtl_spec_of(run: Run, store: Store) -> TrainingSpec:
     """The spec whose result is the MTL model of a run's settings and seed: the run's own.
 
-    Another one, without data maps, where the run has one model per task or weighted tasks, or was
-    trained by a version that kept fewer logits.
+    Another one, without data maps, where the run has one model per task or weighted tasks, starts
+    from another one, or was trained by a version that kept fewer logits.
     """
     spec = run.spec
     own = store.get(spec)
     kept = own is None or own.keeps_logits
-    if kept and not spec.single_task_models and set(spec.task_weights) == {1.0}:
+    plain = not spec.single_task_models and set(spec.task_weights) == {1.0}
+    if kept and plain and spec.starts_from is None:
         return spec
-    return dataclasses.replace(spec, task_weights=(), single_task_models=False, recorded_epochs=())
+    return dataclasses.replace(
+        spec,
+        task_weights=(),
+        single_task_models=False,
+        recorded_epochs=(),
+        starts_from=None,
+    )
+
+
+def grouping_trainings_of(run: Run) -> int:
+    """What the data maps of a run cost, in MTL trainings by count."""
+    return len(run.spec.tasks) if run.spec.single_task_models else 1
 
 
 def recorded_speed(store: Store) -> Callable[[TrainingSpec], float | None]:
-    """Seconds per epoch as this machine's runs took them, of the nearest number of tasks.
+    """Seconds per epoch as this machine's runs took them, of the nearest width and number of tasks.
 
-    None for a model, data set, batch size or augmentation that was not trained here yet.
+    Of another width they count in proportion to the multiply-adds. None for a model, data set,
+    batch size or augmentation that was not trained here yet.
     """
     own = [run for run in store.runs() if not (run.bundled or run.spec.single_task_models)]
 
@@ -204,8 +249,17 @@ def recorded_speed(store: Store) -> Callable[[TrainingSpec], float | None]:
         alike = [run for run in own if kind(run.spec) == kind(spec)]
         if not alike:
             return None
-        run = min(alike, key=lambda run: abs(len(run.spec.tasks) - len(spec.tasks)))
-        return seconds_per_epoch(run.metrics)
+        run = min(
+            alike,
+            key=lambda run: (
+                abs(run.spec.width - spec.width),
+                abs(len(run.spec.tasks) - len(spec.tasks)),
+            ),
+        )
+        known = seconds_per_epoch(run.metrics)
+        if known is None or run.spec.width == spec.width:
+            return known
+        return known * relative_cost(spec, run.spec)
 
     return seconds
 
@@ -215,15 +269,6 @@ def _with_seed(spec: TrainingSpec, seed: int) -> TrainingSpec:
     if seed == spec.seed:
         return spec
     return dataclasses.replace(spec, seed=seed, recorded_epochs=())
-
-
-def _member(mtl: TrainingSpec, j: int) -> TrainingSpec:
-    """Model j of any ensemble, before its weights.
-
-    Every scheme has the same seeds, so that schemes differ in their weights only: with one seed for
-    all specialists, the plain ensemble alone would profit from models that began differently.
-    """
-    return _with_seed(mtl, mtl.seed + j * SEED_STEP)
 
 
 def _check_seeds(seeds: Sequence[int], k: int) -> None:
@@ -238,61 +283,205 @@ def _check_seeds(seeds: Sequence[int], k: int) -> None:
                 )
 
 
-def _mtl(mtl: TrainingSpec, grouping: Grouping, space: TaskSpace) -> Ensemble:
-    return Ensemble("mtl", mtl.seed, (mtl,), ("all tasks",), np.ones((len(mtl.tasks), 1)))
+class _Maker:
+    """Makes the ensembles of one seed, whose MTL training is `mtl`."""
 
+    def __init__(
+        self,
+        mtl: TrainingSpec,
+        grouping: Grouping,
+        space: TaskSpace,
+        warm_share: float,
+        grouping_trainings: int,
+    ) -> None:
+        self.mtl, self.grouping, self.space = mtl, grouping, space
+        self.warm_epochs = max(round(warm_share * mtl.epochs), 1) if warm_share else 0
+        self.grouping_trainings = grouping_trainings
 
-def _stl(mtl: TrainingSpec, grouping: Grouping, space: TaskSpace) -> Ensemble:
-    alone = dataclasses.replace(mtl, recorded_epochs=())
-    specs = tuple(alone.for_task(task) for task in mtl.tasks)
-    return Ensemble("stl", mtl.seed, specs, mtl.tasks, np.eye(len(mtl.tasks)))
+    def make(self, scheme: str) -> Ensemble:
+        """One scheme; its clusters, where it has any, are those of the grouping or in their stead.
 
+        Warm ones need no training of their own to group by: the joint model they start from is
+        that, unless the data maps came from one model per task.
+        """
+        k, shares, groupings = self.grouping.k, self.grouping.memberships, self.grouping_trainings
+        match scheme:
+            case "mtl":
+                return self._ensemble(scheme, (self.mtl,))
+            case "stl":
+                return self._stl()
+            case "specialists":
+                return self._weighted(scheme, shares, groupings)
+            case "plain":
+                return self._alike(scheme, [self._member(j) for j in range(k)])
+            case "random":
+                return self._weighted(scheme, self._permuted())
+            case "longer":
+                return self._longer()
+            case "wider":
+                return self._wider()
+            case "warm":
+                return self._warm(scheme, shares, groupings if groupings != 1 else 0)
+            case "plain_warm":
+                return self._warm(scheme, np.ones_like(shares))
+            case "random_warm":
+                return self._warm(scheme, self._permuted())
+        families = superclass_memberships(self.mtl, self.grouping, self.space)
+        return self._weighted(scheme, families)
 
-def _plain(mtl: TrainingSpec, grouping: Grouping, space: TaskSpace) -> Ensemble:
-    """k MTL models that differ in their seed, all with the same weight."""
-    k = grouping.k
-    specs = tuple(_member(mtl, j) for j in range(k))
-    names = tuple(f"model {j + 1}" for j in range(k))
-    return Ensemble("plain", mtl.seed, specs, names, np.full((len(mtl.tasks), k), 1 / k))
+    def _member(self, j: int) -> TrainingSpec:
+        """Model j of any ensemble, before its weights.
 
+        Every scheme has the same seeds, so that schemes differ in their weights only: with one seed
+        for all specialists, the plain ensemble alone would profit from models that began
+        differently.
+        """
+        return _with_seed(self.mtl, self.mtl.seed + j * SEED_STEP)
 
-def _specialists(mtl: TrainingSpec, grouping: Grouping, space: TaskSpace) -> Ensemble:
-    return _weighted("specialists", mtl, grouping, grouping.memberships)
+    def _ensemble(
+        self,
+        scheme: str,
+        specs: Sequence[TrainingSpec],
+        names: Sequence[str] = ("all tasks",),
+        weights: Floats | None = None,
+        groupings: float = 0,
+    ) -> Ensemble:
+        """With its costs; weights: 1 of the only model where none are given."""
+        weights = np.ones((len(self.mtl.tasks), 1)) if weights is None else weights
+        made = Ensemble(scheme, self.mtl.seed, tuple(specs), tuple(names), weights, 0.0, 0.0)
+        training = sum(relative_cost(spec, self.mtl) * spec.epochs for spec in made.trainings)
+        return dataclasses.replace(
+            made,
+            training_cost=training / self.mtl.epochs + groupings,
+            serving_cost=sum(relative_cost(spec, self.mtl) for spec in specs),
+        )
 
+    def _alike(self, scheme: str, specs: Sequence[TrainingSpec]) -> Ensemble:
+        """Models of all tasks alike that differ in their seed, all with the same weight."""
+        k = len(specs)
+        names = [f"model {j + 1}" for j in range(k)]
+        return self._ensemble(scheme, specs, names, np.full((len(self.mtl.tasks), k), 1 / k))
 
-def _random(mtl: TrainingSpec, grouping: Grouping, space: TaskSpace) -> Ensemble:
-    rows = permuted_rows(grouping.memberships.round(WEIGHT_DECIMALS), mtl.seed)
-    return _weighted("random", mtl, grouping, grouping.memberships[rows])
+    def _stl(self) -> Ensemble:
+        alone = dataclasses.replace(self.mtl, recorded_epochs=())
+        specs = [alone.for_task(task) for task in self.mtl.tasks]
+        return self._ensemble("stl", specs, self.mtl.tasks, np.eye(len(self.mtl.tasks)))
 
+    def _longer(self) -> Ensemble:
+        """One model of all tasks with the epochs of the specialists and of their grouping."""
+        factor = self.grouping.k + self.grouping_trainings
+        if factor == 1:
+            return self._ensemble("longer", (self.mtl,))
+        epochs = self.mtl.epochs * factor
+        longer = dataclasses.replace(self.mtl, epochs=epochs, recorded_epochs=())
+        return self._ensemble("longer", (longer,))
 
-def _superclass(mtl: TrainingSpec, grouping: Grouping, space: TaskSpace) -> Ensemble:
-    return _weighted("superclass", mtl, grouping, superclass_memberships(mtl, grouping, space))
-
-
-def _weighted(scheme: str, mtl: TrainingSpec, grouping: Grouping, memberships: Floats) -> Ensemble:
-    """One model per cluster: all tasks weighted with its memberships, or its own tasks only."""
-    weights = memberships.round(WEIGHT_DECIMALS)
-    specs = []
-    for j, column in enumerate(weights.T):
-        if not column.any():
+    def _wider(self) -> Ensemble:
+        """One model of all tasks with the multiply-adds of the specialists together."""
+        serving = self._weighted("specialists", self.grouping.memberships).serving_cost
+        width = width_as_costly(self.mtl, serving)
+        if width is None:
             raise UserError(
-                f"Cluster {j + 1} of {words_of(mtl).scheme(scheme)} has no task, so that nothing"
-                " can be trained for it: choose a smaller k or a larger fuzzifier."
+                f"The scheme wider counts multiply-adds, and those of {self.mtl.model} are not"
+                " known: leave it out, or take a built-in model."
             )
-        model = _member(mtl, j)
-        if (column == 1).all():
-            specs.append(model)
-        elif grouping.method == "hard":
-            own = tuple(task for task, share in zip(mtl.tasks, column, strict=True) if share)
-            specs.append(dataclasses.replace(model, tasks=own, task_weights=(), recorded_epochs=()))
-        else:
-            specs.append(
-                dataclasses.replace(model, task_weights=tuple(column.tolist()), recorded_epochs=())
+        if width == self.mtl.width:
+            return self._ensemble("wider", (self.mtl,))
+        wider = dataclasses.replace(self.mtl, width=width, recorded_epochs=())
+        return self._ensemble("wider", (wider,))
+
+    def _permuted(self) -> Floats:
+        """The memberships on the wrong tasks."""
+        shares = self.grouping.memberships
+        return shares[permuted_rows(shares.round(WEIGHT_DECIMALS), self.mtl.seed)]
+
+    def _weighted(self, scheme: str, memberships: Floats, groupings: float = 0) -> Ensemble:
+        """One model per cluster: all tasks weighted with its memberships, or its own tasks only."""
+        weights = self._checked(scheme, memberships)
+        specs = []
+        for j, column in enumerate(weights.T):
+            model = self._member(j)
+            if (column == 1).all():
+                specs.append(model)
+            elif self.grouping.method == "hard":
+                own = tuple(t for t, share in zip(self.mtl.tasks, column, strict=True) if share)
+                changes: dict[str, Any] = {"tasks": own, "task_weights": ()}
+                specs.append(dataclasses.replace(model, **changes, recorded_epochs=()))
+            else:
+                shares = tuple(column.tolist())
+                specs.append(dataclasses.replace(model, task_weights=shares, recorded_epochs=()))
+        return self._of_clusters(scheme, specs, weights, groupings)
+
+    def _warm(self, scheme: str, memberships: Floats, groupings: float = 0) -> Ensemble:
+        """One model per cluster that goes on from the joint model: all tasks, weighted.
+
+        For no epochs they are all the joint model itself. Their seeds are others than its own, so
+        that none repeats the order in which that saw the points.
+        """
+        if not self.warm_epochs:
+            return self._ensemble(scheme, (self.mtl,), groupings=groupings)
+        weights = self._checked(scheme, memberships)
+        specs = [
+            dataclasses.replace(
+                self._member(j + 1),
+                epochs=self.warm_epochs,
+                recorded_epochs=(),
+                task_weights=tuple(column.tolist()),
+                starts_from=self.mtl,
             )
-    names = tuple(f"cluster {j + 1}" for j in range(grouping.k))
-    return Ensemble(
-        scheme, mtl.seed, tuple(specs), names, weights / weights.sum(axis=1, keepdims=True)
-    )
+            for j, column in enumerate(weights.T)
+        ]
+        if scheme == "plain_warm":
+            return self._alike(scheme, specs)
+        return self._of_clusters(scheme, specs, weights, groupings)
+
+    def _checked(self, scheme: str, memberships: Floats) -> Floats:
+        """Memberships as they are trained with; UserError for a cluster without tasks."""
+        weights: Floats = memberships.round(WEIGHT_DECIMALS)
+        for j in np.flatnonzero(~weights.any(axis=0)):
+            raise UserError(
+                f"Cluster {j + 1} of {words_of(self.mtl).scheme(scheme)} has no task, so that"
+                " nothing can be trained for it: choose a smaller k or a larger fuzzifier."
+            )
+        return weights
+
+    def _of_clusters(
+        self, scheme: str, specs: Sequence[TrainingSpec], weights: Floats, groupings: float
+    ) -> Ensemble:
+        names = [f"cluster {j + 1}" for j in range(self.grouping.k)]
+        shares = weights / weights.sum(axis=1, keepdims=True)
+        return self._ensemble(scheme, specs, names, shares, groupings)
+
+
+def multiply_adds_of(spec: TrainingSpec) -> int | None:
+    """Of one input of its model; None for a model of one's own."""
+    shape, outputs = _point_shape(spec), spec.n_outputs
+    return multiply_adds(spec.model, shape, outputs, spec.width, spec.hidden_widths)
+
+
+def relative_cost(spec: TrainingSpec, other: TrainingSpec) -> float:
+    """Multiply-adds of one input over those of another spec's model.
+
+    1 for a model of one's own: those of a plan differ in their outputs only.
+    """
+    own, others = multiply_adds_of(spec), multiply_adds_of(other)
+    return own / others if own and others else 1.0
+
+
+def width_as_costly(spec: TrainingSpec, factor: float) -> float | None:
+    """The width with which a model has `factor` times its multiply-adds; None if not known."""
+    now, usual = multiply_adds_of(spec), multiply_adds_of(dataclasses.replace(spec, width=1.0))
+    if not (now and usual):
+        return None
+    wanted, shape = factor * now / usual, _point_shape(spec)
+    return width_of_multiple(wanted, spec.model, shape, spec.n_outputs, spec.hidden_widths)
+
+
+def _point_shape(spec: TrainingSpec) -> tuple[int, ...]:
+    """Of a point as a model sees it: (C, H, W) or (F,)."""
+    of_images = IMAGE_COUNTS_AND_SHAPES.get(spec.group.dataset)
+    shape = of_images[2:] if of_images else spec.group.point_shape
+    return shape if len(shape) == 1 else (shape[2], shape[0], shape[1])
 
 
 def permuted_rows(memberships: Floats, seed: int) -> NDArray[np.int64]:

@@ -13,6 +13,11 @@ SCHEME_NAMES: Mapping[str, str] = {
     "plain": "the plain ensemble",
     "random": "the random grouping",
     "superclass": "the superclass grouping",
+    "longer": "the longer model",
+    "wider": "the wider model",
+    "warm": "the warm specialists",
+    "plain_warm": "the plain warm ensemble",
+    "random_warm": "the warm random grouping",
 }
 
 

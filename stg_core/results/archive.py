@@ -5,6 +5,8 @@
     summary.npz     where the run has data maps
     *.npy           the large arrays, where they were asked for
 
+Weights travel between the machines of a cluster only.
+
 Nothing is compressed: data maps would shrink by a seventh only, and the summary is compressed
 already. An archive that was unpacked and packed again, by whichever program, is taken too: its
 files may be compressed and lie in one folder, and what operating systems add is left out.
@@ -22,7 +24,7 @@ import stat
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import fields
 from datetime import datetime, timedelta
@@ -33,7 +35,15 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from stg_core.maps.summary import BINS, BLOCKS, LATER, SAMPLE_POINTS, DataMapSummary
-from stg_core.results.store import Run, Store, checked_title, free_space, without_nan, write_spec
+from stg_core.results.store import (
+    WEIGHTS,
+    Run,
+    Store,
+    checked_title,
+    free_space,
+    without_nan,
+    write_spec,
+)
 from stg_core.system.errors import UserError
 from stg_core.system.files import DISK_FULL
 from stg_core.system.litter import is_litter
@@ -68,7 +78,9 @@ def file_name(run: Run) -> str:
     return f"{words or run.spec.key}.zip"
 
 
-def export_run(run: Run, file: IO[bytes], with_arrays: bool = False) -> None:
+def export_run(
+    run: Run, file: IO[bytes], with_arrays: bool = False, with_weights: bool = False
+) -> None:
     """Writes a run to a file, piece by piece; the file need not be seekable.
 
     Without the large arrays the export holds what a bundled run holds: all that the pages Data
@@ -77,6 +89,8 @@ def export_run(run: Run, file: IO[bytes], with_arrays: bool = False) -> None:
     names = [name for name in run.files if name in SMALL]
     if with_arrays:
         names += sorted(ARRAYS & set(run.files) - (set() if run.keeps_logits else LOGITS))
+    if with_weights and run.has_weights:
+        names.append(WEIGHTS)
     try:
         with zipfile.ZipFile(file, "w") as archive:
             files = {name: _add(archive, run, name) for name in names}
@@ -143,7 +157,7 @@ def import_run(store: Store, file: BinaryIO) -> Run:
         ) from error
 
 
-def take_run(store: Store, file: BinaryIO, key: str = "") -> Run:
+def take_run(store: Store, file: BinaryIO, key: str = "", with_weights: bool = False) -> Run:
     """As `import_run`, of that key where one is given; raises NotWhole for a file that is not."""
     folder = store.folder / "work" / "import"
     try:
@@ -151,7 +165,7 @@ def take_run(store: Store, file: BinaryIO, key: str = "") -> Run:
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
             try:
-                spec = _unpack(file, folder)
+                spec = _unpack(file, folder, with_weights)
                 if key and spec.key != key:
                     raise NotWhole("it is another run")
                 with store.lock(spec.key).acquire(timeout=0):
@@ -171,10 +185,11 @@ def take_run(store: Store, file: BinaryIO, key: str = "") -> Run:
         raise UserError(f"The run cannot be imported ({error}).") from error
 
 
-def _unpack(file: BinaryIO, folder: Path) -> TrainingSpec:
+def _unpack(file: BinaryIO, folder: Path, with_weights: bool) -> TrainingSpec:
     """Fills a folder with a whole result, as the store keeps it; raises NotWhole."""
     with _opened(file) as archive:
-        entries = _entries(archive, file.seek(0, os.SEEK_END))
+        known = {*SMALL, *ARRAYS, *([WEIGHTS] * with_weights)}
+        entries = _entries(archive, file.seek(0, os.SEEK_END), known)
         _check_space(folder, sum(entry.file_size for entry in entries.values()))
         head = _head(archive, entries)
         spec, title = _checked_head(head)
@@ -219,11 +234,11 @@ def _opened(file: IO[bytes]) -> zipfile.ZipFile:
     return zipfile.ZipFile(file)
 
 
-def _entries(archive: zipfile.ZipFile, length: int) -> dict[str, zipfile.ZipInfo]:
+def _entries(archive: zipfile.ZipFile, length: int, known: Set[str]) -> dict[str, zipfile.ZipInfo]:
     """The files of a run by name; raises NotWhole unless all are plain files, each there once."""
     entries: dict[str, zipfile.ZipInfo] = {}
     for name, entry in _without_wrapping(archive.infolist()):
-        if name not in SMALL and name not in ARRAYS:
+        if name not in known:
             raise NotWhole(f"it holds {name[:60]!r}, which is no file of a run")
         if name in entries:
             raise NotWhole(f"it holds {name} twice")
@@ -299,16 +314,14 @@ def _checked_head(head: Mapping[str, Any]) -> tuple[TrainingSpec, str]:
     """The spec, and the user's own title."""
     spec = TrainingSpec.from_json(head["spec"])
     tasks = spec.group.tasks
-    numbers = (spec.epochs, spec.seed, spec.batch_size, spec.training_images, *spec.recorded)
-    if {type(n) for n in numbers} != {int} or type(spec.single_task_models) is not bool:
-        raise ValueError("a setting is of a wrong type")
+    _check_types(spec)
     check_limits(spec)
     if not all(task.rule in get_args(Rule) for task in tasks):
         raise ValueError("a task has an unknown rule")
     if spec.key != head["key"]:
         raise ValueError("its key is that of another spec")
     small = {"metrics.json", "summary.npz"} if spec.recorded else {"metrics.json"}
-    if set(head["files"]) - (ARRAYS if spec.recorded else LOGITS) != small:
+    if set(head["files"]) - (ARRAYS if spec.recorded else LOGITS) - {WEIGHTS} != small:
         raise ValueError("its files are not those of its spec")
     provenance = head["provenance"]
     words = ("device", "precision", "images", "python", "command", "created")
@@ -319,6 +332,14 @@ def _checked_head(head: Mapping[str, Any]) -> tuple[TrainingSpec, str]:
     if datetime.fromisoformat(provenance["created"]).utcoffset() != timedelta(0):
         raise ValueError("its time is not in UTC")
     return spec, checked_title(head["title"])
+
+
+def _check_types(spec: TrainingSpec) -> None:
+    numbers = (spec.epochs, spec.seed, spec.batch_size, spec.training_images, *spec.recorded)
+    if {type(n) for n in numbers} != {int} or type(spec.single_task_models) is not bool:
+        raise ValueError("a setting is of a wrong type")
+    if spec.starts_from is not None:
+        _check_types(spec.starts_from)
 
 
 @_as_found("its metrics.json is of another kind")

@@ -1,8 +1,8 @@
 """Content-addressed results on disk: one folder per result, named by the key of its spec.
 
     STG_HOME/
-      runs/<key>/     spec.json, metrics.json, summary.npz, datamaps.npy, and logits and labels
-                      of the test images and of the measured training points
+      runs/<key>/     spec.json, metrics.json, summary.npz, datamaps.npy, logits and labels of the
+                      test images and of the measured training points, model.safetensors
       work/<key>/     a training that is not finished: checkpoint, arrays so far
       damaged/        folders that could not be read, set aside and never deleted
       cache/          index and small derived results (diskcache)
@@ -33,6 +33,7 @@ from uuid import uuid4
 
 import diskcache
 import numpy as np
+import safetensors.numpy
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
@@ -56,6 +57,7 @@ NO_RUNS = (REPORTS, TABLES, STUDIES)  # the folders of BUNDLES that hold no run
 TITLES_NAMED = 5
 VERSIONED = ("torch", "torchvision", "numpy", "scikit-learn")
 LONGEST_TITLE = 80  # characters
+WEIGHTS = "model.safetensors"
 HASHED_UP_TO = 32 * 2**20  # larger arrays are checked by their size, small files by their digest
 
 
@@ -140,6 +142,16 @@ class Run:
     def labels(self, split: str) -> NDArray[Any]:
         """Labels of the points of `logits`, (N, T), memory-mapped; see `TrainingResult`."""
         return self._kept(f"{split}_labels.npy")
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether another training can start from its model; runs of old or from afar have none."""
+        return WEIGHTS in self.files
+
+    @property
+    def weights_file(self) -> Path:
+        """Its weights, as they were after the last epoch; only where it has some."""
+        return self.folder / WEIGHTS
 
     def _kept(self, name: str) -> NDArray[Any]:
         if not self.keeps_logits:
@@ -321,6 +333,8 @@ class Store:
             np.save(temporary / "datamaps.npy", result.datamaps)
             with atomic(temporary / "summary.npz") as file:
                 result.summary.save(file)
+        if weights := result.weights:
+            _write_weights(temporary / WEIGHTS, weights)
         _write_json(temporary / "metrics.json", result.metrics)
         provenance = {
             **result.provenance,
@@ -342,6 +356,12 @@ class Store:
         if run is None:
             raise UserError(self.damaged[-1])
         return run
+
+    def add_weights(self, run: Run, weights: Mapping[str, NDArray[Any]]) -> Run:
+        """Keeps weights with an own run that has none; its lock is held by who calls."""
+        _write_weights(run.weights_file, weights)
+        write_spec(run.folder, run.spec, run.provenance, run.own_title)
+        return self.run(run.id)
 
     def bundle(self, run: Run, name: str, folder: Path = BUNDLES) -> Path:
         """Copies what the app reads of a run, without the large arrays, as bundled:<name>."""
@@ -414,6 +434,11 @@ def checked_title(title: str) -> str:
     if not title.isprintable():
         raise UserError("This title has characters that cannot be shown; leave them out.")
     return title
+
+
+def _write_weights(path: Path, weights: Mapping[str, NDArray[Any]]) -> None:
+    with atomic(path) as file:  # what safetensors writes itself, only its owner may read
+        file.write(safetensors.numpy.save(dict(weights)))
 
 
 def write_spec(

@@ -16,7 +16,7 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -290,8 +290,7 @@ def add(
     tell = progress or (lambda what, share: None)
     rows = checked_points(points)
     columns = _columns(labels, tasks, len(rows))
-    read = _read_all(columns, kinds or {}, missing, no, families or {})
-    matrix = np.stack([one.labels for one in read], axis=1)
+    read, matrix = _read_all(columns, kinds or {}, missing, no, families or {})
     told = [one.task for one in read]
     for_test = _split(split, matrix, told, test_share, seed)
     maker = _Maker(name, rows, matrix, told, for_test, tell)
@@ -370,15 +369,20 @@ def _read_all(
     missing: Collection[str],
     no: str | None,
     families: Mapping[str, str],
-) -> list[Labels]:
+) -> tuple[list[Labels], NDArray[np.float32]]:
+    """Each task, and the labels (N, T) of all of them, a task's in one piece."""
     for name in (*kinds, *families):
         if name not in {column.name for column in columns}:
             raise UserError(f"There is no task {named(name)} to say something about.")
     check_names(filter(None, families.values()))
-    return [
-        read_labels(column, kinds.get(column.name), missing, no, families.get(column.name, ""))
-        for column in columns
-    ]
+    by_task = np.empty((len(columns), len(columns[0].codes)), dtype=np.float32)
+    read = []
+    for column, row in zip(columns, by_task, strict=True):
+        family = families.get(column.name, "")
+        one = read_labels(column, kinds.get(column.name), missing, no, family)
+        row[:] = one.labels
+        read.append(replace(one, labels=row))
+    return read, by_task.T
 
 
 def _guesses(read: Sequence[Labels], kinds: Mapping[str, Kind]) -> list[str]:
@@ -580,16 +584,19 @@ class _Scaling:
         shift: NDArray[np.float64] | None = None  # near the mean, so that no square is huge
         for block in _blocks(points, train):
             values = points[block].astype(np.float64)
-            self._check(values)
-            known = ~np.isnan(values)
-            values[~known] = 0
+            known = self._known(values)
+            number = len(values) if known is None else known.sum(axis=0)
+            if known is not None:
+                values[~known] = 0
+                gaps |= ~known.all(axis=0)
             if shift is None:
-                shift = values.sum(axis=0) / np.maximum(known.sum(axis=0), 1)
-            values = (values - shift) * known
-            count += known.sum(axis=0)
+                shift = values.sum(axis=0) / np.maximum(number, 1)
+            values -= shift
+            if known is not None:
+                values *= known
+            count += number
             total += values.sum(axis=0)
-            squares += np.square(values).sum(axis=0)
-            gaps |= ~known.all(axis=0)
+            squares += np.square(values, out=values).sum(axis=0)
         assert shift is not None
         n_known = np.maximum(count, 1)
         self.mean = shift + total / n_known
@@ -598,17 +605,25 @@ class _Scaling:
         self.deviation = np.where(flat, 1.0, deviation)
         self.gappy = np.flatnonzero(gaps)
 
-    def _check(self, values: NDArray[Any]) -> None:
+    def _known(self, values: NDArray[Any]) -> NDArray[np.bool_] | None:
+        """Which numbers are not missing; None where all are there, which is found out quickly."""
+        if np.isfinite(values.sum(dtype=np.float64)):
+            return None
         if np.isinf(values).any():
             name = self.names[int(np.isinf(values).any(axis=0).argmax())]
             raise UserError(
                 f"The feature {named(name)} has infinite numbers: leave those cells empty."
             )
+        return np.asarray(~np.isnan(values))
 
     def __call__(self, values: NDArray[Any]) -> NDArray[np.float32]:
-        self._check(values)
-        missing = np.isnan(values) if values.dtype.kind == "f" else np.zeros(values.shape, bool)
-        scaled = (values - self.mean) / self.deviation
-        scaled[missing] = 0
-        whole = np.concatenate([scaled, missing[:, self.gappy]], axis=1)
-        return np.ascontiguousarray(whole, dtype=np.float32)
+        n_features = values.shape[1]
+        whole = np.zeros((len(values), n_features + len(self.gappy)), dtype=np.float32)
+        known = self._known(values)
+        scaled = values - self.mean
+        scaled /= self.deviation
+        if known is not None:
+            scaled[~known] = 0
+            whole[:, n_features:] = ~known[:, self.gappy]
+        whole[:, :n_features] = scaled
+        return whole

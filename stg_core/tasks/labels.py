@@ -13,6 +13,8 @@ from stg_core.system.errors import UserError
 from stg_core.system.words import counted, named
 from stg_core.tasks.groups import Kind, Task
 
+Integers = NDArray[np.signedinteger[Any]]
+
 MISSING = ("", "nan", "na", "n/a", "null", "none", "?", "<na>")  # in any case
 NO_AND_YES: Mapping[str, float] = {
     **dict.fromkeys(("no", "n", "false", "f", "negative", "neg", "inactive"), 0.0),
@@ -26,12 +28,12 @@ SHOWN = 4  # values that a sentence names
 
 @dataclass(frozen=True)
 class Column:
-    """A column as its source has it: values, each distinct text once (V,), and codes (N,) int32
-    into them, -1 where a cell is empty."""
+    """A column as its source has it: values, each distinct text once (V,), and codes (N,), integers
+    of any size, into them, -1 where a cell is empty."""
 
     name: str
     values: tuple[str, ...]
-    codes: NDArray[np.int32]
+    codes: Integers
 
     @classmethod
     def of(cls, name: str, cells: ArrayLike) -> Column:

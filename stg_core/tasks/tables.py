@@ -18,7 +18,7 @@ from stg_core.system.threads import ahead
 from stg_core.system.words import named
 from stg_core.tasks import mulan
 from stg_core.tasks.choices import Choices, Found, Part, Progress
-from stg_core.tasks.labels import Column, text_of
+from stg_core.tasks.labels import Column, Integers, text_of
 from stg_core.tasks.roles import Roles, Sample, assign
 from stg_core.tasks.rows import CsvRows, ParquetRows, Rows, TableRows, Use
 
@@ -124,22 +124,21 @@ class Codes:
     """A column of labels while its batches come in."""
 
     def __init__(self, name: str) -> None:
-        self.name, self.batches = name, list[Any]()
+        self.name, self.known, self.batches = name, dict[str, int](), list[Integers]()
 
     def take(self, encoded: Any) -> None:
         """A batch, encoded as a dictionary of values of any type."""
-        self.batches.append(encoded)
+        texts = [text_of("" if v is None else v) for v in encoded.dictionary.to_pylist()]
+        codes = [self.known.setdefault(t, len(self.known)) if t else -1 for t in texts]
+        # as small as it can be: a hundred tasks of a million points are kept until all are read
+        lookup = np.array([*codes, -1], dtype=np.min_scalar_type(-len(self.known) - 1))
+        indices = encoded.indices.fill_null(len(texts)) if encoded.null_count else encoded.indices
+        self.batches.append(lookup[indices.to_numpy()])
 
     def column(self) -> Column:
-        if not self.batches:
-            return Column(self.name, (), np.empty(0, dtype=np.int32))
-        chunks = arrow.chunked_array(self.batches).unify_dictionaries().chunks
-        texts = [text_of("" if v is None else v) for v in chunks[0].dictionary.to_pylist()]
-        known = {text: i for i, text in enumerate(dict.fromkeys(filter(None, texts)))}
-        lookup = np.array([*(known.get(text, -1) for text in texts), -1], dtype=np.int32)
-        indices = (chunk.indices.fill_null(len(texts)) for chunk in chunks)
-        codes = np.concatenate([lookup[i.to_numpy(zero_copy_only=False)] for i in indices])
-        return Column(self.name, tuple(known), codes)
+        batches, self.batches = self.batches, []
+        codes = np.concatenate(batches) if batches else np.empty(0, dtype=np.int8)
+        return Column(self.name, tuple(self.known), codes)
 
 
 # --------------------------------------------------------------------------------------- features

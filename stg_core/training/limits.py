@@ -30,6 +30,8 @@ def check_limits(spec: TrainingSpec) -> None:
         raise UserError(f"There are {n_all:,} tasks; a task group has {MOST_TASKS:,} at most.")
     if spec.epochs > MOST_EPOCHS:
         raise UserError(f"{spec.epochs:,} epochs were asked for; {MOST_EPOCHS:,} are the most.")
+    if spec.starts_from is not None:
+        check_limits(spec.starts_from)
     if _bytes_of(spec.to_json()) > LARGEST_SPEC:
         raise UserError("The tasks name too many classes: describe them with fewer classes.")
     if summary_bytes(n_tasks, n_recorded) > LARGEST_SUMMARY:

@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import safetensors.numpy
+import safetensors.torch
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -72,6 +74,15 @@ class TrainingResult:
     provenance: dict[str, Any]
     model: nn.Module | None = None
 
+    @property
+    def weights(self) -> dict[str, NDArray[Any]]:
+        """All that the model has learned, by name, float32; {} of merged single-task models."""
+        state = self.model.state_dict() if self.model is not None else {}
+        return {
+            name: (value.float() if value.is_floating_point() else value).cpu().contiguous().numpy()
+            for name, value in state.items()
+        }
+
 
 def train(
     spec: TrainingSpec,
@@ -80,6 +91,7 @@ def train(
     folder: Path | None = None,
     callbacks: Sequence[Callback] = (),
     device: str | None = None,
+    start: Path | None = None,
 ) -> TrainingResult:
     """Trains what the spec says and returns its result.
 
@@ -88,7 +100,8 @@ def train(
     epoch. `device` ("cpu", "cuda", "mps") and precision are chosen automatically. Raises Cancelled
     when a callback says so, and UserError when the labels are not those of the tasks (see
     `tasks.data.checked`), the loss is not finite or the result could not be kept (see `limits`).
-    The number of threads is torch's own, or `STG_THREADS`.
+    The number of threads is torch's own, or `STG_THREADS`. `start` is a file of the weights that a
+    spec with `starts_from` begins with; without one, that training is done first.
     """
     check_limits(spec)
     data = checked(data or load_task_data(spec.group), spec.group, spec.tasks)
@@ -96,13 +109,23 @@ def train(
         return _train_single_task_models(spec, data, folder, callbacks, device)
     if folder is None:
         with tempfile.TemporaryDirectory(prefix="stg-") as temporary:
-            result = train(spec, data, folder=Path(temporary), callbacks=callbacks, device=device)
+            result = train(
+                *(spec, data),
+                folder=Path(temporary),
+                callbacks=callbacks,
+                device=device,
+                start=start,
+            )
             maps = None if result.datamaps is None else np.array(result.datamaps)
             return dataclasses.replace(result, datamaps=maps)
     folder.mkdir(parents=True, exist_ok=True)
+    if spec.starts_from is not None and start is None:
+        before = train(spec.starts_from, data, folder=folder / "start", device=device)
+        start = folder / "start" / "model.safetensors"
+        safetensors.numpy.save_file(before.weights, start)
     data = data.sample(spec.training_images)
     with torch.random.fork_rng(), freed_memory_kept(), said_threads():
-        return _Run(spec, data, folder, callbacks, device).run()
+        return _Run(spec, data, folder, callbacks, device, start).run()
 
 
 @contextmanager
@@ -126,6 +149,7 @@ class _Run:
         folder: Path,
         callbacks: Sequence[Callback],
         device: str | None,
+        start: Path | None,
     ) -> None:
         self.spec, self.data, self.folder, self.callbacks = spec, data, folder, callbacks
         chosen, precision = choose_device(device)
@@ -139,7 +163,10 @@ class _Run:
             widths=self.heads.widths,
             hidden_widths=spec.hidden_widths,
             dropout=spec.dropout,
+            width=spec.width,
         )
+        if start is not None:
+            model.load_state_dict(_weights_in(start))
         model = model.to(chosen).to(memory_format=torch.channels_last)
         n_points, n_tasks = data.train_labels.shape
         self.training = Training(
@@ -399,6 +426,13 @@ def _train_single_task_models(
 
 
 # ------------------------------------------------------------------------------------ the pieces
+
+
+def _weights_in(path: Path) -> dict[str, Tensor]:
+    try:
+        return safetensors.torch.load_file(path)
+    except (OSError, safetensors.SafetensorError) as error:
+        raise UserError(f"The weights to start from cannot be read ({error}).") from error
 
 
 def _side_by_side(

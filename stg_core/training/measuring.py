@@ -22,7 +22,12 @@ def measure_seconds_per_epoch(spec: TrainingSpec) -> float:
     labels = labels.astype(np.float32)
     data = TaskData(spec.tasks, points, labels, points[:8], labels[:8])
     short = dataclasses.replace(
-        spec, epochs=2, recorded_epochs=(2,), single_task_models=False, training_images=0
+        spec,
+        epochs=2,
+        recorded_epochs=(2,),
+        single_task_models=False,
+        training_images=0,
+        starts_from=None,
     )
     metrics = train(short, data).metrics
     measured = min(n_train, MEASURED_TRAINING_POINTS) + n_test

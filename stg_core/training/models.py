@@ -11,6 +11,7 @@ from typing import Any
 from torch import nn
 
 from stg_core.system.errors import UserError
+from stg_core.training.costs import CNNS, RESNETS, widened
 from stg_core.training.spec import DROPOUT, HIDDEN_WIDTHS
 
 Shape = tuple[int, ...]
@@ -26,9 +27,9 @@ def register(name: str) -> Callable[[Backbone], Backbone]:
 
     The module maps images (B, C, H, W) or rows (B, F) to outputs (B, O): one for each task, and of
     a multi-class task one for each class. A function that also takes `widths` is told how many of
-    the outputs each task has, (T,); one that takes `hidden_widths` or `dropout`, what the training
-    says of those. From a module of your own, write the model as `my_module:name`, and `my_module`
-    is imported first, in a background job too.
+    the outputs each task has, (T,); one that takes `hidden_widths`, `dropout` or `width`, what the
+    training says of those. From a module of your own, write the model as `my_module:name`, and
+    `my_module` is imported first, in a background job too.
 
     >>> @register("linear")
     ... def linear(point_shape, n_outputs):
@@ -48,9 +49,9 @@ def register(name: str) -> Callable[[Backbone], Backbone]:
 def build(name: str, point_shape: Shape, n_outputs: int, **options: Any) -> nn.Module:
     """A fresh backbone for points of a shape, (C, H, W) or (F,).
 
-    options: `widths`, `hidden_widths` and `dropout`, for a backbone that takes them. Raises
-    UserError where no such name is registered, and for a built-in model of images that is to learn
-    from rows.
+    options: `widths`, `hidden_widths`, `dropout` and `width`, for a backbone that takes them.
+    Raises UserError where no such name is registered, for a built-in model of images that is to
+    learn from rows, and for a width other than 1 of a backbone that takes none.
     """
     module, _, short = name.rpartition(":")
     if module:
@@ -67,37 +68,61 @@ def build(name: str, point_shape: Shape, n_outputs: int, **options: Any) -> nn.M
         raise UserError(f"The model {short} is for images, and these points are rows: use mlp.")
     backbone = _BACKBONES[short]
     wanted = inspect.signature(backbone).parameters
+    if "width" not in wanted and options.get("width", 1) != 1:
+        raise UserError(
+            f"The model {short} has no width to choose: leave it at 1, or let its function take"
+            " `width`."
+        )
     taken = {option: value for option, value in options.items() if option in wanted}
     return backbone(point_shape, n_outputs, **taken)
 
 
-def _resnet(name: str, image_shape: Shape, n_outputs: int) -> nn.Module:
+def _resnet(name: str, image_shape: Shape, n_outputs: int, width: float) -> nn.Module:
     from torchvision import models  # slow to load, and the other backbones do without it
 
-    net: Any = getattr(models, name)(weights=None)
-    channels = image_shape[0]
+    class Widened(models.ResNet):  # type: ignore[misc]
+        """Its layers take their channels from the first, which `inplanes` counts."""
+
+        def _make_layer(self, block: Any, planes: int, *rest: Any, **more: Any) -> nn.Sequential:
+            if not hasattr(self, "layer1"):
+                self.inplanes = widened(planes, width)
+                self.conv1 = nn.Conv2d(3, self.inplanes, 7, stride=2, padding=3, bias=False)
+                self.bn1 = nn.BatchNorm2d(self.inplanes)
+            layers: nn.Sequential = super()._make_layer(
+                block, widened(planes, width), *rest, **more
+            )
+            return layers
+
+    usual = width == 1  # its weights are those that they have ever been
+    net: Any = (
+        getattr(models, name)(weights=None)
+        if usual
+        else Widened(models.resnet.BasicBlock, list(RESNETS[name]))
+    )
+    channels, first, last = image_shape[0], widened(64, width), widened(512, width)
     if channels != 3:
-        net.conv1 = nn.Conv2d(channels, 64, kernel_size=7, stride=2, padding=3, bias=False)
-    net.fc = nn.Linear(net.fc.in_features, n_outputs, bias=False)
+        net.conv1 = nn.Conv2d(channels, first, kernel_size=7, stride=2, padding=3, bias=False)
+    net.fc = nn.Linear(last, n_outputs, bias=False)
     network: nn.Module = net
     return network
 
 
 @register("resnet18")
-def resnet18(image_shape: Shape, n_outputs: int) -> nn.Module:
+def resnet18(image_shape: Shape, n_outputs: int, width: float = 1.0) -> nn.Module:
     """torchvision's ResNet-18 with fresh weights and the outputs of the tasks, without bias."""
-    return _resnet("resnet18", image_shape, n_outputs)
+    return _resnet("resnet18", image_shape, n_outputs, width)
 
 
 @register("resnet34")
-def resnet34(image_shape: Shape, n_outputs: int) -> nn.Module:
+def resnet34(image_shape: Shape, n_outputs: int, width: float = 1.0) -> nn.Module:
     """torchvision's ResNet-34 with fresh weights and the outputs of the tasks, without bias."""
-    return _resnet("resnet34", image_shape, n_outputs)
+    return _resnet("resnet34", image_shape, n_outputs, width)
 
 
-def _cnn(image_shape: Shape, widths: tuple[int, ...], hidden: int, n_outputs: int) -> nn.Module:
+def _cnn(name: str, image_shape: Shape, n_outputs: int, width: float) -> nn.Module:
     """Convolutions, each halving the image while it can, then two dense layers; with batch norm."""
-    channels, height, width = image_shape
+    channels, rows, columns = image_shape
+    *widths, hidden = (widened(count, width) for count in CNNS[name])
     layers: list[nn.Module] = []
     for out in widths:
         layers += [
@@ -106,12 +131,12 @@ def _cnn(image_shape: Shape, widths: tuple[int, ...], hidden: int, n_outputs: in
             nn.ReLU(inplace=True),
         ]
         channels = out
-        if min(height, width) >= 2:
+        if min(rows, columns) >= 2:
             layers.append(nn.MaxPool2d(2))
-            height, width = height // 2, width // 2
+            rows, columns = rows // 2, columns // 2
     layers += [
         nn.Flatten(),
-        nn.Linear(channels * height * width, hidden, bias=False),
+        nn.Linear(channels * rows * columns, hidden, bias=False),
         nn.BatchNorm1d(hidden),
         nn.ReLU(inplace=True),
         nn.Dropout(0.3),
@@ -121,15 +146,15 @@ def _cnn(image_shape: Shape, widths: tuple[int, ...], hidden: int, n_outputs: in
 
 
 @register("small_cnn")
-def small_cnn(image_shape: Shape, n_outputs: int) -> nn.Module:
+def small_cnn(image_shape: Shape, n_outputs: int, width: float = 1.0) -> nn.Module:
     """Three convolutions and two dense layers, about half a million parameters on 32×32 images."""
-    return _cnn(image_shape, (32, 64, 128), 200, n_outputs)
+    return _cnn("small_cnn", image_shape, n_outputs, width)
 
 
 @register("tiny_cnn")
-def tiny_cnn(image_shape: Shape, n_outputs: int) -> nn.Module:
+def tiny_cnn(image_shape: Shape, n_outputs: int, width: float = 1.0) -> nn.Module:
     """Two convolutions and two dense layers for 8×8 images, about 14 thousand parameters."""
-    return _cnn(image_shape, (16, 32), 64, n_outputs)
+    return _cnn("tiny_cnn", image_shape, n_outputs, width)
 
 
 @register("mlp")
@@ -138,11 +163,13 @@ def mlp(
     n_outputs: int,
     hidden_widths: Sequence[int] = HIDDEN_WIDTHS,
     dropout: float = DROPOUT,
+    width: float = 1.0,
 ) -> nn.Module:
     """Dense layers with dropout, for rows; images are taken as rows of their pixels."""
     layers: list[nn.Module] = [nn.Flatten()] if len(point_shape) > 1 else []
     n_inputs = math.prod(point_shape)
-    for width in hidden_widths:
-        layers += [nn.Linear(n_inputs, width), nn.ReLU(inplace=True), nn.Dropout(dropout)]
-        n_inputs = width
+    for count in hidden_widths:
+        units = widened(count, width)
+        layers += [nn.Linear(n_inputs, units), nn.ReLU(inplace=True), nn.Dropout(dropout)]
+        n_inputs = units
     return nn.Sequential(*layers, nn.Linear(n_inputs, n_outputs))

@@ -57,6 +57,8 @@ class TrainingSpec:
     `single_task_models`, one model per task is trained and their results are merged. With
     `training_images`, only so many points are trained on, always the same ones; 0 stands for all.
     `hidden_widths` and `dropout` are those of the model mlp, or of one's own that asks for them.
+    `width` is a factor on the channels and hidden units of the model. With `starts_from`, the model
+    begins with the weights that another training of the same tasks and model ended with.
     Raises UserError for settings that cannot be trained.
     """
 
@@ -74,6 +76,8 @@ class TrainingSpec:
     training_images: int = 0
     hidden_widths: tuple[int, ...] = HIDDEN_WIDTHS
     dropout: float = DROPOUT
+    width: float = 1.0
+    starts_from: TrainingSpec | None = None
 
     def __post_init__(self) -> None:
         def settle(name: str, value: object) -> None:
@@ -82,6 +86,7 @@ class TrainingSpec:
         settle("tasks", tuple(self.tasks) or self.group.task_names)
         settle("task_weights", tuple(map(float, self.task_weights)) or (1.0,) * len(self.tasks))
         settle("model", self.model or default_model(self.group))
+        settle("width", float(self.width))
         if self.recorded_epochs is None:
             settle("recorded_epochs", default_recorded_epochs(self.epochs))
         settle("recorded_epochs", tuple(sorted(set(self.recorded))))
@@ -126,6 +131,24 @@ class TrainingSpec:
             raise UserError("Hidden widths are whole numbers of 1 or more, such as 256,128.")
         if not 0 <= self.dropout < 1:
             raise UserError("The dropout is a share from 0 to below 1, such as 0.2.")
+        if not (math.isfinite(self.width) and self.width > 0):
+            raise UserError("The width is a positive factor, such as 1.5; 1 is the usual model.")
+        if self.starts_from is not None:
+            self._check_start(self.starts_from)
+
+    def _check_start(self, start: TrainingSpec) -> None:
+        def model_of(spec: TrainingSpec) -> tuple[object, ...]:
+            return spec.group, spec.tasks, spec.model, spec.width, spec.hidden_widths
+
+        if self.single_task_models or start.single_task_models:
+            raise UserError(
+                "One model per task cannot start from other weights, nor be started from."
+            )
+        if model_of(start) != model_of(self):
+            raise UserError(
+                "A training starts from the weights of the same model of the same tasks:"
+                f" {start.title} is another."
+            )
 
     @property
     def recorded(self) -> tuple[int, ...]:
@@ -156,6 +179,8 @@ class TrainingSpec:
         by its digest, and neither changes what is learned.
         """
         plain = self.to_json()
+        if self.starts_from is not None:
+            plain["starts_from"] = self.starts_from.key
         if self.group.is_own:
             tasks = [
                 {name: value for name, value in task.items() if name != "family"}
@@ -168,7 +193,8 @@ class TrainingSpec:
     @property
     def title(self) -> str:
         """For people; what is as usual is left out, so that two specs may have the same."""
-        parts = [self.group.title, self.model, counted(self.epochs, "epoch"), f"seed {self.seed}"]
+        model = self.model if self.width == 1 else f"{self.model} {self.width:g} times as wide"
+        parts = [self.group.title, model, counted(self.epochs, "epoch"), f"seed {self.seed}"]
         n_tasks, n_all = len(self.tasks), len(self.group.tasks)
         if n_tasks == 1 < n_all:
             parts.append(f"task {self.tasks[0]} alone")
@@ -181,12 +207,19 @@ class TrainingSpec:
             parts.append(f"{counted(self.training_images, noun)}")
         if self.single_task_models:
             parts.append("one model per task")
+        if self.starts_from is not None:
+            of_start = counted(self.starts_from.epochs, "epoch")
+            parts.append(f"goes on from {of_start} of seed {self.starts_from.seed}")
         return ", ".join(parts)
 
     def for_task(self, task: str) -> TrainingSpec:
         """The same training of a single task (STL)."""
         return dataclasses.replace(
-            self, tasks=(task,), task_weights=(1.0,), single_task_models=False
+            self,
+            tasks=(task,),
+            task_weights=(1.0,),
+            single_task_models=False,
+            starts_from=None,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -195,6 +228,8 @@ class TrainingSpec:
         defaults = {f.name: f.default for f in dataclasses.fields(self) if f.name != "epochs"}
         plain = {k: v for k, v in fields.items() if defaults.get(k, ...) != v}
         plain["group"] = self.group.to_json()
+        if self.starts_from is not None:
+            plain["starts_from"] = self.starts_from.to_json()
         if self.tasks == self.group.task_names:
             del plain["tasks"]
         if set(self.task_weights) == {1.0}:
@@ -210,6 +245,8 @@ class TrainingSpec:
                 k: tuple(v) if isinstance(v, list) else v for k, v in plain.items()
             }
             rest["group"] = TaskGroup.from_json(plain["group"])
+            if "starts_from" in plain:
+                rest["starts_from"] = cls.from_json(plain["starts_from"])
             return cls(**rest)
         except (KeyError, TypeError, AttributeError) as error:
             raise UserError(f"This is not a training spec ({error!r}).") from error
@@ -218,6 +255,8 @@ class TrainingSpec:
         """The command line that trains this spec; empty where no command can say it."""
         built_in = GROUPS.get(self.group.name) == self.group
         if not (built_in or self.group.is_own) or self.tasks != self.group.task_names:
+            return ""
+        if self.starts_from is not None:
             return ""
         words = [
             "python -m stg_core extract",
@@ -229,7 +268,7 @@ class TrainingSpec:
             words.append(f"--recorded-epochs {_listed(self.recorded)}")
         for option in (
             *("batch_size", "learning_rate", "augmentation", "training_images"),
-            *("hidden_widths", "dropout"),
+            *("hidden_widths", "dropout", "width"),
         ):
             value = getattr(self, option)
             if value != type(self).__dataclass_fields__[option].default:

@@ -541,6 +541,23 @@ def bench_k(options: argparse.Namespace) -> None:
     )
 
 
+# ------------------------------------------------------------------------- (l): what schemes cost
+
+
+def bench_l(options: argparse.Namespace) -> None:
+    from tests.benchmarks.judgement import costs_on_digits
+
+    for scheme, (counted, measured) in costs_on_digits(options.repetitions).items():
+        told(
+            "l",
+            f"the training cost of {scheme} on digits, k = 3: measured over counted",
+            statistics.median(measured) / counted,
+            None,
+            f"counted {counted:.2f}; measured {statistics.median(measured):.2f}"
+            f" (from {min(measured):.2f} to {max(measured):.2f}, {len(measured)} seeds)",
+        )
+
+
 BENCHMARKS: dict[str, Callable[[argparse.Namespace], None]] = {
     "a": bench_a,
     "b": bench_b,
@@ -553,6 +570,7 @@ BENCHMARKS: dict[str, Callable[[argparse.Namespace], None]] = {
     "i": bench_i,
     "j": bench_j,
     "k": bench_k,
+    "l": bench_l,
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from unittest import mock
 
@@ -12,12 +13,14 @@ import numpy as np
 
 from stg_core.engine.derived import kept_report
 from stg_core.engine.jobs import Engine
+from stg_core.engine.worker import run_spec
 from stg_core.grouping.memberships import TaskSpace, group_tasks
 from stg_core.judging.ensembles import Resampling, Truth, evaluate
-from stg_core.judging.plan import make_plan
+from stg_core.judging.plan import SCHEMES, Ensemble, make_plan
 from stg_core.results.store import Store
 from stg_core.tasks.groups import GROUPS
 from stg_core.training.spec import TrainingSpec
+from stg_core.training.speed import total_seconds
 
 SPECIALISTS, TASKS, IMAGES, EPOCHS = 20, 100, 10_000, 10
 
@@ -63,6 +66,38 @@ def seconds_of_digits_plan() -> tuple[float, float]:
                 return time.perf_counter() - started, float(run.provenance["seconds"])
             finally:
                 engine.stop()
+
+
+def costs_on_digits(seeds: int) -> dict[str, tuple[float, list[float]]]:
+    """Of every scheme, k = 3: its training cost as counted, and as measured with each seed.
+
+    Measured are own processor seconds, evaluation included, over those of MTL.
+    """
+    found: dict[str, tuple[float, list[float]]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        home = {"STG_HOME": str(Path(folder) / "home"), "STG_DATA": str(Path(folder) / "data")}
+        with mock.patch.dict(os.environ, home):
+            store = Store()
+            spec = TrainingSpec(GROUPS["digits"])
+            space = TaskSpace(run_spec(store, spec).summary)
+            schemes = [scheme for scheme in SCHEMES if scheme != "superclass"]
+            grouping = group_tasks(space, 3, 2.0)
+            for seed in range(1, seeds + 1):
+                plan = make_plan(spec, grouping, space, schemes, (seed,))
+                taken = {
+                    one.key: total_seconds(run_spec(store, one).metrics) for one in plan.trainings
+                }
+                mtl = _seconds_of(plan.ensembles[0], taken)
+                for ensemble in plan.ensembles:
+                    measured = _seconds_of(ensemble, taken) / mtl
+                    measured += ensemble.scheme == "specialists"  # its data maps are of one MTL
+                    counted = ensemble.training_cost, list[float]()
+                    found.setdefault(ensemble.scheme, counted)[1].append(measured)
+    return found
+
+
+def _seconds_of(ensemble: Ensemble, taken: Mapping[str, float]) -> float:
+    return sum(taken[spec.key] for spec in ensemble.trainings)
 
 
 def _all_done(engine: Engine, specs: list[TrainingSpec] | tuple[TrainingSpec, ...]) -> None:

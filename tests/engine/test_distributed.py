@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import json
 import os
@@ -436,6 +437,25 @@ def test_a_run_that_a_worker_has_from_before_is_not_trained_again(
     wait_until_done(engine)
     created = {worker.store.run(spec.key).provenance["created"] for worker in pair.workers}
     assert engine.store.run(spec.key).provenance["created"] in created
+
+
+def test_the_weights_of_a_joint_model_reach_the_workers_that_go_on_from_it(
+    pair: Cluster, engines: Callable[[str], Engine], tmp_path: Path
+) -> None:
+    """Of one that was trained on a worker, and of one that was trained where the app is."""
+    alone, engine = Store(tmp_path / "alone"), engines("app")
+    for joint in (slow(seed=54, epochs=2), slow(seed=55, epochs=2)):
+        warm = [dataclasses.replace(slow(seed, 2), starts_from=joint) for seed in (70, 71, 72)]
+        train_all_here(alone, [joint, *warm])
+        if joint.seed == 55:
+            run_spec(engine.store, joint)
+        for spec in warm:
+            engine.submit(spec)
+        wait_until_done(engine)
+        assert engine.store.run(joint.key).has_weights
+        assert_same_numbers(alone, engine.store, [joint, *warm])
+        trained = [joint.key in worker.runs() for worker in pair.workers]
+        assert sum(trained) == (joint.seed == 54), "it was trained where it need not be"
 
 
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "tls://127.0.0.1:1", "nonsense://x"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 import signal
@@ -146,6 +147,32 @@ def test_a_job_cancelled_before_its_turn_never_begins(engine: Engine) -> None:
 
 
 @pytest.mark.slow
+def test_what_a_training_starts_from_is_trained_before_it(engine: Engine) -> None:
+    joint = digits(epochs=3, seed=20)
+    warm = [dataclasses.replace(digits(2, seed), starts_from=joint) for seed in (21, 22)]
+    for spec in warm:
+        engine.submit(spec)
+    for spec in warm:
+        job = wait_until(engine, spec.key, lambda job: not job.active)
+        assert job.state == "done", job.message
+    created = {key: engine.store.run(key).provenance["created"] for key in (joint.key, warm[0].key)}
+    assert created[joint.key] <= created[warm[0].key]
+    assert engine.store.run(joint.key).has_weights
+    assert [job.key for job in reversed(engine.jobs())][-3:] == [joint.key, *(s.key for s in warm)]
+
+
+def test_nothing_starts_from_what_was_cancelled(engine: Engine) -> None:
+    joint = digits(epochs=2000, seed=23)
+    warm = dataclasses.replace(digits(2, seed=24), starts_from=joint)
+    engine.submit(warm)
+    wait_until(engine, joint.key, lambda job: job.state == "running")
+    assert job_of(engine, warm.key).state == "queued"
+    engine.cancel(joint.key)
+    failed = wait_until(engine, warm.key, lambda job: not job.active)
+    assert failed.state == "failed"
+    assert failed.message.startswith("What it starts from was not trained. Cancelled")
+
+
 def test_a_plan_cancelled_half_way_trains_only_what_is_missing_when_it_is_resumed(
     engine: Engine,
 ) -> None:

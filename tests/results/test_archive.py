@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from stg_core.grouping.memberships import TaskSpace
 from stg_core.maps.summary import LATER, summarise
-from stg_core.results.archive import ARRAYS, LOGITS, export_run, file_name, import_run
+from stg_core.results.archive import ARRAYS, LOGITS, export_run, file_name, import_run, take_run
 from stg_core.results.store import Run, Store
 from stg_core.system.errors import UserError
 from stg_core.tasks.data import TaskData
@@ -87,6 +87,18 @@ def refused(store: Store, archive: bytes) -> str:
 
 
 # ----------------------------------------------------------------------------------- what is whole
+
+
+def test_weights_stay_at_home(run: Run, store: Store) -> None:
+    """Between the machines of a cluster they travel; an export has none, and takes none in."""
+    assert run.has_weights
+    assert "model.safetensors" not in unzipped(exported(run, with_arrays=True))
+    file = io.BytesIO()
+    export_run(run, file, with_arrays=True, with_weights=True)
+    with pytest.raises(UserError, match=r"'model\.safetensors', which is no file of a run"):
+        import_run(store, file)
+    arrived = take_run(store, file, run.spec.key, with_weights=True)
+    assert arrived.weights_file.read_bytes() == run.weights_file.read_bytes()
 
 
 @pytest.mark.parametrize("with_arrays", [False, True])

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 from stg_core.results.store import Store, without_nan
 from stg_core.system.errors import UserError
@@ -33,6 +34,16 @@ def test_a_saved_run_is_read_back_as_it_was(store: Store, digits_result: Trainin
         run.provenance
     )
     assert run.provenance["command"].startswith("python -m stg_core extract --group digits")
+
+
+def test_a_saved_run_keeps_its_weights(store: Store, digits_result: TrainingResult) -> None:
+    run = store.save(digits_result)
+    kept = load_file(run.weights_file)
+    assert digits_result.model is not None and run.has_weights
+    for name, value in digits_result.model.state_dict().items():
+        np.testing.assert_array_equal(kept[name], value.numpy())
+    bundled = store.bundle(run, "digits", store.folder)
+    assert not (bundled / "model.safetensors").exists()
 
 
 def test_a_run_is_found_by_the_beginning_of_its_key(

@@ -30,6 +30,10 @@ def test_a_title_says_what_is_trained() -> None:
         "15 questions about handwritten digits, tiny_cnn, 10 epochs, seed 3, task Odd alone"
     )
     assert "title" not in usual.to_json()["group"]
+    wide = TrainingSpec(DIGITS, width=1.5)
+    assert "tiny_cnn 1.5 times as wide" in wide.title
+    assert wide.command().endswith(" --width 1.5")
+    assert "width" not in TrainingSpec(DIGITS, width=1).to_json()
 
 
 def test_a_bare_spec_takes_the_paper_s_settings() -> None:
@@ -66,6 +70,8 @@ def test_what_is_said_or_left_to_the_default_is_the_same_training() -> None:
         {"tasks": ("0", "1")},
         {"task_weights": (0.5,) * 15},
         {"group": GROUPS["g1"]},
+        {"width": 1.5},
+        {"starts_from": TrainingSpec(DIGITS, seed=1)},
     ],
 )
 def test_another_training_has_another_key(change: dict[str, Any]) -> None:
@@ -111,6 +117,7 @@ specs = st.builds(
     learning_rate=st.floats(1e-6, 1),
     augmentation=st.sampled_from(["none", "shift", "shift+flip"]),
     single_task_models=st.booleans(),
+    width=st.sampled_from([1, 0.5, 1.736]),
 )
 
 
@@ -126,6 +133,16 @@ def test_a_spec_survives_being_written_as_json(spec: TrainingSpec, data: st.Data
     again = TrainingSpec.from_json(json.loads(json.dumps(spec.to_json())))
     assert again == spec
     assert again.key == spec.key
+
+
+def test_a_spec_holds_what_it_starts_from_as_a_spec() -> None:
+    joint = TrainingSpec(DIGITS, epochs=10)
+    warm = TrainingSpec(DIGITS, epochs=5, seed=3, recorded_epochs=(), starts_from=joint)
+    assert TrainingSpec.from_json(json.loads(json.dumps(warm.to_json()))) == warm
+    assert warm.title.endswith("seed 3, goes on from 10 epochs of seed 0")
+    assert warm.command() == "", "no command trains it"
+    assert warm.key != dataclasses.replace(warm, starts_from=dataclasses.replace(joint, seed=1)).key
+    assert warm.for_task("0").starts_from is None
 
 
 @pytest.mark.parametrize("plain", [{}, {"group": 3}, {"group": {"name": "x"}}, {"epochs": 3}])
@@ -156,6 +173,11 @@ def test_json_with_an_unknown_setting_is_refused() -> None:
         ({"seed": -1}, "seed"),
         ({"seed": 2**31}, "seed"),
         ({"augmentation": "mixup"}, "none, shift"),
+        ({"width": 0.0}, "positive factor"),
+        ({"width": float("inf")}, "positive factor"),
+        ({"starts_from": TrainingSpec(DIGITS, width=2)}, "same model of the same tasks"),
+        ({"starts_from": TrainingSpec(DIGITS, tasks=("0",))}, "same model of the same tasks"),
+        ({"starts_from": TrainingSpec(DIGITS, single_task_models=True)}, "One model per task"),
     ],
 )
 def test_settings_that_cannot_be_trained_are_refused(wrong: dict[str, Any], message: str) -> None:

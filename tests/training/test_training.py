@@ -651,6 +651,57 @@ def test_backbones_are_what_they_are_said_to_be() -> None:
     assert {nn.BatchNorm2d, nn.BatchNorm1d, nn.Dropout} <= set(small)
 
 
+@pytest.mark.parametrize("name", ["resnet18", "small_cnn", "tiny_cnn", "mlp"])
+def test_a_width_widens_every_layer_but_the_outputs(name: str) -> None:
+    layers = {
+        width: [
+            layer.weight.shape[0]
+            for layer in models.build(name, (3, 32, 32), 7, width=width).modules()
+            if isinstance(layer, (nn.Conv2d, nn.Linear))
+        ]
+        for width in (1, 1.5)
+    }
+    *usual, outputs = layers[1]
+    assert layers[1.5] == [*(round(1.5 * count) for count in usual), outputs]
+    assert outputs == 7
+
+
+def test_width_1_is_the_model_as_it_ever_was() -> None:
+    """Otherwise a run that is trained again would not be what it was."""
+    sums = {}
+    for name in ("resnet18", "small_cnn", "tiny_cnn", "mlp"):
+        torch.manual_seed(3)
+        weights = models.build(name, (1, 8, 8), 5, width=1.0).parameters()
+        sums[name] = sum(weight.detach().double().abs().sum().item() for weight in weights)
+    before = {
+        "resnet18": 224601.34996832648,
+        "small_cnn": 3723.675419947067,
+        "tiny_cnn": 710.3465076675177,
+        "mlp": 2100.805275904928,
+    }
+    assert sums == pytest.approx(before, rel=1e-9)
+
+
+def test_a_model_without_a_width_refuses_one(data: TaskData) -> None:
+    @models.register("own narrow")
+    def own(shape: Sequence[int], n_outputs: int) -> nn.Module:
+        return nn.Sequential(nn.Flatten(), nn.Linear(int(np.prod(shape)), n_outputs))
+
+    with pytest.raises(UserError, match="own narrow has no width to choose"):
+        train(spec_of(model="own narrow", width=2), data)
+
+
+def test_a_model_of_one_s_own_may_take_a_width(data: TaskData) -> None:
+    @models.register("own wide")
+    def own(shape: Sequence[int], n_outputs: int, width: float) -> nn.Module:
+        hidden = round(8 * width)
+        return nn.Sequential(nn.Flatten(), nn.Linear(64, hidden), nn.Linear(hidden, n_outputs))
+
+    model = train(spec_of(model="own wide", width=2, epochs=1), data).model
+    assert model is not None
+    assert parameters(model) == 65 * 16 + 17 * 4
+
+
 def test_an_own_model_is_trained_after_one_decorator(data: TaskData) -> None:
     @models.register("own linear")
     def own(image_shape: Sequence[int], n_tasks: int) -> nn.Module:
@@ -736,3 +787,46 @@ def test_a_training_on_a_sample_keeps_the_data_maps_of_its_images(digits_data: T
     assert result.datamaps is not None and result.datamaps.shape[-1] == 200
     assert spec.key != TrainingSpec(GROUPS["digits"], epochs=2).key
     assert TrainingSpec.from_json(spec.to_json()) == spec
+
+
+# ------------------------------------------------------------------- from the weights of another
+
+
+JOINT = spec_of(epochs=2)
+
+
+def weights_of(result: TrainingResult) -> dict[str, torch.Tensor]:
+    assert result.model is not None
+    return {name: value.clone() for name, value in result.model.state_dict().items()}
+
+
+def test_a_training_begins_with_the_weights_of_what_it_starts_from(data: TaskData) -> None:
+    first: list[dict[str, torch.Tensor]] = []
+
+    class Watch(Callback):
+        def on_batch_start(self, training: Training) -> None:
+            if not first:
+                first.append({k: v.clone() for k, v in training.model.state_dict().items()})
+
+    warm = spec_of(epochs=1, seed=7, recorded_epochs=(), starts_from=JOINT)
+    after = weights_of(train(warm, data, callbacks=[Watch()]))
+    joint = weights_of(train(JOINT, data))
+    assert all(torch.equal(first[0][name], value) for name, value in joint.items())
+    assert not all(torch.equal(after[name], value) for name, value in joint.items())
+
+
+@pytest.mark.parametrize("place", [(1, 2), (3, 1)])
+def test_a_training_from_other_weights_resumes_bit_identically(
+    place: tuple[int, int], data: TaskData, tmp_path: Path
+) -> None:
+    warm = spec_of(seed=7, starts_from=JOINT)
+    with pytest.raises(Cancelled):
+        train(warm, data, folder=tmp_path / "run", callbacks=[StopAt(*place)])
+    resumed = train(warm, data, folder=tmp_path / "run")
+    assert_identical(resumed, train(warm, data, folder=tmp_path / "whole"))
+
+
+def test_weights_that_cannot_be_read_are_said_to_be(data: TaskData, tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").write_bytes(b"not weights")
+    with pytest.raises(UserError, match="weights to start from cannot be read"):
+        train(spec_of(starts_from=JOINT), data, start=tmp_path / "model.safetensors")
