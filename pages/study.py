@@ -18,7 +18,6 @@ from app.tables import as_csv
 from stg_core.judging.findings import (
     AXES,
     BEST,
-    NAMES,
     TITLES,
     Compared,
     binned,
@@ -29,6 +28,7 @@ from stg_core.judging.findings import (
     values_of,
 )
 from stg_core.judging.study_table import CELL, Row, read_plan
+from stg_core.judging.verdict import SCHEME_NAMES
 from stg_core.system.words import counted
 
 ALL = "all of them"
@@ -83,7 +83,7 @@ def choose_schemes(rows: Sequence[Row]) -> tuple[str, str]:
     """A scheme, and what it is compared with."""
     tried = list(dict.fromkeys(row["scheme"] for row in rows if row["scheme"]))
     first = sorted(tried, key=lambda name: name != "specialists")
-    titles = {name: _capital(NAMES[name]) for name in first}
+    titles = {name: _capital(SCHEME_NAMES[name]) for name in first}
     left, right = st.columns(2)
     with left:
         scheme = widgets.titled_choice(
@@ -137,7 +137,7 @@ def only(cells: Sequence[Compared], axis: str) -> Sequence[Compared]:
 
 def table(cells: Sequence[Compared], measure: str, scheme: str) -> pd.DataFrame:
     """A row per cell, as people read it."""
-    title, who = TITLES.get(measure, measure), _capital(NAMES[scheme])
+    title, who = TITLES.get(measure, measure), _capital(SCHEME_NAMES[scheme])
     return pd.DataFrame(
         [
             {
@@ -147,7 +147,7 @@ def table(cells: Sequence[Compared], measure: str, scheme: str) -> pd.DataFrame:
                 "k": one.cell["k"],
                 "m": value_of(one.cell, "fuzzifier"),
                 f"{who}, {title}": number(one.mean, ".4f"),
-                "Compared with": NAMES[one.other],
+                "Compared with": SCHEME_NAMES[one.other],
                 f"Its {title}": number(one.other_mean, ".4f"),
                 "Difference": f"{number(one.difference, '+.4f')} ({number(one.low, '+.4f')} to"
                 f" {number(one.high, '+.4f')})",
@@ -224,14 +224,14 @@ def compare(rows: Sequence[Row]) -> None:
     if not cells:
         st.info("No cell of this study has both: compare with another scheme.")
         return
-    against = "the best control at equal cost" if other == BEST else NAMES[other]
+    against = "the best control at equal cost" if other == BEST else SCHEME_NAMES[other]
     charts.heatmap(
         binned(cells, x, y),
         values_of(cells, x),
         values_of(cells, y),
         (AXES[x], AXES[y]),
         TITLES.get(measure, measure),
-        f"{NAMES[scheme]} minus {against}",
+        f"{SCHEME_NAMES[scheme]} minus {against}",
     )
     st.caption(ABOUT_MARKS)
     frame = table(cells, measure, scheme)

@@ -9,7 +9,8 @@ import altair as alt
 import pandas as pd
 
 from app.charts.base import Spec, draw, finished, ink_on, number
-from stg_core.judging.findings import NAMES, Bin, describe
+from stg_core.judging.findings import Bin, describe
+from stg_core.judging.verdict import SCHEME_NAMES
 
 BETTER, WORSE, SAME = (0, 114, 178), (230, 159, 0), (244, 246, 248)
 ROW, HEAD = 58, 70  # pixels
@@ -58,7 +59,7 @@ def _row(one: Bin, most: float) -> dict[str, object]:
             if single
             else f"above 0 in {one.count(1)}, below in {one.count(-1)} of {len(one.cells)} cells"
         ),
-        "other": ", ".join(dict.fromkeys(NAMES[cell.other] for cell in one.cells)),
+        "other": ", ".join(dict.fromkeys(SCHEME_NAMES[cell.other] for cell in one.cells)),
         "cells": describe(single.cell) if single else f"{len(one.cells)} cells",
     }
 

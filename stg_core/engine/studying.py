@@ -91,7 +91,7 @@ def _expected(specs: Sequence[TrainingSpec], store: Store) -> float | None:
     def per_epoch(spec: TrainingSpec) -> float | None:
         if (seconds := known(spec)) is not None or os.environ.get("STG_SCHEDULER"):
             return seconds
-        kind = spec.model, spec.group, spec.training_images
+        kind = spec.model, spec.group, spec.training_images, spec.width
         if kind not in measured:
             from stg_core.training.measuring import measure_seconds_per_epoch
 

@@ -33,16 +33,6 @@ TITLES: Mapping[str, str] = {
     "accuracy": "accuracy",
     "r2": "R²",
 }
-NAMES: Mapping[str, str] = {
-    **SCHEME_NAMES,
-    "mtl": "one model of all tasks",
-    "stl": "one model per task",
-    "longer": "one model trained longer",
-    "wider": "one wider model",
-    "warm": "the warm specialists",
-    "plain_warm": "the plain warm ensemble",
-    "random_warm": "the warm random grouping",
-}
 ADVICE: Mapping[str, str] = {
     "mtl": "train one model of all tasks as usual: nothing that costs more is better for certain in"
     " most cells",
@@ -235,7 +225,7 @@ def binned(cells: Sequence[Compared], x: str, y: str) -> list[Bin]:
 def findings(rows: Sequence[Row], measure: str, scheme: str = "specialists") -> str:
     """What came out, in a paragraph: where a scheme beats every control; a second: what to do."""
     cells = [one for one in compared(rows, measure, scheme) if one.controls]
-    who = NAMES[scheme]
+    who = SCHEME_NAMES[scheme]
     if not cells:
         return (
             f"No cell of this study compares {who} with a control of at most their cost: it cannot"
@@ -255,7 +245,7 @@ def findings(rows: Sequence[Row], measure: str, scheme: str = "specialists") -> 
 def _where_it_wins(cells: Sequence[Compared], who: str, by: str) -> str:
     wins, n = [one for one in cells if one.of_all > 0], len(cells)
     tried = {name for one in cells for name in one.controls}
-    controls = _listed([NAMES[name] for name in CONTROLS if name in tried])
+    controls = _listed([SCHEME_NAMES[name] for name in CONTROLS if name in tried])
     every = f"every control of at most their cost that was tried ({controls}), by {by}"
     if not wins:
         return f"In none of {counted(n, 'cell')} {who} beat {every}."
@@ -265,7 +255,7 @@ def _where_it_wins(cells: Sequence[Compared], who: str, by: str) -> str:
     ends = f"{_signed(most.low)} to {_signed(most.high)}"
     return (
         f"{head} {every}: {where}. At most they are better by {_signed(most.difference)} (95 %"
-        f" interval {ends}) than {NAMES[most.other]}, the best control there"
+        f" interval {ends}) than {SCHEME_NAMES[most.other]}, the best control there"
         f" ({describe(most.cell)})."
     )
 

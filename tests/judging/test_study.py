@@ -28,6 +28,7 @@ from stg_core.judging.study_table import (
     rows_of,
     write_study,
 )
+from stg_core.judging.verdict import SCHEME_NAMES
 from stg_core.system.errors import UserError
 
 GRID = '[[grid]]\ngroup = "digits"\nk = [2, 3]\n'
@@ -248,7 +249,7 @@ def cell_rows(
     place = {"group": group, "tasks": 15, "points": 1_000, "of_tasks": 1.0, "of_points": 1.0}
     place |= {"model": "mlp", "epochs": 30, "k": k, "method": "soft", "fuzzifier": 2.0, "seeds": 5}
     place |= {"average": "logits", "routing": "soft", "measure": "auroc"} | more
-    rows = []
+    rows: list[Row] = []
     for scheme, score in scores.items():
         row = dict.fromkeys(COLUMNS) | place | {"scheme": scheme, "mean": score}
         row["training_cost"] = COSTS[scheme]
@@ -291,10 +292,11 @@ def test_where_grouping_pays_is_said_with_how_much() -> None:
     told = findings(rows, "auroc")
     assert told.startswith(
         "In 1 of 3 cells the specialists beat every control of at most their cost that was tried"
-        " (one model of all tasks, one model trained longer, the plain ensemble and the random"
+        f" (MTL, {SCHEME_NAMES['longer']}, the plain ensemble and the random"
         " grouping), by AUROC: 1 of 2 on yeast; 1 of 2 with k = 2. At most they are better by"
-        " +0.0200 (95 % interval +0.0190 to +0.0210) than one model trained longer, the best"
-        " control there (yeast, 15 tasks, 1,000 training points, k = 2, m = 2)."
+        " +0.0200 (95 % interval +0.0190 to +0.0210) than"
+        f" {SCHEME_NAMES['longer']}, the best control there (yeast, 15 tasks, 1,000 training"
+        " points, k = 2, m = 2)."
     )
     assert "In 1 a control is better than they are; in 1 it cannot be told; on average" in told
     assert "no more than chance gives: of 3 intervals 0.1" in told

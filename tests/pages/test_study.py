@@ -12,6 +12,7 @@ from app.words import plain
 from stg_core.judging.findings import findings
 from stg_core.judging.study import study_of
 from stg_core.judging.study_table import row_not_run, write_study
+from stg_core.judging.verdict import SCHEME_NAMES
 from stg_core.results.store import Run
 from tests.judging.test_study import LOSES, OPEN, WINS, cell_rows
 from tests.pages.conftest import OpenApp, texts, titles
@@ -76,7 +77,7 @@ def test_a_field_tells_the_difference_and_whether_its_interval_excludes_0(
         "−0.0005 (−0.0015 to +0.0005)",
     ]
     assert frame["Against every control"].tolist() == ["better", "worse", "cannot be told"]
-    assert frame["Compared with"].tolist() == ["one model trained longer"] * 3
+    assert frame["Compared with"].tolist() == [SCHEME_NAMES["longer"]] * 3
 
 
 def test_what_was_not_run_is_said_with_its_reason(open_app: OpenApp, rows: list[Any]) -> None:
@@ -98,7 +99,7 @@ def test_an_address_says_what_is_compared(open_app: OpenApp, rows: list[Any]) ->
     )
     assert not app.exception and not app.error
     assert titles(app) == {"Difference in F1"}
-    told = "the plain ensemble minus one model of all tasks, F1, by clusters (k) and fuzzifier (m)"
+    told = "the plain ensemble minus MTL, F1, by clusters (k) and fuzzifier (m)"
     assert told in charted(app)
     assert app.markdown[0].value == plain(findings(rows, "f1", "plain"))
     assert app.dataframe[0].value["Difference"].tolist() == ["+0.0200 (+0.0190 to +0.0210)"]
