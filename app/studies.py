@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import streamlit as st
@@ -34,13 +35,10 @@ def say_default(run: Run) -> None:
     """What the bundled study says to do by default with the tasks of a run, and a link to it."""
     from stg_core.judging.findings import recommendation
 
-    folder = bundled_studies().get(DEFAULT)
-    if folder is None:
+    if (folder := bundled_studies().get(DEFAULT)) is None:
         return
-    try:
+    with suppress(UserError):  # the page Study says what is wrong with it
         told = recommendation(rows_of(folder), len(run.spec.tasks), int(run.summary.n_points))
-    except UserError:  # the page Study says what is wrong with it
-        return
-    if told:
-        st.caption(plain(told))
-        st.page_link(state.STUDY, label="Where does grouping pay?", icon=":material/grid_on:")
+        if told:
+            st.caption(plain(told))
+            st.page_link(state.STUDY, label="Where does grouping pay?", icon=":material/grid_on:")

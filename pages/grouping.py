@@ -207,7 +207,6 @@ def explore(run: Run, given: Input, view: str) -> None:
                 icon=":material/groups:",
                 query_params=choices(chosen) | {"result": "this plan"},
             )
-            say_default(run)
 
 
 @st.fragment
@@ -225,3 +224,4 @@ if head := widgets.grouping_head(
     " share a cluster, and how much.",
 ):
     views(*head)
+    say_default(head[0])
