@@ -15,18 +15,17 @@ from app.charts.base import number
 from app.parameters import OneOf, in_url
 from app.studies import rows_of, studies
 from app.tables import as_csv
-from stg_core.judging.findings import (
+from stg_core.judging.comparing import (
     AXES,
     BEST,
-    TITLES,
     Compared,
     binned,
     compared,
-    findings,
     measures_of,
     value_of,
     values_of,
 )
+from stg_core.judging.findings import TITLES, findings
 from stg_core.judging.study_table import CELL, Row, read_plan
 from stg_core.judging.verdict import SCHEME_NAMES
 from stg_core.system.words import counted

@@ -9,7 +9,7 @@ import altair as alt
 import pandas as pd
 
 from app.charts.base import Spec, draw, finished, ink_on, number
-from stg_core.judging.findings import Bin, describe
+from stg_core.judging.comparing import Bin, describe
 from stg_core.judging.verdict import SCHEME_NAMES
 
 BETTER, WORSE, SAME = (0, 114, 178), (230, 159, 0), (244, 246, 248)

@@ -73,7 +73,8 @@ def _listener(total: int) -> Listener:
 
 
 def _found(study: Study, folder: Path, rows: Sequence[Row]) -> Answer:
-    from stg_core.judging.findings import findings, measures_of
+    from stg_core.judging.comparing import measures_of
+    from stg_core.judging.findings import findings
 
     measures = measures_of(rows)
     told = findings(rows, measures[0]) if measures else "No cell could be judged."

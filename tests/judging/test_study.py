@@ -8,15 +8,8 @@ from typing import Any
 
 import pytest
 
-from stg_core.judging.findings import (
-    advice,
-    binned,
-    compared,
-    findings,
-    measures_of,
-    recommendation,
-    values_of,
-)
+from stg_core.judging.comparing import binned, compared, measures_of, values_of
+from stg_core.judging.findings import advice, findings, recommendation
 from stg_core.judging.study import read_study, study_of
 from stg_core.judging.study_table import (
     COLUMNS,
