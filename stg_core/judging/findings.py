@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from stg_core.judging.comparing import (
     CONTROLS,
@@ -81,14 +81,14 @@ def findings(rows: Sequence[Row], measure: str, scheme: str = "specialists") -> 
 
 
 def _where_it_wins(cells: Sequence[Compared], who: str, by: str) -> str:
-    wins, n = [one for one in cells if one.of_all > 0], len(cells)
+    wins, n = [one for one in cells if _wins(one)], len(cells)
     tried = {name for one in cells for name in one.controls}
     controls = _listed([SCHEME_NAMES[name] for name in CONTROLS if name in tried])
     every = f"every control of at most their cost that was tried ({controls}), by {by}"
     if not wins:
         return f"In none of {counted(n, 'cell')} {who} beat {every}."
     most = max(wins, key=lambda one: one.difference)
-    where = "; ".join(_shares(cells, column) for column in ("group", "k"))
+    where = "; ".join(_shares(cells, column, _wins) for column in ("group", "k"))
     head = f"In {'all' if len(wins) == n else f'{len(wins)} of'} {counted(n, 'cell')} {who} beat"
     ends = f"{_signed(most.low)} to {_signed(most.high)}"
     return (
@@ -98,15 +98,19 @@ def _where_it_wins(cells: Sequence[Compared], who: str, by: str) -> str:
     )
 
 
-def _shares(cells: Sequence[Compared], column: str) -> str:
+def _wins(one: Compared) -> bool:
+    return one.of_all > 0
+
+
+def _shares(cells: Sequence[Compared], column: str, is_so: Callable[[Compared], bool]) -> str:
     """Such as "3 of 18 with k = 2, 1 of 12 with k = 3"; what has none is left out."""
-    signs: dict[object, list[int]] = {}
+    found: dict[object, list[bool]] = {}
     for one in cells:
-        signs.setdefault(one.cell[column], []).append(one.of_all)
+        found.setdefault(one.cell[column], []).append(is_so(one))
     parts = [
-        f"{own.count(1)} of {len(own)} {'with k =' if column == 'k' else 'on'} {value}"
-        for value, own in signs.items()
-        if 1 in own
+        f"{sum(own)} of {len(own)} {'with k =' if column == 'k' else 'on'} {value}"
+        for value, own in found.items()
+        if any(own)
     ]
     return ", ".join(parts)
 
@@ -132,17 +136,22 @@ def _chance(cells: Sequence[Compared]) -> str:
 
 
 def _at_random(cells: Sequence[Compared], who: str) -> str:
-    tried = [one.at_random for one in cells if one.at_random is not None]
+    tried = [one for one in cells if one.at_random is not None]
     if not tried:
         return "Whether a random grouping does as well is not known: it was not tried."
-    n, as_well, better = len(tried), sum(sign <= 0 for sign in tried), tried.count(-1)
+
+    def does_as_well(one: Compared) -> bool:
+        return one.at_random is not None and one.at_random <= 0
+
+    n, as_well = len(tried), sum(map(does_as_well, tried))
+    better = sum(one.at_random == -1 for one in tried)
     if not as_well:
         return f"A random grouping, the same weights on the wrong tasks, is worse in all {n}."
-    where = f"{as_well} of {counted(n, 'cell')}"
     return (
-        f"A random grouping, the same weights on the wrong tasks, does as well in {where}"
-        f"{f', and better in {better}' if better else ''}: there it is not the grouping that makes"
-        f" {who} what they are."
+        f"A random grouping, the same weights on the wrong tasks, does as well in {as_well} of"
+        f" {counted(n, 'cell')}{f', and better in {better}' if better else ''}"
+        f" ({_shares(tried, 'group', does_as_well)}): there it is not the grouping that makes {who}"
+        " what they are."
     )
 
 
