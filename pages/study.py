@@ -25,9 +25,9 @@ from stg_core.judging.comparing import (
     value_of,
     values_of,
 )
-from stg_core.judging.findings import TITLES, findings
+from stg_core.judging.findings import findings
 from stg_core.judging.study_table import CELL, Row, read_plan
-from stg_core.judging.verdict import SCHEME_NAMES
+from stg_core.judging.verdict import MEASURE_NAMES, SCHEME_NAMES
 from stg_core.system.words import counted
 
 ALL = "all of them"
@@ -69,7 +69,7 @@ def choose_study() -> Path | None:
 
 
 def choose_measure(rows: Sequence[Row]) -> str:
-    titles = {name: TITLES.get(name, name) for name in measures_of(rows)}
+    titles = {name: _capital(MEASURE_NAMES[name]) for name in measures_of(rows)}
     return widgets.titled_choice(
         "Measure",
         titles,
@@ -136,7 +136,7 @@ def only(cells: Sequence[Compared], axis: str) -> Sequence[Compared]:
 
 def table(cells: Sequence[Compared], measure: str, scheme: str) -> pd.DataFrame:
     """A row per cell, as people read it."""
-    title, who = TITLES.get(measure, measure), _capital(SCHEME_NAMES[scheme])
+    title, who = MEASURE_NAMES[measure], _capital(SCHEME_NAMES[scheme])
     return pd.DataFrame(
         [
             {
@@ -229,7 +229,7 @@ def compare(rows: Sequence[Row]) -> None:
         values_of(cells, x),
         values_of(cells, y),
         (AXES[x], AXES[y]),
-        TITLES.get(measure, measure),
+        MEASURE_NAMES[measure],
         f"{SCHEME_NAMES[scheme]} minus {against}",
     )
     st.caption(ABOUT_MARKS)

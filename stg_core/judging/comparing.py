@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from stg_core.judging.study_table import CELL, Row, minus
+from stg_core.judging.verdict import SLACK
 from stg_core.system.words import counted
 
 CONTROLS = ("mtl", "stl", "longer", "wider", "plain", "random", "plain_warm", "random_warm")
 AT_RANDOM: Mapping[str, str] = {"specialists": "random", "warm": "random_warm"}
 BEST = "best control"
-DEARER = 1.05  # times a cost, that still counts as the same
 
 
 def variant_of(
@@ -115,7 +115,7 @@ def _is_control(name: str, scheme: str, cell: Mapping[str, Row]) -> bool:
     if name == scheme or name not in cell or cell[name]["mean"] is None:
         return False
     cost, own = cell[name]["training_cost"], cell[scheme]["training_cost"]
-    return cost is None or own is None or cost <= DEARER * own
+    return cost is None or own is None or cost <= SLACK * own
 
 
 def sign_of(row: Row, other: str) -> int:

@@ -17,7 +17,7 @@ from stg_core.judging.comparing import (
     variant_of,
 )
 from stg_core.judging.study_table import Row
-from stg_core.judging.verdict import SCHEME_NAMES
+from stg_core.judging.verdict import MEASURE_NAMES, SCHEME_NAMES
 from stg_core.system.words import counted
 
 GROUPED = ("specialists", "warm")  # follow a grouping by data maps
@@ -29,15 +29,6 @@ BY_CHANCE = 0.025  # of 95 % intervals lie above 0 where there is no difference
 NEAREST = 3  # settings, from which a recommendation is made
 ALIKE = 4.0  # times as many tasks or points: beyond, a study knows nothing alike
 
-TITLES: Mapping[str, str] = {
-    "auroc": "AUROC",
-    "average_precision": "average precision",
-    "f1": "F1",
-    "f1_tuned": "F1 at the tuned threshold",
-    "balanced_accuracy": "balanced accuracy",
-    "accuracy": "accuracy",
-    "r2": "R²",
-}
 ADVICE: Mapping[str, str] = {
     "mtl": "train one model of all tasks as usual: nothing that costs more is better for certain in"
     " most cells",
@@ -71,7 +62,7 @@ def findings(rows: Sequence[Row], measure: str, scheme: str = "specialists") -> 
         )
     told = advice(rows, measure)
     sentences = [
-        _where_it_wins(cells, who, TITLES.get(measure, measure)),
+        _where_it_wins(cells, who, MEASURE_NAMES[measure]),
         _the_rest(cells),
         _chance(cells),
         _at_random(cells, who),
@@ -191,7 +182,7 @@ def advice(rows: Sequence[Row], measure: str) -> str:
     gains = [cell[best]["minus_mtl"] for cell in cells if best in cell]
     gain = statistics.mean(one for one in gains if one is not None)
     return (
-        f"{ADVICE[best]} ({_signed(gain)} {TITLES.get(measure, measure)} over one model of all"
+        f"{ADVICE[best]} ({_signed(gain)} {MEASURE_NAMES[measure]} over one model of all"
         f" tasks on average, better for certain in {better(best, 'mtl')} of"
         f" {counted(len(cells), 'cell')})"
     )
