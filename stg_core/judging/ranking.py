@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numba
@@ -37,7 +38,15 @@ def ranked(
         return pairs / (positives * negatives), precisions / positives
 
 
-@numba.njit(nogil=True, cache=True)
+def _compiled(function: Callable[..., Any]) -> Any:
+    """Machine code, kept for the next process where there is a place for it."""
+    try:
+        return numba.njit(nogil=True, cache=True)(function)
+    except RuntimeError:  # neither the code's folder nor the user's own can be written to
+        return numba.njit(nogil=True)(function)
+
+
+@_compiled
 def _sums(
     order: Integers,
     starts: Integers,

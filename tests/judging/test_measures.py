@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 from scipy.special import softmax
 from sklearn import metrics as sklearn_metrics
 
+from stg_core.judging import ranking
 from stg_core.judging.ensembles import Answers, Draws, Resampling, Truth, all_points
 from stg_core.judging.intervals import interval
 from stg_core.judging.measures import best_threshold, best_thresholds, measured
@@ -215,3 +218,17 @@ def test_an_interval_of_auroc_holds_that_of_the_population() -> None:
         )
         held += low <= expected <= high
     assert 0.9 <= held / studies <= 0.99, "of 120 studies, 5 % are 6 ± 5"
+
+
+def test_areas_are_measured_where_nothing_can_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("numba.core.caching.CacheImpl._locator_classes", [])
+    source = Path(ranking.__file__)
+    spec = importlib.util.spec_from_file_location("ranking_elsewhere", source)
+    assert spec and spec.loader
+    elsewhere = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(elsewhere)
+    times = np.ones((4, 1), dtype=np.uint8)
+    answers = np.array([False, True, False, True])
+    two = np.array([2.0])
+    auroc, _ = elsewhere.ranked(np.array([0.1, 0.4, 0.35, 0.8]), answers, times, two, two)
+    assert auroc == [1.0]
