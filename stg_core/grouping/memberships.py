@@ -135,14 +135,32 @@ class TaskSpace:
         chosen_features = [FEATURES.index(f) for f in self.features]
         self._kept = kept = np.flatnonzero(labelled)
         gram = summary.gram[np.ix_(self._epoch_rows, chosen_features)].sum(axis=(0, 1))
-        self.gram: Floats = gram[np.ix_(kept, kept)] if self.left_out else gram
-        self._order = order = _canonical_order(self.gram)
-        self.coordinates = _coordinates(self.gram[np.ix_(order, order)])[np.argsort(order)]
-        self.distances = distances_between(self.coordinates, self.coordinates)
+        self._settle(gram[np.ix_(kept, kept)] if self.left_out else gram)
         self.adjusted = float(summary.adjusted[np.ix_(self._epoch_rows, chosen_features)].max())
         self._histogram = summary.histogram[:, kept] if self.left_out else summary.histogram
         self._chosen = np.ix_(self._epoch_rows, chosen_features)
         self._block_gram = summary.block_gram
+
+    @classmethod
+    def of_gram(cls, tasks: Sequence[str], gram: Floats) -> TaskSpace:
+        """Tasks whose Gram matrix (T, T) is known from elsewhere, such as an affinity of theirs.
+
+        What of it is not positive semidefinite once it is centred is left out. Such a space has no
+        points: neither votes nor blocks, and thus no stability.
+        """
+        space = cls.__new__(cls)
+        space.epochs, space.features, space.tasks = (), (), tuple(tasks)
+        space.left_out, space.uncertain, space.share_nothing = (), {}, False
+        space.adjusted = 0.0
+        space._settle(np.asarray(gram, dtype=np.float64))
+        return space
+
+    def _settle(self, gram: Floats) -> None:
+        """Gives the tasks their places."""
+        self.gram = gram
+        self._order = order = _canonical_order(gram)
+        self.coordinates = _coordinates(gram[np.ix_(order, order)])[np.argsort(order)]
+        self.distances = distances_between(self.coordinates, self.coordinates)
         self._labels: dict[int, Labels] = {}
         self._clusters: Recent[Clusters] = Recent(KEPT_BYTES)
         self._voted: Recent[Floats] = Recent(KEPT_BYTES)
@@ -224,6 +242,8 @@ class TaskSpace:
         Stands in for k-means on all points (Sherif et al. 2023, point-based grouping): a cell of
         the 64×64 histogram weighs as much as the points in it.
         """
+        if not self.epochs:
+            raise UserError("Points vote where there are data maps: choose another method.")
         with self._lock:
             found = self._voted.get(k)
             if found is None:

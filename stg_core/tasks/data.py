@@ -47,6 +47,16 @@ class TaskData:
             self.digest,
         )
 
+    def labelled(self, tasks: Sequence[str]) -> TaskData:
+        """The same without the training points that have a label of none of some tasks."""
+        columns = [self.tasks.index(task) for task in tasks]
+        there = ~np.isnan(self.train_labels[:, columns]).all(axis=1)
+        if there.all():
+            return self
+        return dataclasses.replace(
+            self, train_points=self.train_points[there], train_labels=self.train_labels[there]
+        )
+
     def sample(self, wanted: int) -> TaskData:
         """The same with so many training points, always the same ones; with all of them if 0.
 

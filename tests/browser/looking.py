@@ -36,11 +36,12 @@ PAGES = {
     "agreement": Shown("agreement?run=bundled:g3", "merged", VEGA),
     "specialists": Shown("specialists?run=bundled:g1", "Do they specialise?", VEGA),
     "methods": Shown(
-        "methods",
+        "methods?table=digits-8",
         "Each task has the number",
         VEGA,
         ("Quality and cost", "Affinities", "Predictions", "Scalability", "How they work"),
     ),
+    "methods_seeds": Shown("methods", "Better than random groups", VEGA),
     "study": Shown("study", "Not run:", VEGA),
     "lesson": Shown("lesson?step=8&answer_8=true", "Did it pay?", VEGA),
 }

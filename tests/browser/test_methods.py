@@ -16,7 +16,7 @@ pytestmark = pytest.mark.browser
 
 @pytest.mark.slow
 def test_the_groups_follow_the_budget(address: str, open_page: Callable[..., Page]) -> None:
-    page = open_page(f"{address}/methods")
+    page = open_page(f"{address}/methods?table=digits-8")
     chart = page.locator("[data-testid=stVegaLiteChart]")
     expect(chart).to_have_count(1)
     expect(chart.locator(".marks")).to_be_visible()
