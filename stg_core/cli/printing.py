@@ -373,15 +373,15 @@ def tell_of_cell(
     head: str, plan: Plan, count: int
 ) -> Callable[[TrainingSpec, dict[str, Any]], None]:
     """Of a study, on a terminal one line that is written over; elsewhere one per training."""
-    done = 0
+    done: set[TrainingSpec] = set()
 
     def tell(spec: TrainingSpec, record: dict[str, Any]) -> None:
-        nonlocal done
         if "waits" in record:
             return _tell_why(record["waits"])
-        ended = record.get("fraction", 0.0) == 1
-        done += ended
-        line = f"{head}: {done} of {count} trained. {plan.name_of(spec)}: {_progress_line(record)}"
+        ended = record.get("epoch") == spec.epochs and spec not in done
+        if ended:
+            done.add(spec)
+        line = f"{head}: {len(done)} of {count} trained. {plan.name_of(spec)}: {_progress_line(record)}"
         if sys.stderr.isatty():
             _write_over(line)
         elif ended:
