@@ -381,7 +381,8 @@ def tell_of_cell(
         ended = record.get("epoch") == spec.epochs and spec not in done
         if ended:
             done.add(spec)
-        line = f"{head}: {len(done)} of {count} trained. {plan.name_of(spec)}: {_progress_line(record)}"
+        so_far = f"{head}: {len(done)} of {count} trained."
+        line = f"{so_far} {plan.name_of(spec)}: {_progress_line(record)}"
         if sys.stderr.isatty():
             _write_over(line)
         elif ended:
