@@ -15,6 +15,7 @@ from app.charts import specialists as charts
 from app.charts.base import number
 from app.charts.specialists import SCHEMES, USUAL, WARM, about_scheme, scheme_title
 from app.parameters import Number, OneOf, SeveralOf, Text, in_url
+from app.studies import say_default
 from app.tables import as_csv
 from app.training_choices import speed_of
 from app.widgets import Chosen, Input
@@ -649,6 +650,7 @@ def planning() -> None:
     with run_place:
         run = widgets.choose_run()
     if head := widgets.with_input(run, input_place):
+        say_default(head[0])
         judge(*head)
 
 
