@@ -210,6 +210,17 @@ def test_of_those_that_cannot_be_told_apart_the_cheapest_to_serve_is_recommended
     ) in told(**controls(plain=0.85, longer=0.848)).details
 
 
+def test_what_another_affordable_scheme_beats_is_not_recommended() -> None:
+    report = report_of({"mtl": 0.7, "specialists": 0.8, "plain": 0.81})
+    (unclear,) = (
+        difference
+        for difference in report["variants"]["logits-soft"]["measures"]["auroc"]["differences"]
+        if {difference["scheme"], difference["other"]} == {"mtl", "plain"}
+    )
+    unclear["ci"] = [-0.2, 0.2]  # the best is not known to be better than MTL, but another one is
+    assert "should take MTL" not in verdict_in(report, "logits-soft").details
+
+
 def test_what_costs_more_to_train_is_not_recommended() -> None:
     report = report_of({"mtl": 0.7, "specialists": 0.8, "stl": 0.9})
     report["costs"]["stl"]["training"] = 15
