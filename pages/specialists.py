@@ -146,7 +146,7 @@ def describe_plan(plan: Plan, missing: Specs) -> None:
             placeholder="–",
             alt=f"Table of {counted(len(plan.schemes), 'scheme')} of this plan and what they cost",
             column_config={
-                "What it is": st.column_config.TextColumn(width="large"),
+                "What it is": st.column_config.TextColumn(width="medium"),
                 "Training cost": st.column_config.TextColumn(
                     help="Of one seed, counted: 1 is one training of MTL. That of the specialists"
                     " includes the training whose data maps are grouped, that of warm ones the"
@@ -165,14 +165,12 @@ def describe_plan(plan: Plan, missing: Specs) -> None:
         distinct = len(plan.trainings)
         total = (
             f"**{counted(distinct, 'training')}** in all, {distinct - len(missing)} of them here."
-            f" They cost {as_trainings(plan, plan.trainings)}."
+            f" They cost {as_trainings(plan, plan.trainings)}"
         )
         if missing:
             place, time = widgets.training_place(), expected(plan, missing, seconds)
-            total += (
-                f" The rest costs {as_trainings(plan, missing)}; expected duration on {place}:"
-                f" {time}"
-            )
+            rest = f", the rest {as_trainings(plan, missing)}" * (len(missing) < distinct)
+            total += f"{rest}. Expected duration of the rest on {place}: {time}"
             if seconds is not None and state.shared().engine.busy:
                 total += ": a training is going on"
         st.caption(total)
@@ -659,8 +657,8 @@ title.title("Specialists")
 with place:
     shown = choose_place()
 st.caption(
-    "Does the grouping pay? One specialist for each cluster, against one model for all tasks, one"
-    " for each task, and as many models without any grouping."
+    "Does the grouping pay? One specialist for each cluster, against what the same budget buys"
+    " otherwise: one model for all tasks, longer trained or larger, or as many without grouping."
 )
 if shown == PLAN:
     planning()

@@ -97,7 +97,7 @@ def test_the_plan_is_told_before_it_starts(open_app: OpenApp, trained: Run) -> N
     }
     assert float(planned.loc["Wider model", "Serving cost"]) == pytest.approx(2, rel=0.02)
     assert "8 trainings** in all, 1 of them here" in texts(app)
-    assert re.search(r"as much as 1[01]\.\d trainings of MTL\. The rest costs", texts(app))
+    assert re.search(r"as much as 1[01]\.\d trainings of MTL, the rest as much", texts(app))
     assert re.search(r"on this machine \(cpu\): about \d+ s", texts(app))
 
 
