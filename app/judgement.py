@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -14,59 +14,75 @@ import streamlit as st
 from app.charts import specialists as charts
 from app.charts.base import number
 from app.charts.specialists import Picture, about_scheme, interval, scheme_title
-from stg_core.judging.report import bundled_reports, training_cost, verdict_in
-from stg_core.judging.verdict import Words
+from stg_core.judging.report import bundled_reports
+from stg_core.judging.verdict import Words, verdict_in
 from stg_core.tasks.groups import GROUPS
 
-SCORES = {
-    "F1": "F1 of yes or no; of several classes the mean of theirs.",
-    "R²": "R²: 1 for predictions without error, 0 for those of the mean alone.",
-    "score": "F1 of yes or no and of classes, R² of numbers.",
+MEASURES = {
+    "auroc": "AUROC: the share of pairs of a yes and a no that are in the right order; by chance,"
+    " 0.5. Of several classes, the mean over them, each against the rest.",
+    "average_precision": "Average precision: the mean precision over all thresholds; by chance, the"
+    " share of the points to which the answer is yes.",
+    "f1": "F1 of yes or no at threshold 0, as in the paper; of several classes the mean of theirs.",
+    "f1_tuned": "F1 at the threshold that is best on the measured training points.",
+    "balanced_accuracy": "Mean of the recalls of the answers.",
+    "accuracy": "Share of right answers. Compare with the column Without a model.",
+    "r2": "R²: 1 for predictions without error, 0 for those of the mean alone.",
 }
 NAMED = 5  # tasks, in a sentence
-CSV_NAMES = {"F1": "f1", "R²": "r2", "score": "score"}
 
 Report = Mapping[str, Any]
 
 
+def measure_title(report: Report, measure: str) -> str:
+    """At the beginning of a sentence or of a column."""
+    name = Words.of(report).measure(measure)
+    return name[0].upper() + name[1:]
+
+
 def about_bands(report: Report) -> str:
     points = f"{Words.of(report).point}s"
+    if report["intervals"] == "points and seeds":
+        return (
+            f"Bands and intervals are 95 % intervals over {points} and seeds: how much the scores"
+            " would change with others of both."
+        )
     return (
         f"Bands and intervals are 95 % intervals over {points}: how much the scores would change"
         f" with other {points}, not with other seeds."
     )
 
 
-def about_undefined(report: Report, differences: Mapping[str, Any]) -> str:
-    """Which tasks are in no mean, since their score is not defined; empty where all have one."""
+def about_undefined(report: Report, measure: str, differences: Mapping[str, Any]) -> str:
+    """Which tasks are in no mean; empty where all are in it."""
     each = zip(report["tasks"], differences["mean"], strict=True)
-    names = [task for task, mean in each if mean is None]
-    if not names:
-        return ""
-    more = f" and {len(names) - NAMED} more" * (len(names) > NAMED)
-    score = Words.of(report).title
-    return (
-        f"{score} is not defined (–) for {', '.join(names[:NAMED])}{more}: such a task is in no"
-        " mean."
-    )
+    title, sentences = measure_title(report, measure), []
+    if undefined := [task for task, mean in each if mean is None]:
+        sentences.append(
+            f"{title} is not defined (–) for {_some(undefined)}: such a task is in no mean."
+        )
+    if left_out := report["left_out"]:
+        sentences.append(f"Not learned better than chance, and in no mean: {_some(left_out)}.")
+    return " ".join(sentences)
+
+
+def _some(tasks: Sequence[str]) -> str:
+    return ", ".join(tasks[:NAMED]) + f" and {len(tasks) - NAMED} more" * (len(tasks) > NAMED)
 
 
 def about_columns(report: Report) -> dict[str, str]:
-    words = Words.of(report)
-    chance = ", 0.5 without a model" * (words.answers == Words.answers)
+    end = "mean over tasks and seeds after the last epoch, on the test points."
     return {
-        words.title: f"{SCORES[words.score]} On the test {words.point}s after the last"
-        " epoch: mean over tasks and seeds, with its interval.",
-        "Each seed": f"Mean {words.score} of every seed.",
-        "Balanced accuracy": f"Mean of the recalls of {words.answers}{chance}: mean over tasks and"
-        " seeds.",
-        "Accuracy": "Share of right answers: mean over tasks and seeds. Compare with the next"
-        " column.",
+        **{measure_title(report, name): f"{MEASURES[name]} {end}" for name in report["measures"]},
+        "Each seed": "The same of every seed.",
+        "Best epoch": "The same, had each seed been stopped at its best epoch: chosen on one half"
+        " of the test points and scored on the other, both ways round.",
         "Without a model": "Accuracy of always giving each task's most frequent answer.",
         "Models": "That answer together.",
         "Trainings": "Of all seeds; schemes share some.",
-        "Cost": "Of one seed, counted in trainings of one model of all tasks. That of the"
+        "Training cost": "Of one seed; 1 is one training of one model of all tasks. That of the"
         " specialists includes the training whose data maps were grouped.",
+        "Serving cost": "Of all models that answer; 1 is one model of all tasks.",
     }
 
 
@@ -85,36 +101,42 @@ def title(report: Report) -> str:
     return f"{model}, k = {report['k']}{method}, seed{'s' * (len(report['seeds']) > 1)} {seeds}"
 
 
-def file_name(report: Report, variant: str) -> str:
-    return f"specialists-{report['group']}-k{report['k']}-{variant}"
+def file_name(report: Report, variant: str, measure: str) -> str:
+    return f"specialists-{report['group']}-k{report['k']}-{variant}-{measure}"
 
 
-def final_scores(report: Report, variant: str) -> pd.DataFrame:
-    """A row per scheme, as people read it."""
-    words, rows = Words.of(report), []
-    for name, scores in report["variants"][variant]["schemes"].items():
-        cost = report["trainings"][name]
+def final_scores(report: Report, variant: str, measure: str) -> pd.DataFrame:
+    """A row per scheme, as people read it: one measure with intervals, and the means of others."""
+    words, found = Words.of(report), report["variants"][variant]["measures"]
+    rows = []
+    for name, scores in found[measure]["schemes"].items():
+        took, costs = report["trainings"][name], report["costs"][name]
+        others = {
+            measure_title(report, other): number(found[other]["schemes"][name]["mean"], ".3f")
+            for other in report["measures"]
+            if other != measure
+        }
+        baseline = {"Without a model": number(report.get("accuracy_baseline"), ".3f")}
         rows.append(
             {
                 "Scheme": scheme_title(name, words),
-                words.title: interval(scores["mean_f1"], scores["ci"]),
+                measure_title(report, measure): interval(scores["mean"], scores["ci"]),
                 "Each seed": ", ".join(number(seed, ".3f") for seed in scores["seeds"]),
-                "Balanced accuracy": interval(
-                    scores["balanced_accuracy"], scores["balanced_accuracy_ci"]
-                ),
-                "Accuracy": interval(scores["accuracy"], scores["accuracy_ci"]),
-                "Without a model": number(report.get("accuracy_baseline"), ".3f"),
-                "Models": cost["models"],
-                "Trainings": cost["trainings"],
-                "Cost": training_cost(report, name),
+                "Best epoch": number(scores["best_epoch"]["mean"], ".3f"),
+                **others,
+                **(baseline if "accuracy" in found else {}),
+                "Models": took["models"],
+                "Trainings": took["trainings"],
+                "Training cost": costs["training"],
+                "Serving cost": costs["serving"],
             }
         )
     return pd.DataFrame(rows)
 
 
-def per_task_scores(report: Report, variant: str) -> pd.DataFrame:
+def per_task_scores(report: Report, variant: str, measure: str) -> pd.DataFrame:
     """A row per scheme and task, with numbers in full; a last row per scheme for the mean."""
-    found, score = report["variants"][variant], CSV_NAMES[Words.of(report).score]
+    found = report["variants"][variant]["measures"][measure]
     rows = []
     for name, scores in found["schemes"].items():
         to_mtl = found["to_mtl"].get(name)
@@ -124,9 +146,10 @@ def per_task_scores(report: Report, variant: str) -> pd.DataFrame:
                     "scheme": name,
                     "task": task,
                     "cluster": report["labels"][t] + 1,
-                    score: scores["per_task_f1"][t],
-                    f"{score}_low": scores["per_task_ci"][0][t],
-                    f"{score}_high": scores["per_task_ci"][1][t],
+                    "in the mean": task not in report["left_out"],
+                    measure: scores["per_task"][t],
+                    f"{measure}_low": scores["per_task_ci"][0][t],
+                    f"{measure}_high": scores["per_task_ci"][1][t],
                     "difference_to_mtl": to_mtl["mean"][t] if to_mtl else None,
                     "difference_low": to_mtl["ci"][0][t] if to_mtl else None,
                     "difference_high": to_mtl["ci"][1][t] if to_mtl else None,
@@ -137,9 +160,9 @@ def per_task_scores(report: Report, variant: str) -> pd.DataFrame:
             {
                 "scheme": name,
                 "task": "mean over tasks",
-                score: scores["mean_f1"],
-                f"{score}_low": low,
-                f"{score}_high": high,
+                measure: scores["mean"],
+                f"{measure}_low": low,
+                f"{measure}_high": high,
             }
         )
     return pd.DataFrame(rows).astype({"cluster": "Int64"})
@@ -163,12 +186,13 @@ figure { margin: 1rem 0 } svg { max-width: 100%; height: auto }
 CHART_WIDTH = 620
 
 
-def as_html(report: Report, variant: str, colours: list[int]) -> bytes:
+def as_html(report: Report, variant: str, measure: str, colours: list[int]) -> bytes:
     """One HTML file with verdict, tables and charts, that asks no other host for anything."""
     words = Words.of(report)
-    found, told = report["variants"][variant], verdict_in(report, variant)
+    found, told = report["variants"][variant], verdict_in(report, variant, measure)
     average, routing = variant.split("-")
-    undefined = [about_undefined(report, differences) for differences in found["to_mtl"].values()]
+    name_of_measure, to_mtl = measure_title(report, measure), found["measures"][measure]["to_mtl"]
+    undefined = [about_undefined(report, measure, differences) for differences in to_mtl.values()]
     name = escape(title(report))
     parts = [
         f"<h1>Does the grouping pay?</h1><p>{name}; {average} averaged, {routing} routing.</p>",
@@ -176,17 +200,21 @@ def as_html(report: Report, variant: str, colours: list[int]) -> bytes:
         f"<details><summary>What else the comparison says</summary><p>{escape(told.details)}</p>"
         "</details>",
         "<h2>Final scores</h2>",
-        _table(final_scores(report, variant)),
+        _table(final_scores(report, variant, measure)),
         f"<p>{escape(about_bands(report))}</p>",
         *(
-            _figure(charts.scores_by_epoch(found["schemes"], report["epochs"], split, False, words))
+            _figure(charts.scores_by_epoch(found["schemes"], split, False, words))
             for split in charts.SPLITS
         ),
         "<h2>Who gains?</h2>",
         *(
             f"<h3>{scheme_title(scheme, words)} against MTL</h3>"
-            + _figure(charts.differences_to_mtl(report, differences, scheme, colours, False))
-            for scheme, differences in found["to_mtl"].items()
+            + _figure(
+                charts.differences_to_mtl(
+                    report, differences, scheme, name_of_measure, colours, False
+                )
+            )
+            for scheme, differences in to_mtl.items()
             if charts.is_told(differences)
         ),
         *_specialisation(report, colours),

@@ -12,13 +12,13 @@ import streamlit as st
 from app import judgement, state, widgets
 from app.charts import specialists as charts
 from app.charts.base import number
-from app.charts.specialists import SCHEMES, about_scheme, scheme_title
+from app.charts.specialists import SCHEMES, USUAL, about_scheme, scheme_title
 from app.parameters import OneOf, SeveralOf, Text, in_url
 from app.tables import as_csv
 from app.training_choices import speed_of
 from app.widgets import Chosen, Input
 from stg_core.engine.job import Job
-from stg_core.judging.verdict import Words
+from stg_core.judging.verdict import Words, verdict_in
 from stg_core.results.store import Run
 from stg_core.system.errors import UserError
 from stg_core.system.words import counted
@@ -42,7 +42,13 @@ LONG_LIST = 25  # tasks
 
 
 def choose_plan(run: Run, chosen: Chosen) -> Plan:
-    from stg_core.judging.plan import families_of, make_plan, mtl_spec_of, words_of
+    from stg_core.judging.plan import (
+        families_of,
+        grouping_trainings_of,
+        make_plan,
+        mtl_spec_of,
+        words_of,
+    )
 
     words, families = words_of(run.spec), {*(families_of(run.spec) or ())}
     possible = [scheme for scheme in SCHEMES if scheme != "superclass" or families]
@@ -53,7 +59,7 @@ def choose_plan(run: Run, chosen: Chosen) -> Plan:
         possible,
         selection_mode="multi",
         wrap=True,
-        default=[scheme for scheme in possible if scheme != "stl"],
+        default=[scheme for scheme in possible if scheme in USUAL],
         format_func=titles.__getitem__,
         **in_url("schemes", SeveralOf([*titles.values()])),
         help="\n".join(f"- **{titles[name]}**: {about_scheme(name, words)}." for name in possible),
@@ -73,7 +79,14 @@ def choose_plan(run: Run, chosen: Chosen) -> Plan:
             f" {chosen.grouping.k} groups."
         )
     mtl = mtl_spec_of(run, state.shared().store)
-    return make_plan(mtl, chosen.grouping, chosen.space, in_order, read_seeds(seeds or ""))
+    return make_plan(
+        mtl,
+        chosen.grouping,
+        chosen.space,
+        in_order,
+        read_seeds(seeds or ""),
+        grouping_trainings=grouping_trainings_of(run),
+    )
 
 
 def read_seeds(text: str) -> tuple[int, ...]:
@@ -371,9 +384,8 @@ def show_result(run: Run, chosen: Chosen, plan: Plan, missing: Specs) -> None:
 
 
 def show_report(report: dict[str, Any], variant: str, colours: list[int]) -> None:
-    from stg_core.judging.report import verdict_in
-
-    found, told = report["variants"][variant], verdict_in(report, variant)
+    measure = choose_measure(report)
+    found, told = report["variants"][variant], verdict_in(report, variant, measure)
     with st.container(border=True):
         st.markdown(f"**Does the grouping pay?** {judgement.title(report)}")
         st.markdown(widgets.plain(told.headline))
@@ -383,13 +395,11 @@ def show_report(report: dict[str, Any], variant: str, colours: list[int]) -> Non
     for column, split in ((left, "test"), (right, "train")):
         with column:
             charts.show(
-                charts.scores_by_epoch(
-                    found["schemes"], report["epochs"], split, state.dark(), Words.of(report)
-                )
+                charts.scores_by_epoch(found["schemes"], split, state.dark(), Words.of(report))
             )
     st.caption(judgement.about_bands(report))
     st.dataframe(
-        judgement.final_scores(report, variant),
+        judgement.final_scores(report, variant, measure),
         hide_index=True,
         placeholder="–",
         alt=f"Table of the final scores of {len(report['schemes'])} schemes",
@@ -400,17 +410,36 @@ def show_report(report: dict[str, Any], variant: str, colours: list[int]) -> Non
     )
     left, right = st.columns(2, gap="medium")
     with left:
-        differences(report, found, colours)
+        differences(report, found["measures"][measure], measure, colours)
     with right:
         specialisation(report, colours)
-    export(report, variant, colours)
+    export(report, variant, measure, colours)
 
 
-def differences(report: dict[str, Any], found: dict[str, Any], colours: list[int]) -> None:
-    words = Words.of(report)
+def choose_measure(report: dict[str, Any]) -> str:
+    """By which measure the schemes are compared: at first by the one that decides."""
+    measures = report["measures"]
+    if len(measures) == 1:
+        return str(measures[0])
+    return widgets.one_of(
+        "By",
+        measures,
+        key="measure",
+        format_func=lambda name: judgement.measure_title(report, name),
+        help="\n".join(f"- {judgement.MEASURES[name]}" for name in measures),
+    )
+
+
+def differences(
+    report: dict[str, Any], found: dict[str, Any], measure: str, colours: list[int]
+) -> None:
+    words, name = Words.of(report), judgement.measure_title(report, measure)
     title, choice = st.columns([2, 3], vertical_alignment="bottom")
     title.header("Who gains?")
     if not found["to_mtl"]:
+        if "mtl" in report["schemes"]:
+            st.caption(f"This judgement, of an earlier version, has no {name} of single tasks.")
+            return
         st.caption("Without MTL there is nothing to compare the tasks with: add the scheme MTL.")
         return
     scheme = choice.selectbox(
@@ -419,23 +448,22 @@ def differences(report: dict[str, Any], found: dict[str, Any], colours: list[int
         format_func=lambda scheme: scheme_title(scheme, words),
         index=list(found["to_mtl"]).index("specialists") if "specialists" in found["to_mtl"] else 0,
         key="gains_of",
-        help=f"Whose {words.score} is compared with that of MTL, task by task.",
+        help=f"Whose {words.measure(measure)} is compared with that of MTL, task by task.",
     )
     if not charts.is_told(found["to_mtl"][scheme]):
-        st.caption(f"{words.title} is not defined for any of the tasks.")
+        st.caption(f"{name} is not defined for any of the tasks.")
         return
     gain, lose, open_ = charts.gains_and_losses(found["to_mtl"][scheme])
     gains = f"{counted(gain, 'task')} {'gains' if gain == 1 else 'gain'}"
     st.caption(
         f"{scheme_title(scheme, words)}: {gains}, {lose} lose, of {open_} it cannot be told."
-        " Coloured and numbered by cluster; lines: 95 % intervals over test"
-        f" {words.point}s, of each task alone."
-        f" {widgets.plain(judgement.about_undefined(report, found['to_mtl'][scheme]))}"
+        " Coloured and numbered by cluster; lines: 95 % intervals of each task alone."
+        f" {widgets.plain(judgement.about_undefined(report, measure, found['to_mtl'][scheme]))}"
     )
     with st.container(height=560 if len(report["tasks"]) > LONG_LIST else "content", border=False):
         charts.show(
             charts.differences_to_mtl(
-                report, found["to_mtl"][scheme], scheme, colours, state.dark()
+                report, found["to_mtl"][scheme], scheme, name, colours, state.dark()
             )
         )
 
@@ -476,8 +504,8 @@ def specialisation(report: dict[str, Any], colours: list[int]) -> None:
     charts.show(charts.specialisation(report, frame, measure, colours, state.dark()))
 
 
-def export(report: dict[str, Any], variant: str, colours: list[int]) -> None:
-    name = judgement.file_name(report, variant)
+def export(report: dict[str, Any], variant: str, measure: str, colours: list[int]) -> None:
+    name = judgement.file_name(report, variant, measure)
     st.markdown("**Export** of this judgement")
     with st.container(horizontal=True):
         for label, suffix, mime, made, about in (
@@ -485,7 +513,7 @@ def export(report: dict[str, Any], variant: str, colours: list[int]) -> None:
                 "CSV",
                 "csv",
                 "text/csv",
-                lambda: as_csv(judgement.per_task_scores(report, variant)),
+                lambda: as_csv(judgement.per_task_scores(report, variant, measure)),
                 "A row per scheme and task, as chosen above.",
             ),
             (
@@ -499,7 +527,7 @@ def export(report: dict[str, Any], variant: str, colours: list[int]) -> None:
                 "HTML report",
                 "html",
                 "text/html",
-                lambda: judgement.as_html(report, variant, colours),
+                lambda: judgement.as_html(report, variant, measure, colours),
                 "One file with verdict, tables and charts, which opens without a network.",
             ),
         ):

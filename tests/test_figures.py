@@ -12,6 +12,7 @@ from stg_core.grouping.agreement import Reference, agreement_with, built_in_refe
 from stg_core.grouping.memberships import Grouping, TaskSpace, group_tasks
 from stg_core.grouping.prevalence import explained_prevalence
 from stg_core.judging.report import bundled_reports
+from stg_core.judging.verdict import verdict_in
 from stg_core.maps.summary import DataMapSummary
 from stg_core.results.store import Store
 
@@ -24,8 +25,10 @@ ANSWER = " ".join(
 REPORTS = bundled_reports()
 
 
-def schemes(name: str, variant: str = "logits-soft") -> dict[str, Any]:
-    found: dict[str, Any] = REPORTS[name]["variants"][variant]["schemes"]
+def schemes(name: str, measure: str = "", variant: str = "logits-soft") -> dict[str, Any]:
+    """What a bundled judgement says of its schemes, by a measure or by F1 or R²."""
+    measures = REPORTS[name]["variants"][variant]["measures"]
+    found: dict[str, Any] = measures[measure or ("f1" if "f1" in measures else "r2")]["schemes"]
     return found
 
 
@@ -36,29 +39,33 @@ def told(mean: float, ends: tuple[float, float]) -> str:
 @pytest.mark.parametrize("name", REPORTS)
 def test_the_readme_tells_both_numbers_of_every_scheme(name: str) -> None:
     report, found = REPORTS[name], schemes(name)
+    balanced = (
+        schemes(name, "balanced_accuracy") if "balanced_accuracy" in report["measures"] else {}
+    )
     beginning = f"| {report['group']}, k = {report['k']}, "
     (row,) = (line for line in README_LINES if line.lower().startswith(beginning))
     cells = [cell.strip() for cell in row.strip("|").split("|")][1:]
     order = ("mtl", "stl", "specialists", "plain", "random", "superclass")
     for scheme, cell in zip(order, cells, strict=True):
         s = found.get(scheme)
-        expected = "" if s is None else told(s["mean_f1"], s["ci"])
-        if s is not None and s["balanced_accuracy"] is not None:
-            expected += f"<br>{told(s['balanced_accuracy'], s['balanced_accuracy_ci'])}"
+        expected = "" if s is None else told(s["mean"], s["ci"])
+        if scheme in balanced:
+            expected += f"<br>{told(balanced[scheme]['mean'], balanced[scheme]['ci'])}"
         assert cell == expected, scheme
 
 
 def test_both_tell_that_the_two_numbers_disagree_on_g3() -> None:
-    one, other = schemes("g3-k5")["specialists"], schemes("g3-k5")["plain"]
-    assert one["mean_f1"] > other["mean_f1"]
-    assert one["balanced_accuracy"] < other["balanced_accuracy"]
-    assert f"({one['mean_f1']:.3f} to {other['mean_f1']:.3f})" in README
-    assert f"({one['balanced_accuracy']:.3f} to {other['balanced_accuracy']:.3f})" in README
+    f1 = {scheme: scores["mean"] for scheme, scores in schemes("g3-k5").items()}
+    balanced = {s: scores["mean"] for s, scores in schemes("g3-k5", "balanced_accuracy").items()}
+    assert f1["specialists"] > f1["plain"] and balanced["specialists"] < balanced["plain"]
+    for found in (f1, balanced):
+        assert f"({found['specialists']:.3f} to {found['plain']:.3f})" in README
     assert "disagree" in README and "disagree" in ANSWER
-    hard = schemes("g3-k5", "logits-hard")
-    best = max(scores["mean_f1"] for scores in hard.values())
-    assert hard["specialists"]["mean_f1"] == best and f"({best:.3f})" in README
-    below = hard["specialists"]["balanced_accuracy"], hard["mtl"]["balanced_accuracy"]
+    hard = schemes("g3-k5", variant="logits-hard")
+    best = max(scores["mean"] for scores in hard.values())
+    assert hard["specialists"]["mean"] == best and f"({best:.3f})" in README
+    found = schemes("g3-k5", "balanced_accuracy", "logits-hard")
+    below = found["specialists"]["mean"], found["mtl"]["mean"]
     assert below[0] < below[1] and f"({below[0]:.3f} to {below[1]:.3f})" in README
 
 
@@ -69,8 +76,11 @@ def test_the_lesson_tells_both_numbers() -> None:
     rows = {"mtl": "one model", "plain": "plain models"}
     rows |= {"specialists": "specialists", "random": "wrong tasks"}
     for scheme, title in rows.items():
-        found = [schemes(name)[scheme] for name in ("g1-k2", "g3-k5")]
-        cells = [f"{s['mean_f1']:.3f} / {s['balanced_accuracy']:.3f}" for s in found]
+        cells = [
+            f"{schemes(name)[scheme]['mean']:.3f}"
+            f" / {schemes(name, 'balanced_accuracy')[scheme]['mean']:.3f}"
+            for name in ("g1-k2", "g3-k5")
+        ]
         assert f"| {title} | {' | '.join(cells)} |" in ANSWER
 
 
@@ -78,12 +88,12 @@ def test_both_tell_what_g2_comes_to_without_its_coin() -> None:
     found, coin = schemes("g2-k3"), REPORTS["g2-k3"]["tasks"].index("Random")
     without = {}
     for scheme, scores in found.items():
-        learned = [f1 for t, f1 in enumerate(scores["per_task_f1"]) if t != coin]
+        learned = [f1 for t, f1 in enumerate(scores["per_task"]) if t != coin]
         without[scheme] = sum(learned) / len(learned)
         assert f"| {without[scheme]:.3f} |" in README
-    whole = found["specialists"]["mean_f1"] - found["mtl"]["mean_f1"]
+    whole = found["specialists"]["mean"] - found["mtl"]["mean"]
     gain = without["specialists"] - without["mtl"]
-    flips = found["specialists"]["per_task_f1"][coin] - found["mtl"]["per_task_f1"][coin]
+    flips = found["specialists"]["per_task"][coin] - found["mtl"]["per_task"][coin]
     for text in (README, ANSWER):
         assert f"{whole:.4f}" in text and f"{gain:.4f}" in text
     assert f"rises by {flips:.2f} from MTL to specialists" in README
@@ -92,7 +102,7 @@ def test_both_tell_what_g2_comes_to_without_its_coin() -> None:
 def test_what_the_readme_says_of_accuracy_holds() -> None:
     baseline = REPORTS["g3-k5"]["accuracy_baseline"]
     assert f"right for {baseline:.3f}" in README
-    assert all(scores["accuracy"] < baseline for scores in schemes("g3-k5").values())
+    assert all(s["mean"] < baseline for s in schemes("g3-k5", "accuracy").values())
 
 
 def test_the_readme_tells_what_the_clusters_of_others_tasks_follow() -> None:
@@ -107,7 +117,7 @@ def test_the_readme_tells_what_the_clusters_of_others_tasks_follow() -> None:
     assert cal500 and f"prevalence explains {100 * cal500.share:.0f} % of its clusters" in README
     assert f"chance reaches {100 * cal500.high:.0f} %" in README
     for name in ("tox21-k2", "yeast-k7", "cal500-k2", "oes97-k8"):
-        headline = REPORTS[name]["variants"]["logits-soft"]["headline"]
+        headline = verdict_in(REPORTS[name], "logits-soft").headline
         assert headline.startswith("It cannot be told whether the grouping pays")
 
 

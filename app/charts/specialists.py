@@ -21,7 +21,13 @@ SCHEMES: Mapping[str, str] = {
     "plain": "Plain ensemble",
     "random": "Random grouping",
     "superclass": "Superclass grouping",
+    "longer": "Longer model",
+    "wider": "Wider model",
+    "warm": "Warm specialists",
+    "plain_warm": "Plain warm ensemble",
+    "random_warm": "Warm random grouping",
 }
+USUAL = ("mtl", "specialists", "plain", "random", "superclass")  # chosen at first
 ABOUT_SCHEMES: Mapping[str, str] = {
     "mtl": "one model for all tasks",
     "stl": "one model for each task",
@@ -29,9 +35,17 @@ ABOUT_SCHEMES: Mapping[str, str] = {
     "plain": "as many models, each of all tasks alike: the rival that decides",
     "random": "the same weights on the wrong tasks, dealt out at random",
     "superclass": "specialists of CIFAR-100's superclasses instead of clusters",
+    "longer": "one model for all tasks, trained as long as specialists and grouping together",
+    "wider": "one model for all tasks, as large as all specialists together",
+    "warm": "specialists that go on from the one model, for half of its epochs",
+    "plain_warm": "as many models that go on from it, each of all tasks alike",
+    "random_warm": "warm specialists whose weights are on the wrong tasks",
 }
 ABOUT_FAMILIES = "specialists of the families that people count tasks to, instead of clusters"
-COLOURS = {"mtl": 7, "stl": 2, "specialists": 0, "plain": 1, "random": 3, "superclass": 5}
+COLOURS = {
+    **{"mtl": 7, "stl": 2, "specialists": 0, "plain": 1, "random": 3, "superclass": 5},
+    **{"longer": 4, "wider": 6, "warm": 0, "plain_warm": 1, "random_warm": 3},
+}
 DASHES = {
     "mtl": [1, 0],
     "stl": [8, 3, 2, 3],
@@ -39,6 +53,11 @@ DASHES = {
     "plain": [8, 3],
     "random": [2, 2],
     "superclass": [4, 2],
+    "longer": [12, 3],
+    "wider": [6, 2, 2, 2],
+    "warm": [4, 1],
+    "plain_warm": [10, 2, 2, 2],
+    "random_warm": [1, 3],
 }
 SPLITS = {"test": "Test", "train": "Training"}
 MEASURES = ("f1", "advantage")  # of a specialist alone
@@ -91,13 +110,9 @@ def points_title(split: str, words: Words) -> str:
 
 
 def scores_by_epoch(
-    schemes: Mapping[str, Any],
-    epochs: Sequence[int],
-    split: str,
-    dark: bool,
-    words: Words = AS_EVER,
+    schemes: Mapping[str, Any], split: str, dark: bool, words: Words = AS_EVER
 ) -> Picture:
-    """Mean score of each scheme after every epoch, with its 95 % interval over points."""
+    """Mean score of each scheme after every kept epoch, with its 95 % interval."""
     rows = pd.DataFrame(
         [
             {
@@ -109,7 +124,7 @@ def scores_by_epoch(
                 "seeds": ", ".join(number(seed[e], ".3f") for seed in scores[split]["seeds"]),
             }
             for name, scores in schemes.items()
-            for e, epoch in enumerate(epochs)
+            for e, epoch in enumerate(scores["epochs"])
         ]
     )
     last = ", ".join(
@@ -120,7 +135,7 @@ def scores_by_epoch(
         f"scores by epoch {split}",
         _scores_by_epoch(split, tuple(schemes), dark, words),
         f"Line chart: mean {words.score} on {points_title(split, words).lower()} by epoch; after"
-        f" epoch {epochs[-1]}: {last}.",
+        f" the last: {last}.",
         {"rows": rows},
     )
 
@@ -248,11 +263,17 @@ def _trainings(schemes: tuple[str, ...], dark: bool, words: Words) -> Spec:
 
 
 def differences_to_mtl(
-    report: Mapping[str, Any], found: Mapping[str, Any], scheme: str, colours: list[int], dark: bool
+    report: Mapping[str, Any],
+    found: Mapping[str, Any],
+    scheme: str,
+    measure: str,
+    colours: list[int],
+    dark: bool,
 ) -> Picture:
-    """Per task, the scheme's score minus that of MTL with its interval, the largest gain first.
+    """Per task, the scheme's measure minus that of MTL with its interval, the largest gain first.
 
-    A task whose score is not defined has no row.
+    found: what the report tells of them; measure: its title. A task whose measure is not defined
+    has no row.
     """
     words, labels = Words.of(report), report["labels"]
     means, (low, high) = found["mean"], found["ci"]
@@ -278,8 +299,8 @@ def differences_to_mtl(
     best, worst = rows.iloc[0], rows.iloc[-1]
     return Picture(
         "differences to MTL",
-        _differences_to_mtl(dark, words.title),
-        f"Bars: {words.title} of {scheme_title(scheme, words)} minus that of MTL for {len(rows)}"
+        _differences_to_mtl(dark, measure),
+        f"Bars: {measure} of {scheme_title(scheme, words)} minus that of MTL for {len(rows)}"
         f" tasks. {gain} gain for certain, {lose} lose; from {best.task}"
         f" {number(best.difference, '+.3f')} to {worst.task} {number(worst.difference, '+.3f')}.",
         {"rows": rows, "seeds": each if len(report["seeds"]) > 1 else each[:0]},

@@ -187,28 +187,32 @@ def plan_text(models: Sequence[Mapping[str, Any]], cost: Cost) -> str:
     return "\n".join([*lines, cost_line(cost)])
 
 
-def judgement_text(
-    schemes: Mapping[str, Mapping[str, Any]], verdict: Verdict, score: str = "F1"
-) -> str:
+def judgement_text(schemes: Mapping[str, Mapping[str, Any]], verdict: Verdict, measure: str) -> str:
     """What the verdict begins with, a row per scheme, and the rest of the verdict.
 
-    score: what `mean_f1` is called.
+    measure: what the means are of.
     """
-    mean = f"mean {score}"
-    header = f"{'':<12}{mean:>10}{'95 % interval':>20}{'balanced acc.':>15}{'cost':>6}"
     lines = [
-        f"{name:<12}{_or_dash(s['mean_f1'], 10)}"
+        f"{name:<12}{_or_dash(s['mean'], 8)}"
         f"{_or_dash(s['ci'][0], 11)} –{_or_dash(s['ci'][1], 7)}"
-        f"{_or_dash(s['balanced_accuracy'], 15)}{s['cost']:6}"
+        f"{_or_dash(s['best_epoch']['mean'], 12)}"
+        f"{_or_dash(s['costs']['training'], 10, 2)}{_or_dash(s['costs']['serving'], 9, 2)}"
         for name, s in schemes.items()
     ]
-    unit = "Cost of one seed, in trainings of one model of all tasks, the grouping included."
-    text = "\n".join([verdict.headline, "", header, *lines, unit, "", verdict.details])
+    header = (
+        f"{'':<12}{'mean':>8}{'95 % interval':>20}{'best epoch':>12}{'training':>10}{'serving':>9}"
+    )
+    about = (
+        f"Means are of {measure} after the last epoch; best epoch: had one half of the test points"
+        " chosen it, on the other half. Costs: 1 is one training of one model of all tasks, and one"
+        " such model that answers."
+    )
+    text = "\n".join([verdict.headline, "", header, *lines, about, "", verdict.details])
     return text.rstrip()
 
 
-def _or_dash(value: float | None, width: int) -> str:
-    return f"{'–':>{width}}" if value is None else f"{value:{width}.4f}"
+def _or_dash(value: float | None, width: int, digits: int = 4) -> str:
+    return f"{'–':>{width}}" if value is None else f"{value:{width}.{digits}f}"
 
 
 def data_set_line(found: DataSet) -> str:

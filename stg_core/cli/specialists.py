@@ -25,7 +25,9 @@ from stg_core.cli.printing import (
 )
 from stg_core.engine.foreground import train_all
 from stg_core.judging.plan import WARM_SHARE
+from stg_core.judging.verdict import MEASURE_NAMES
 from stg_core.results.store import Store
+from stg_core.system.errors import UserError
 
 if TYPE_CHECKING:
     from stg_core.judging.plan import Cost, Plan
@@ -58,6 +60,11 @@ def add_commands(command: Command) -> None:
     )
     specialists.add_argument("--average", choices=("logits", "probabilities"), default="logits")
     specialists.add_argument("--routing", choices=("soft", "hard"), default="soft")
+    specialists.add_argument(
+        "--measure",
+        choices=tuple(MEASURE_NAMES),
+        help="that the verdict is by (default: AUROC, R²)",
+    )
     specialists.add_argument("--bundle", metavar="NAME", help="keep the report among the bundles")
     specialists.add_argument("--dry-run", action="store_true", help="only tell what is to be done")
     specialists.add_argument(
@@ -99,7 +106,7 @@ def _specialists(options: argparse.Namespace) -> Answer:
     report = kept_report(store, run, space, plan, tell_of_steps)
     if options.bundle:
         bundle_report(report, options.bundle)
-    return _judged(report, options.average, options.routing)
+    return _judged(report, f"{options.average}-{options.routing}", options.measure)
 
 
 def _agreed(cost: Cost) -> bool:
@@ -128,22 +135,29 @@ def _planned(plan: Plan, cost: Cost, store: Store) -> Answer:
     return {**asdict(cost), "plan": models}, plan_text(models, cost)
 
 
-def _judged(report: dict[str, Any], average: str, routing: str) -> Answer:
-    """One variant of a report, with what each scheme cost beside its scores."""
-    from stg_core.judging.report import training_cost, verdict_in
-    from stg_core.judging.verdict import Words
+def _judged(report: dict[str, Any], variant: str, measure: str | None = None) -> Answer:
+    """One variant of a report by one measure, with what each scheme costs beside its scores."""
+    from stg_core.judging.verdict import Words, verdict_in
 
-    name = f"{average}-{routing}"
-    variant, told = report["variants"][name], verdict_in(report, name)
+    measure = measure or report["measures"][0]
+    found = report["variants"][variant]
+    if measure not in found["measures"]:
+        raise UserError(
+            f"These tasks have no measure {measure!r}; choose from {', '.join(report['measures'])}."
+        )
+    judged, told = found["measures"][measure], verdict_in(report, variant, measure)
     schemes = {
-        scheme: {
-            **scores,
-            **report["trainings"][scheme],
-            "cost": training_cost(report, scheme),
-        }
-        for scheme, scores in variant["schemes"].items()
+        scheme: {**scores, **report["trainings"][scheme], "costs": report["costs"][scheme]}
+        for scheme, scores in judged["schemes"].items()
     }
-    rest = {name: v for name, v in report.items() if name not in ("variants", "trainings")}
-    answer = {**rest, "average": average, "routing": routing, **variant, "schemes": schemes}
-    answer |= {"headline": told.headline, "verdict": told.text}
-    return answer, judgement_text(schemes, told, Words.of(report).score)
+    rest = {name: v for name, v in report.items() if name not in ("variants", "trainings", "costs")}
+    average, routing = variant.split("-")
+    answer = {**rest, "average": average, "routing": routing, "measure": measure, **judged}
+    answer |= {"schemes": schemes, "curves": found["schemes"]}
+    means = {
+        name: {scheme: scores["mean"] for scheme, scores in other["schemes"].items()}
+        for name, other in found["measures"].items()
+    }
+    return answer | {"means": means}, judgement_text(
+        schemes, told, Words.of(report).measure(measure)
+    )

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 BUNDLED_ANSWERS = BUNDLES / "derived.json"
 FORMAT = 1  # of the kept values, and of the methods behind them
-REPORT_FORMAT = 6  # of reports and verdicts
+REPORT_FORMAT = 7  # of reports and verdicts
 QUALITY_FORMAT = 2  # of the quality of every k
 AT_ONCE, REMEMBERED = 2, 200
 SO_FAR, PROGRESS = " so far", " progress"  # added to the key of a question that is not answered
@@ -203,13 +203,10 @@ def kept_report(
     store: Store, run: Run, space: TaskSpace, plan: Plan, tell: Tell = _told_to_nobody
 ) -> dict[str, Any]:
     """`make_report`, from the cache where the same trainings were judged before."""
-    from stg_core.judging.plan import grouping_trainings_of
     from stg_core.judging.report import report_steps
 
-    grouping = grouping_trainings_of(run)
-
     def steps(_: Any) -> Iterator[Step]:
-        for done, total, report in report_steps(plan, store, grouping_trainings=grouping):
+        for done, total, report in report_steps(plan, store):
             yield Progress(done, total, "ensembles"), report
 
     report: dict[str, Any] = _kept(store, report_question(store, run, space, plan), steps, tell)

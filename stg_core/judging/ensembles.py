@@ -1,10 +1,8 @@
-"""Weighted ensembles of kept logits, and their scores; without inputs and without torch."""
+"""Weighted ensembles of kept logits, and their counted scores; without inputs and without torch."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -357,18 +355,14 @@ def scores_of(
     return found
 
 
-class Resampling:
-    """Bootstrap resamples of points: always the same draws, so that schemes compare in pairs.
+class Draws:
+    """How often each point counts in each of B draws, and what labels alone say of those.
 
-    times (B, N): how often each point is drawn; totals: of the labels among them, (B, …).
+    times (B, N), whole numbers up to 255; totals: of the labels among them, (B, …).
     """
 
-    def __init__(self, truth: Truth, resamples: int = RESAMPLES) -> None:
-        rng = np.random.default_rng(RESAMPLING_SEED)
-        n_points = len(truth)
-        self.times = np.empty((resamples, n_points), dtype=np.float32)
-        for row in self.times:
-            row[:] = np.bincount(rng.integers(0, n_points, n_points), minlength=n_points)
+    def __init__(self, truth: Truth, times: Singles) -> None:
+        self.times = times
         self.totals = Totals(
             self.count(truth.positive),
             self.count(truth.negative),
@@ -379,12 +373,17 @@ class Resampling:
             ),
         )
 
+    @cached_property
+    def by_point(self) -> NDArray[np.uint8]:
+        """The same times, (N, B)."""
+        return np.ascontiguousarray(self.times.T, dtype=np.uint8)
+
     def count(self, points: Singles) -> Floats:
-        """How many of some points (N, Q) are in each resample, (B, Q)."""
+        """How many of some points (N, Q) are in each draw, (B, Q)."""
         return np.asarray(self.times @ points, dtype=np.float64)
 
     def total(self, values: NDArray[Any]) -> Floats:
-        """Sums of values (N, R) over each resample, (B, R), in double precision."""
+        """Sums of values (N, R) over each draw, (B, R), in double precision."""
         starts = range(0, len(self.times), DRAWS_AT_ONCE)
         parts = (self.times[s : s + DRAWS_AT_ONCE].astype(np.float64) for s in starts)
         if not values.shape[1]:
@@ -392,99 +391,24 @@ class Resampling:
         return np.concatenate([part @ values for part in parts])
 
 
-# ----------------------------------------------------------------------------------- evaluation
+class Resampling(Draws):
+    """Bootstrap resamples of points: always the same draws, so that schemes compare in pairs."""
+
+    def __init__(self, truth: Truth, resamples: int = RESAMPLES) -> None:
+        rng = np.random.default_rng(RESAMPLING_SEED)
+        n_points = len(truth)
+        times = np.empty((resamples, n_points), dtype=np.float32)
+        for row in times:
+            row[:] = np.bincount(rng.integers(0, n_points, n_points), minlength=n_points)
+        super().__init__(truth, times)
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """The scores of one ensemble.
-
-    scores: per split and score, (E', T); deviation: per split, what each point adds to the mean F1
-    (R² of a regression) beyond its share, (E', N), whose root sum of squares is the standard error
-    of that mean (the delta method); resampled: per score, of the last epoch's test points, (B, T).
-    """
-
-    scores: dict[str, dict[str, Floats]]
-    deviation: dict[str, Floats]
-    resampled: dict[str, Floats]
+def all_points(truth: Truth) -> Draws:
+    """One draw, of every point once."""
+    return Draws(truth, np.ones((1, len(truth)), dtype=np.float32))
 
 
-def evaluate(
-    logits: Mapping[str, Sequence[NDArray[np.float16]]],
-    served: Sequence[Sequence[int]],
-    weights: Floats,
-    truth: Mapping[str, Truth],
-    resampling: Resampling,
-    average: str = "logits",
-) -> Evaluation:
-    """Scores of an ensemble per split ("test", "train") and epoch, and resampled at the end.
-
-    logits: per split, of each model, (E', N, outputs of its tasks); truth: per split; resampling:
-    of the test points; the rest as for `ensemble_output`.
-    """
-    n_epochs = len(logits["test"][0])
-    answers = truth["test"].answers
-    ends: list[_Found] = []
-
-    def at(place: tuple[str, int]) -> tuple[dict[str, Floats], Floats]:
-        split, e = place
-        models = [model[e] for model in logits[split]]
-        outputs = ensemble_output(models, served, weights, average, answers)
-        found = _Found(*truth[split].predicted(outputs), truth[split].squared_errors(outputs))
-        if place == ("test", n_epochs - 1):
-            ends.append(found)
-        return _scores_and_deviation(found, truth[split])
-
-    places = [(split, e) for split in truth for e in range(n_epochs)]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        found = dict(zip(places, pool.map(at, places), strict=True))
-    [end] = ends
-    epochs = {split: [found[split, e] for e in range(n_epochs)] for split in truth}
-    return Evaluation(
-        {
-            split: {name: np.stack([scores[name] for scores, _ in rows]) for name in SCORES}
-            for split, rows in epochs.items()
-        },
-        {split: np.stack([deviation for _, deviation in rows]) for split, rows in epochs.items()},
-        scores_of(
-            answers,
-            resampling.count(end.right),
-            resampling.count(end.predicted),
-            resampling.total(end.errors),
-            resampling.totals,
-        ),
-    )
-
-
-@dataclass(frozen=True)
-class _Found:
-    """Of each point: what is said yes to, and rightly so, (N, Q), and squared errors (N, R)."""
-
-    predicted: Singles
-    right: Singles
-    errors: Floats
-
-
-def _scores_and_deviation(found: _Found, truth: Truth) -> tuple[dict[str, Floats], Floats]:
-    right, predicted = (p.sum(axis=0).astype(np.float64) for p in (found.right, found.predicted))
-    errors = found.errors.sum(axis=0)
-    scores = scores_of(truth.answers, right, predicted, errors, truth.totals)
-    # Of a question, F1 = 2·right / total; its derivative by how often a point counts:
-    total = np.maximum(predicted + truth.totals.positives, 1)
-    weight = _weight_in_score(truth)
-    share = weight * 2 * right / total**2
-    gained = found.right @ (2 * weight / total).astype(np.float32)
-    spent = (found.predicted + truth.positive) @ share.astype(np.float32)
-    deviation = (gained - spent).astype(np.float64)
-    # R² = 1 − errors / spread, and its derivative:
-    inverse = np.nan_to_num(1 / truth.totals.spread)
-    deviation += truth.distance**2 @ (errors * inverse**2) - found.errors @ inverse
-    return scores, deviation / max(np.count_nonzero(~np.isnan(scores["f1"])), 1)
-
-
-def _weight_in_score(truth: Truth) -> Floats:
-    """Of each question's F1 in the score of its task, (Q,): of the classes that occur, the same."""
-    weight = (truth.totals.positives > 0).astype(np.float64)
-    for own in truth.answers.classes:
-        weight[own] /= max(weight[own].sum(), 1)
-    return weight
+def halves(truth: Truth) -> Draws:
+    """Two draws that share no point, of half of the points each; always the same."""
+    order = np.random.default_rng(RESAMPLING_SEED).permutation(len(truth))
+    return Draws(truth, (order % 2 == np.arange(2)[:, None]).astype(np.float32))

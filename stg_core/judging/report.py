@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,87 +19,93 @@ from numpy.typing import NDArray
 from stg_core.judging.ensembles import (
     AVERAGES,
     RESAMPLES,
-    SCORES,
     Answers,
-    Evaluation,
     Floats,
     Resampling,
     Truth,
-    evaluate,
+    halves,
     strongest,
 )
+from stg_core.judging.evaluation import Bools, Course, Ending, Kept, course, ending
+from stg_core.judging.first_version import upgraded
+from stg_core.judging.intervals import half_width, interval
+from stg_core.judging.measures import chance_of, mean_of_defined, measures_of
 from stg_core.judging.plan import ROUTED, Ensemble, Plan, words_of
-from stg_core.judging.verdict import Verdict, Words, verdict_of
+from stg_core.judging.verdict import coins_of, verdict_in
 from stg_core.results import store as store_module
 from stg_core.results.store import REPORTS, Run, Store, without_nan
 from stg_core.system.errors import UserError
 from stg_core.system.files import atomic
 from stg_core.system.words import counted
-from stg_core.tasks.groups import GROUPS, TaskGroup
 from stg_core.training.metrics import scores_by_epoch
 
 ROUTINGS = ("soft", "hard")
+VARIANTS = tuple(f"{average}-{routing}" for average in AVERAGES for routing in ROUTINGS)
 SPLITS = ("test", "train")
-INTERVAL = (2.5, 97.5)  # percentiles
 MAX_BUNDLE_BYTES = 10_000_000
 
+E = TypeVar("E")  # an ending or a course
 
-def make_report(
-    plan: Plan, store: Store, resamples: int = RESAMPLES, grouping_trainings: int = 1
-) -> dict[str, Any]:
+
+def make_report(plan: Plan, store: Store, resamples: int = RESAMPLES) -> dict[str, Any]:
     """The last of `report_steps`."""
-    *_, (_, _, report) = report_steps(plan, store, resamples, grouping_trainings)
+    *_, (_, _, report) = report_steps(plan, store, resamples)
     assert report is not None
     return report
 
 
 def report_steps(
-    plan: Plan, store: Store, resamples: int = RESAMPLES, grouping_trainings: int = 1
+    plan: Plan, store: Store, resamples: int = RESAMPLES
 ) -> Iterator[tuple[int, int, dict[str, Any] | None]]:
     """All that is known about a plan whose trainings are done, as plain JSON; always the same.
 
     Yields how many ensembles are evaluated, of how many; with the last one the report, else None.
 
     "variants" has, for each of the four ways to average and to route ("logits-soft", …), what
-    `_variant` says; "specialists", each specialist's own F1 (T,) beside its weights;
-    "accuracy_baseline", what always giving each task's usual answer scores on the test points.
-    Everything that is called F1 is R² of a regression; "score" says which it is of all tasks, and
-    is left out where that is F1, as "kinds" (T,) is where all tasks are binary. What is not defined
-    is null, and in no mean. grouping_trainings: what the data maps of the grouping cost, in MTL
-    trainings. Raises UserError where a training is missing or was made from other data.
+    `_variant` says; "measures", what schemes are compared by, of which the first decides;
+    "left_out", the tasks that no scheme learns better than chance, which are in no mean; "costs",
+    per scheme, "training" and "serving" as DESIGN says, the "seconds" that its trainings took, and
+    "measured", own processor seconds of its trainings over those of MTL's; "intervals", whether
+    they are over points or over points and seeds; "specialists", each specialist's own F1 (T,)
+    beside its weights; "accuracy_baseline", what always giving each task's usual answer scores on
+    the test points. "score" says what the curves by epoch are of, and is left out where that is F1,
+    as "kinds" (T,) is where all tasks are binary. What is not defined is null, and in no mean.
+    Raises UserError where a training is missing or was made from other data.
     """
     runs = _trained(plan, store)
-    kept = [_Kept(ensemble, plan.spec.tasks, runs) for ensemble in plan.ensembles]
     answers = Answers.of([plan.spec.group.task(name) for name in plan.spec.tasks])
     truth = {split: Truth(_labels(plan, runs, split, answers), answers) for split in SPLITS}
-    resampling = Resampling(truth["test"], resamples)
-    known: dict[tuple[int, str, bytes], Evaluation] = {}
-
-    def evaluated(i: int, average: str, routing: str) -> Evaluation:
-        weights, ensemble = kept[i].weights, kept[i].ensemble
-        if routing == "hard" and ensemble.scheme in ROUTED:
-            weights = strongest(weights)
-        if (weights.max(axis=1) == 1).all():
-            average = "logits"  # one model per task: nothing to average
-        place = i, average, weights.tobytes()
-        if place not in known:
-            known[place] = evaluate(
-                kept[i].logits, kept[i].served, weights, truth, resampling, average
-            )
-        return known[place]
-
-    done, total = 0, len(AVERAGES) * len(ROUTINGS) * len(kept)
-    variants = {}
-    for average in AVERAGES:
-        for routing in ROUTINGS:
-            found: dict[str, list[Evaluation]] = {scheme: [] for scheme in plan.schemes}
-            for i, ensemble in enumerate(plan.ensembles):
-                yield done, total, None
-                found[ensemble.scheme].append(evaluated(i, average, routing))
-                done += 1
-            variants[f"{average}-{routing}"] = _variant(plan, found)
+    resampling, half = Resampling(truth["test"], resamples), halves(truth["test"])
+    kept = {
+        variant: [_kept(ensemble, plan.spec.tasks, runs, variant) for ensemble in plan.ensembles]
+        for variant in VARIANTS
+    }
+    done, total = 0, 2 * len(VARIANTS) * len(plan.ensembles)
+    endings: dict[str, list[Ending]] = {variant: [] for variant in VARIANTS}
+    courses: dict[str, list[Course]] = {variant: [] for variant in VARIANTS}
+    known_endings: dict[tuple[int, str, bytes], Ending] = {}
+    for variant in VARIANTS:
+        for i, one in enumerate(kept[variant]):
+            yield done, total, None
+            place = i, one.average, one.weights.tobytes()
+            if place not in known_endings:
+                known_endings[place] = ending(one, truth, resampling)
+            endings[variant].append(known_endings[place])
+            done += 1
+    left_out = _left_out(plan, answers, endings[VARIANTS[0]])
+    in_means = np.array([task not in left_out for task in plan.spec.tasks])
+    known_courses: dict[tuple[int, str, bytes], Course] = {}
+    for variant in VARIANTS:
+        for i, one in enumerate(kept[variant]):
+            yield done, total, None
+            place = i, one.average, one.weights.tobytes()
+            if place not in known_courses:
+                known_courses[place] = course(one, truth, half, in_means)
+            courses[variant].append(known_courses[place])
+            done += 1
     grouping = plan.grouping
-    report = {
+    report: dict[str, Any] = {
+        "version": 2,
         "run": plan.spec.key,
         "group": plan.spec.group.name,
         "title": plan.spec.title,
@@ -110,38 +117,49 @@ def report_steps(
         "labels": grouping.labels,
         "schemes": plan.schemes,
         "seeds": plan.seeds,
+        "measures": measures_of(answers),
+        "left_out": left_out,
+        "intervals": "points and seeds" if len(plan.seeds) > 1 else "points",
         "epochs": plan.spec.logit_epochs,
         "points": {split: len(truth[split]) for split in SPLITS},
         "resamples": resamples,
         "trainings": {scheme: _trainings(plan, scheme, runs) for scheme in plan.schemes},
+        "costs": {scheme: _costs(plan, scheme, runs) for scheme in plan.schemes},
         "distinct_trainings": len(runs),
-        "grouping_trainings": grouping_trainings,
         "accuracy_baseline": truth["test"].usual_answer,
         "seconds": sum(run.provenance["seconds"] for run in runs.values()),
         "specialists": _specialists_alone(plan, runs),
-        "variants": variants,
+        "variants": {
+            variant: _variant(plan, answers, endings[variant], courses[variant], in_means)
+            for variant in VARIANTS
+        },
         "provenance": _provenance(runs),
         **words_of(plan.spec).told(),
         **({} if answers.all_binary else {"kinds": answers.kinds}),
     }
-    yield total, total, _rounded(without_nan(report))
+    report = _rounded(without_nan(report))
+    for variant, found in report["variants"].items():
+        for measure, judged in found["measures"].items():
+            told = verdict_in(report, variant, measure)
+            judged |= {"headline": told.headline, "verdict": told.text}
+    yield total, total, report
 
 
-def training_cost(report: Mapping[str, Any], scheme: str) -> int:
-    """Of one seed of a scheme, in MTL trainings by count, the grouping of specialists included."""
-    grouping: int = report.get("grouping_trainings", 1) if scheme == "specialists" else 0
-    models: int = report["trainings"][scheme]["models"]
-    return models + grouping
-
-
-class _Kept:
-    """The kept logits of one ensemble, memory-mapped, and the tasks that each model serves."""
-
-    def __init__(self, ensemble: Ensemble, tasks: Sequence[str], runs: Mapping[str, Run]) -> None:
-        self.ensemble, self.weights = ensemble, ensemble.weights
-        models = [runs[spec.key] for spec in ensemble.specs]
-        self.logits = {split: [run.logits(split) for run in models] for split in SPLITS}
-        self.served = [[tasks.index(task) for task in spec.tasks] for spec in ensemble.specs]
+def _kept(ensemble: Ensemble, tasks: Sequence[str], runs: Mapping[str, Run], variant: str) -> Kept:
+    """The kept logits of one ensemble, memory-mapped, and how a variant puts them together."""
+    average, routing = variant.split("-")
+    models = [runs[spec.key] for spec in ensemble.specs]
+    weights = ensemble.weights
+    if routing == "hard" and ensemble.scheme in ROUTED:
+        weights = strongest(weights)
+    if (weights.max(axis=1) == 1).all():
+        average = "logits"  # one model per task: nothing to average
+    return Kept(
+        {split: [run.logits(split) for run in models] for split in SPLITS},
+        [[tasks.index(task) for task in spec.tasks] for spec in ensemble.specs],
+        weights,
+        average,
+    )
 
 
 def _trained(plan: Plan, store: Store) -> dict[str, Run]:
@@ -180,125 +198,181 @@ def _labels(
     return np.stack(whole, axis=1).astype(np.float32)
 
 
-def _variant(plan: Plan, found: Mapping[str, Sequence[Evaluation]]) -> dict[str, Any]:
-    """One way to average and to route: {"schemes", "to_mtl", "differences", "headline", "verdict"}.
+# ------------------------------------------------------------------------------- one variant
 
-    schemes: per scheme the final scores, each a mean over tasks and seeds with its 95 % bootstrap
-    interval over test images, and the mean F1 per epoch; to_mtl: per scheme and task, the
-    difference of F1 to MTL; differences: of the mean F1, of each two schemes, and under
-    "balanced_accuracy" the same of that. Under "seeds", each has what it is of every seed alone.
+
+def _by_scheme(plan: Plan, each: Sequence[E]) -> dict[str, list[E]]:
+    """Of every ensemble of a plan something, per scheme: of each seed."""
+    found: dict[str, list[E]] = {scheme: [] for scheme in plan.schemes}
+    for ensemble, one in zip(plan.ensembles, each, strict=True):
+        found[ensemble.scheme].append(one)
+    return found
+
+
+def _left_out(plan: Plan, answers: Answers, endings: Sequence[Ending]) -> list[str]:
+    """The tasks that no scheme learns better than chance.
+
+    Those are coin flips, and tasks whose interval by the first measure begins at chance or below
+    with every scheme. It is over points only: where nothing is learned, seeds differ by the chance
+    of the points alone, and a few seeds that differ would hide what is learned.
     """
-    differences = [
-        {
-            "scheme": a,
-            "other": b,
-            **_difference(found[a], found[b], "f1"),
-            "balanced_accuracy": _difference(found[a], found[b], "balanced_accuracy"),
+    first, chance = measures_of(answers)[0], chance_of(answers)
+    low = []
+    for seeds in _by_scheme(plan, endings).values():
+        values, drawn = _values(seeds, first)
+        low.append(interval(values.mean(axis=0)[None], drawn.mean(axis=0)[None])[0])
+    lows = np.array(low)
+    learned = (np.isnan(lows) | (lows > chance)).any(axis=0)
+    coins = coins_of(plan.spec.group, plan.spec.tasks)
+    each = zip(plan.spec.tasks, learned, strict=True)
+    return [task for task, better in each if task in coins or not better]
+
+
+def _variant(
+    plan: Plan,
+    answers: Answers,
+    endings: Sequence[Ending],
+    courses: Sequence[Course],
+    in_means: Bools,
+) -> dict[str, Any]:
+    """One way to average and to route: {"schemes", "measures"}.
+
+    schemes: per scheme the "epochs" that were kept, and per split the mean F1 (R² of numbers) after
+    each, with its 95 % interval; measures: by name, what `_measure` says.
+    """
+    ends, ways = _by_scheme(plan, endings), _by_scheme(plan, courses)
+    epochs = {e.scheme: e.specs[0].logit_epochs for e in plan.ensembles}
+    lowest = -np.inf if "regression" in answers.kinds else 0.0
+    return {
+        "schemes": {
+            scheme: {
+                "epochs": epochs[scheme],
+                **{split: _curve(seeds, split, in_means) for split in SPLITS},
+            }
+            for scheme, seeds in ways.items()
+        },
+        "measures": {
+            name: _measure(name, ends, ways, in_means, lowest) for name in measures_of(answers)
+        },
+    }
+
+
+def _measure(
+    name: str,
+    endings: Mapping[str, Sequence[Ending]],
+    courses: Mapping[str, Sequence[Course]],
+    in_means: Bools,
+    lowest: float,
+) -> dict[str, Any]:
+    """One measure: {"schemes", "differences", "to_mtl"}, and later its "headline" and "verdict".
+
+    schemes: per scheme the mean over tasks and seeds with its 95 % interval, and both per task;
+    "best_epoch", the mean if each seed had been stopped at the epoch that is best on one half of
+    the test points, scored on the other, both ways round. differences: of the mean, of each two
+    schemes; to_mtl: per scheme and task, the difference to MTL. All of them are paired: over the
+    same resampled points. Under "seeds", each has what it is of every seed alone. lowest: what
+    the measure can be.
+    """
+    means = {
+        scheme: [mean_of_defined(values[..., in_means]) for values in _values(seeds, name)]
+        for scheme, seeds in endings.items()
+    }
+    schemes = {}
+    for scheme, seeds in endings.items():
+        per_task = _values(seeds, name)
+        schemes[scheme] = {
+            "mean": float(means[scheme][0].mean()),
+            "ci": interval(*means[scheme]).clip(lowest, 1),
+            "seeds": means[scheme][0],
+            "per_task": per_task[0].mean(axis=0),
+            "per_task_ci": interval(*per_task).clip(lowest, 1),
+            "best_epoch": _best_epoch(courses[scheme], name, in_means),
         }
-        for i, b in enumerate(plan.schemes)
-        for a in plan.schemes[i + 1 :]
+    differences = [
+        {"scheme": a, "other": b, **_difference(means[a], means[b])}
+        for b, a in combinations(endings, 2)
     ]
     to_mtl = {
-        scheme: _difference_of_tasks(found[scheme], found["mtl"])
-        for scheme in plan.schemes
-        if "mtl" in plan.schemes and scheme != "mtl"
+        scheme: _difference(_values(seeds, name), _values(endings["mtl"], name))
+        for scheme, seeds in endings.items()
+        if "mtl" in endings and scheme != "mtl"
     }
-    variant = without_nan(
-        {
-            "schemes": {scheme: _scheme_scores(seeds) for scheme, seeds in found.items()},
-            "to_mtl": to_mtl,
-            "differences": differences,
-        }
+    return {"schemes": schemes, "differences": differences, "to_mtl": to_mtl}
+
+
+def _values(seeds: Sequence[Ending], name: str) -> tuple[Floats, NDArray[np.float32]]:
+    """A measure of every task with each seed, (S, T), and on resampled points, (S, B, T)."""
+    return (
+        np.stack([one.values[name] for one in seeds]),
+        np.stack([one.resampled[name] for one in seeds]),
     )
-    coins = _coins(plan.spec.group, plan.spec.tasks)
-    words = words_of(plan.spec)
-    told = verdict_of(variant, plan.schemes, plan.seeds, plan.spec.tasks, coins, words)
-    return {**variant, "headline": told.headline, "verdict": told.text}
 
 
-def _coins(group: TaskGroup | None, tasks: Sequence[str]) -> list[str]:
-    """Those of the tasks that are coin flips."""
-    rules = {task.name: task.rule for task in group.tasks} if group else {}
-    return [task for task in tasks if rules.get(task) == "random"]
+def _difference(a: Sequence[NDArray[Any]], b: Sequence[NDArray[Any]]) -> dict[str, Any]:
+    """Of two schemes, from what each has with every seed and on the same resampled points."""
+    seeds, drawn = (one - other for one, other in zip(a, b, strict=True))
+    return {"mean": seeds.mean(axis=0), "ci": interval(seeds, drawn), "seeds": seeds}
 
 
-def _final(seeds: Sequence[Evaluation], name: str) -> Floats:
-    """A score on the test points after the last epoch, (seeds, T)."""
-    return np.stack([one.scores["test"][name][-1] for one in seeds])
+def _best_epoch(seeds: Sequence[Course], name: str, in_means: Bools) -> dict[str, Any]:
+    """The mean of the epoch that one half of the points chooses, on the other half."""
+    each = [mean_of_defined(one.halves[name][..., in_means]) for one in seeds]  # (E', 2) each
+    scores = np.array(
+        [
+            np.nan if np.isnan(m).any() else (m[m[:, 0].argmax(), 1] + m[m[:, 1].argmax(), 0]) / 2
+            for m in each
+        ]
+    )
+    return {"mean": float(scores.mean()), "seeds": scores}
 
 
-def _drawn(seeds: Sequence[Evaluation], name: str) -> Floats:
-    """The same on resampled points, its mean over seeds, (B, T)."""
-    return np.asarray(np.mean([one.resampled[name] for one in seeds], axis=0))
+def _curve(seeds: Sequence[Course], split: str, in_means: Bools) -> dict[str, Any]:
+    """The mean score after every kept epoch, with its 95 % interval."""
+    each = np.stack([mean_of_defined(one.scores[split][:, in_means]) for one in seeds])
+    deviation = np.stack([one.deviation[split] for one in seeds])  # (S, E', N)
+    mean, n_seeds = each.mean(axis=0), len(seeds)
+    of_points, of_seeds = (deviation.mean(axis=0) ** 2).sum(axis=1), np.zeros(len(mean))
+    if n_seeds > 1:
+        added = deviation.var(axis=0, ddof=1).sum(axis=1)
+        of_points = (of_points - added / n_seeds).clip(0)
+        of_seeds = each.var(axis=0, ddof=1) / n_seeds
+    reach = half_width(of_points, of_seeds, n_seeds)
+    return {"mean": mean, "low": mean - reach, "high": mean + reach, "seeds": each}
 
 
-def _difference(a: Sequence[Evaluation], b: Sequence[Evaluation], name: str) -> dict[str, Any]:
-    """Of the mean of a score of two schemes, over the same resampled points."""
-    seeds = _mean_over_tasks(_final(a, name)) - _mean_over_tasks(_final(b, name))
-    drawn = _mean_over_tasks(_drawn(a, name)) - _mean_over_tasks(_drawn(b, name))
-    return {"mean": float(seeds.mean()), "ci": _interval(drawn), "seeds": seeds}
-
-
-def _difference_of_tasks(a: Sequence[Evaluation], b: Sequence[Evaluation]) -> dict[str, Any]:
-    """The same of the F1 of every task alone."""
-    seeds = _final(a, "f1") - _final(b, "f1")
-    drawn = _drawn(a, "f1") - _drawn(b, "f1")
-    return {"mean": seeds.mean(axis=0), "ci": _interval(drawn), "seeds": seeds}
-
-
-def verdict_in(report: Mapping[str, Any], variant: str) -> Verdict:
-    """The verdict of one variant of a report, those of the first version too."""
-    coins = _coins(GROUPS.get(report["group"]), report["tasks"])
-    found = report["variants"][variant]
-    words = Words.of(report)
-    return verdict_of(found, report["schemes"], report["seeds"], report["tasks"], coins, words)
-
-
-def _scheme_scores(seeds: Sequence[Evaluation]) -> dict[str, Any]:
-    answer: dict[str, Any] = {}
-    for name, title in zip(SCORES, ("mean_f1", "balanced_accuracy", "accuracy"), strict=True):
-        final, drawn = _final(seeds, name), _drawn(seeds, name)
-        answer[title] = float(_mean_over_tasks(final.mean(axis=0)))
-        answer["ci" if name == "f1" else f"{title}_ci"] = _interval(_mean_over_tasks(drawn))
-        answer["seeds" if name == "f1" else f"{title}_seeds"] = _mean_over_tasks(final)
-        if name == "f1":
-            answer["per_task_f1"] = final.mean(axis=0)
-            answer["per_task_ci"] = _interval(drawn)
-    for split in SPLITS:
-        each = np.stack([_mean_over_tasks(one.scores[split]["f1"]) for one in seeds])
-        deviation = np.mean([one.deviation[split] for one in seeds], axis=0)
-        reach = 1.96 * np.sqrt((deviation**2).sum(axis=1))
-        mean = each.mean(axis=0)
-        answer[split] = {"mean": mean, "low": mean - reach, "high": mean + reach, "seeds": each}
-    return answer
-
-
-def _mean_over_tasks(scores: Floats) -> Floats:
-    """Of the last axis; a task that has no such score counts nowhere. NaN where none has one."""
-    defined = ~np.isnan(scores)
-    with np.errstate(invalid="ignore"):
-        return np.asarray(np.where(defined, scores, 0).sum(axis=-1) / defined.sum(axis=-1))
-
-
-def _interval(resampled: Floats) -> Floats:
-    """The 95 % interval, (2,) or (2, T), of resampled values, (B,) or (B, T); NaN if all are."""
-    columns = resampled.reshape(len(resampled), -1)
-    defined = ~np.isnan(columns).all(axis=0)
-    ends = np.full((2, columns.shape[1]), np.nan)
-    ends[:, defined] = np.nanpercentile(columns[:, defined], INTERVAL, axis=0)
-    return ends.reshape(2, *resampled.shape[1:])
+# -------------------------------------------------------------------------------- what it took
 
 
 def _trainings(plan: Plan, scheme: str, runs: Mapping[str, Run]) -> dict[str, Any]:
     """Of all seeds of a scheme: how many trainings, their seconds; and the models of one seed."""
     ensembles = [ensemble for ensemble in plan.ensembles if ensemble.scheme == scheme]
-    keys = dict.fromkeys(spec.key for ensemble in ensembles for spec in ensemble.specs)
+    keys = dict.fromkeys(spec.key for ensemble in ensembles for spec in ensemble.trainings)
     return {
         "trainings": len(keys),
         "models": len(ensembles[0].specs),
         "seconds": sum(runs[key].provenance["seconds"] for key in keys),
         "keys": list(keys),
     }
+
+
+def _costs(plan: Plan, scheme: str, runs: Mapping[str, Run]) -> dict[str, float | None]:
+    """What one seed of a scheme costs, counted and measured; seconds are of all its seeds."""
+    ensemble = next(e for e in plan.ensembles if e.scheme == scheme)
+    mtl, own = (_own_seconds(plan, of, runs) for of in ("mtl", scheme))
+    return {
+        "training": ensemble.training_cost,
+        "serving": ensemble.serving_cost,
+        "seconds": _trainings(plan, scheme, runs)["seconds"],
+        "measured": own / mtl if own and mtl else None,
+    }
+
+
+def _own_seconds(plan: Plan, scheme: str, runs: Mapping[str, Run]) -> float | None:
+    """Own processor seconds of training of all seeds of a scheme; None where not measured."""
+    specs = [spec for e in plan.ensembles if e.scheme == scheme for spec in e.trainings]
+    each: list[list[float] | None] = [runs[spec.key].metrics.get("own_seconds") for spec in specs]
+    known = [sum(seconds) for seconds in each if seconds is not None]
+    return sum(known) if len(known) == len(each) else None
 
 
 def _specialists_alone(plan: Plan, runs: Mapping[str, Run]) -> list[dict[str, Any]]:
@@ -386,12 +460,15 @@ def bundle_report(report: Mapping[str, Any], name: str) -> Path:
 
 
 def bundled_reports() -> dict[str, dict[str, Any]]:
-    """The reports that come with the project, by name; UserError for one that is damaged."""
+    """The reports that come with the project, by name, all of version 2.
+
+    UserError for one that is damaged.
+    """
     reports = {}
     for path in sorted((store_module.BUNDLES / REPORTS).glob("*.json")):
         try:
-            reports[path.stem] = dict(json.loads(path.read_bytes()))
-        except (OSError, ValueError, TypeError) as error:
+            reports[path.stem] = upgraded(json.loads(path.read_bytes()))
+        except (OSError, ValueError, TypeError, KeyError) as error:
             raise UserError(
                 f"The bundled report {path.name} is damaged ({error}). Restore assets/bundles."
             ) from error

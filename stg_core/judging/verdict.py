@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
+
+from stg_core.system.words import counted
+from stg_core.tasks.groups import GROUPS, TaskGroup
 
 SCHEME_NAMES: Mapping[str, str] = {
     "mtl": "MTL",
@@ -13,21 +16,41 @@ SCHEME_NAMES: Mapping[str, str] = {
     "plain": "the plain ensemble",
     "random": "the random grouping",
     "superclass": "the superclass grouping",
-    "longer": "the longer model",
-    "wider": "the wider model",
+    "longer": "one model trained longer",
+    "wider": "one wider model",
     "warm": "the warm specialists",
     "plain_warm": "the plain warm ensemble",
     "random_warm": "the warm random grouping",
 }
+CONTROLS: Mapping[str, Mapping[str, str]] = {  # of whom: who decides, and at which equal cost
+    "specialists": {
+        "longer": "at equal training cost",
+        "plain": "at equal training cost",
+        "wider": "at equal serving cost",
+        "random": "of the grouping itself",
+    },
+    "warm": {"plain_warm": "at equal training cost", "random_warm": "of the grouping itself"},
+}
+OF_THE_GROUPING = ("random", "random_warm")
+MEASURE_NAMES: Mapping[str, str] = {  # within a sentence
+    "auroc": "AUROC",
+    "average_precision": "average precision",
+    "f1": "F1",
+    "f1_tuned": "F1 at a tuned threshold",
+    "balanced_accuracy": "balanced accuracy",
+    "accuracy": "accuracy",
+    "r2": "R²",
+}
+SLACK = 1.1  # of a budget: counted costs are within 10 % of measured ones
 
 
 @dataclass(frozen=True)
 class Words:
     """What a judgement calls things: those of classes of images are the defaults.
 
-    score: what every task is scored with, F1, R², or "score" where some have one and some the
-    other; answers: whose recalls balanced accuracy is the mean of; family: what people count tasks
-    to; point: what is in the test set.
+    score: what every task is scored with by epoch, F1, R², or "score" where some have one and some
+    the other; answers: whose recalls balanced accuracy is the mean of; family: what people count
+    tasks to; point: what is in the test set.
     """
 
     score: str = "F1"
@@ -43,6 +66,10 @@ class Words:
         """What a report holds of them: those that are not the defaults."""
         found = {f.name: getattr(self, f.name) for f in fields(self)}
         return {f.name: found[f.name] for f in fields(self) if found[f.name] != f.default}
+
+    def measure(self, name: str) -> str:
+        """Within a sentence; in a mixture of kinds "AUROC or R²"."""
+        return MEASURE_NAMES[name] + " or R²" * (self.score == "score")
 
     @property
     def title(self) -> str:
@@ -69,303 +96,358 @@ class Verdict:
         return " ".join(filter(None, (self.headline, self.details)))
 
 
-def verdict_of(
-    variant: Mapping[str, Any],
-    schemes: Sequence[str],
-    seeds: Sequence[int],
-    tasks: Sequence[str],
-    coins: Sequence[str] = (),
-    words: Words = AS_EVER,
-) -> Verdict:
-    """The verdict of one variant of a report, by F1 (or R²) and by balanced accuracy.
+def verdict_in(report: Mapping[str, Any], variant: str, measure: str = "") -> Verdict:
+    """The verdict of one variant of a report of version 2, by one of its measures or the first.
 
-    coins: those of the tasks that no model can learn better than chance. F1 decides; where balanced
-    accuracy says the opposite, the headline says so, and nothing is decided. Where no task has
-    a balanced accuracy, as regressions have none, nothing is said about it.
+    One scheme is better than another where the 95 % interval of the difference of their means lies
+    on one side of 0; where the intervals are over points only, no seed may say the opposite. The
+    grouping pays where the specialists are better than every control that was tried.
     """
-    by_score = verdict(variant["differences"], schemes, seeds, words)
-    if any(variant["schemes"][scheme]["mean_f1"] is None for scheme in schemes):
-        return Verdict(by_score, "")
-    details = [
-        "Score is F1 of yes or no and of classes, R² of numbers." * (words.score == "score"),
-        f"By {words.score}: {by_score}",
-        _by_balanced_accuracy(variant, schemes, words),
-        _without_coins(variant, schemes, tasks, coins, words),
-    ]
-    headline = _headline(variant, schemes, by_score, words)
-    return Verdict(headline, " ".join(filter(None, details)))
+    return _Judgement(report, variant, measure or report["measures"][0]).verdict()
 
 
-def _headline(
-    variant: Mapping[str, Any], schemes: Sequence[str], by_score: str, words: Words
-) -> str:
-    if not {"specialists", "plain"} <= {*schemes}:
-        return by_score.partition(". ")[0].rstrip(".") + "."
-    found = variant["schemes"]
-    score, other = (
-        (found["specialists"][name], found["plain"][name])
-        for name in ("mean_f1", "balanced_accuracy")
-    )
-    if _reversed(variant, "specialists", "plain"):
-        better, worse = ("better", "worse") if score[0] > score[1] else ("worse", "better")
-        return (
-            f"Whether the grouping pays depends on the measure: by {words.score} the specialists"
-            f" are {better} than the plain ensemble ({score[0]:.3f} to {score[1]:.3f}), by balanced"
-            f" accuracy {worse} ({other[0]:.3f} to {other[1]:.3f})."
-        )
-    balanced = ""
-    if None not in other:
-        balanced = f", a balanced accuracy of {other[0]:.3f} and {other[1]:.3f}"
-    return (
-        f"{by_score.partition(':')[0]}: specialists and plain ensemble have a mean {words.score} of"
-        f" {score[0]:.3f} and {score[1]:.3f}{balanced}."
-    )
-
-
-def _reversed(variant: Mapping[str, Any], a: str, b: str) -> bool:
-    """Whether balanced accuracy puts two schemes in the opposite order of what F1 can tell."""
-    by_f1 = _told(variant["differences"])[a, b].sign
-    one, other = (variant["schemes"][scheme]["balanced_accuracy"] for scheme in (a, b))
-    return None not in (one, other) and bool(by_f1 * (one - other) < 0)
-
-
-def _by_balanced_accuracy(variant: Mapping[str, Any], schemes: Sequence[str], words: Words) -> str:
-    found = variant["schemes"]
-    if any(found[scheme]["balanced_accuracy"] is None for scheme in schemes):
-        return ""
-    best_first = sorted(schemes, key=lambda scheme: -found[scheme]["balanced_accuracy"])
-    listed = [
-        f"{words.scheme(scheme)} {found[scheme]['balanced_accuracy']:.3f}"
-        f" ({found[scheme]['balanced_accuracy_ci'][0]:.3f}–"
-        f"{found[scheme]['balanced_accuracy_ci'][1]:.3f})"
-        for scheme in best_first
-    ]
-    without = ", which numbers do not have," if words.score == "score" else ","
-    sentences = [
-        f"By balanced accuracy, the mean of the recalls of {words.answers}{without} the best first:"
-        f" {', '.join(listed)}."
-    ]
-    others = [s for s in schemes if "specialists" in schemes and s != "specialists"]
-    if reversed_ := [words.scheme(s) for s in others if _reversed(variant, "specialists", s)]:
-        thresholds = ", which says more about thresholds than about what was learned"
-        sentences.append(
-            f"That reverses the order of the specialists and {_and(reversed_)} by {words.score}"
-            f"{thresholds if words.score == 'F1' else ''}."
-        )
-    if others and any("balanced_accuracy" not in d for d in variant["differences"]):
-        sentences.append(
-            "These intervals are of each scheme alone: those of the differences in balanced"
-            " accuracy were not kept."
-        )
-    for d in variant["differences"]:
-        if "balanced_accuracy" in d and {d["scheme"], d["other"]} == {"specialists", "plain"}:
-            told = d["balanced_accuracy"]
-            low, high = told["ci"]
-            difference = _Difference(told["mean"], low, high, told["seeds"])
-            if d["scheme"] == "plain":
-                difference = difference.reversed()
-            sentences.append(f"Specialists minus plain ensemble in it: {difference}.")
-    return " ".join(sentences)
-
-
-def _without_coins(
-    variant: Mapping[str, Any],
-    schemes: Sequence[str],
-    tasks: Sequence[str],
-    coins: Sequence[str],
-    words: Words,
-) -> str:
-    found = variant["schemes"]
-    scores = {scheme: found[scheme]["per_task_f1"] for scheme in schemes}
-    learned = [
-        t
-        for t, task in enumerate(tasks)
-        if task not in coins and all(each[t] is not None for each in scores.values())
-    ]
-    if not coins or not learned:
-        return ""
-    means = {s: sum(each[t] for t in learned) / len(learned) for s, each in scores.items()}
-    listed = ", ".join(f"{words.scheme(scheme)} {means[scheme]:.3f}" for scheme in schemes)
-    flips = "is a coin flip" if len(coins) == 1 else "are coin flips"
-    sentences = [
-        f"{_and(coins)} {flips}: no model can learn that, and its F1 says only how often it is"
-        f" answered with yes. Without it the mean {words.score} is: {listed}."
-    ]
-    if {"specialists", "mtl"} <= {*schemes}:
-        gain, whole = (
-            each["specialists"] - each["mtl"]
-            for each in (means, {s: found[s]["mean_f1"] for s in schemes})
-        )
-        sentences.append(
-            f"The specialists' gain over MTL is {gain:+.4f} then, and not {whole:+.4f}."
-        )
-    return " ".join(sentences)
-
-
-def verdict(
-    differences: Sequence[Mapping[str, Any]],
-    schemes: Sequence[str],
-    seeds: Sequence[int],
-    words: Words = AS_EVER,
-) -> str:
-    """What the intervals of F1 say, in plain words: what is better than what, what is not known.
-
-    One scheme is better than another where the 95 % interval of the difference of the mean F1 lies
-    on one side of 0 and, with several seeds, no seed says the opposite. The grouping pays where the
-    specialists are better than as many models without any grouping, and than the same weights on
-    the wrong tasks, if those were tried.
-    """
-    if any(d["mean"] is None for d in differences):
-        return f"Nothing can be told: {words.score} is not defined for any of the tasks."
-    told = _told(differences)
-    sentences = [_deciding_sentence(told, schemes, words)]
-    sentences += _against_the_rest(told, schemes, words)
-    if ("plain", "mtl") in told:
-        sentences.append(_of_plain_alone(told["plain", "mtl"]))
-    sentences.append(_of_seeds(told, seeds, words))
-    return " ".join(sentence for sentence in sentences if sentence)
+def coins_of(group: TaskGroup | None, tasks: Iterable[str]) -> list[str]:
+    """Those of the tasks that are coin flips."""
+    rules = {task.name: task.rule for task in group.tasks} if group else {}
+    return [task for task in tasks if rules.get(task) == "random"]
 
 
 @dataclass(frozen=True)
 class _Difference:
+    """Of the means of two schemes. sign: 1 better, -1 worse, 0 cannot be told."""
+
     mean: float
-    low: float
-    high: float
-    seeds: Sequence[float]
+    low: float | None
+    high: float | None
+    sign: int
 
     def reversed(self) -> _Difference:
-        return _Difference(-self.mean, -self.high, -self.low, [-d for d in self.seeds])
+        low, high = (None if end is None else -end for end in (self.high, self.low))
+        return _Difference(-self.mean, low, high, -self.sign)
 
     @property
-    def sign(self) -> int:
-        """1 better, -1 worse, 0 cannot be told."""
-        if self.low > 0 and all(d > 0 for d in self.seeds):
-            return 1
-        if self.high < 0 and all(d < 0 for d in self.seeds):
-            return -1
-        return 0
-
-    @property
-    def is_disputed(self) -> bool:
-        """Whether the interval says what a seed contradicts."""
-        return self.sign == 0 and not self.low <= 0 <= self.high
+    def leaning(self) -> int:
+        """The sign; where no interval was kept, that of the mean."""
+        if self.low is None:
+            return (self.mean > 0) - (self.mean < 0)
+        return self.sign
 
     def __str__(self) -> str:
+        if self.low is None:
+            return f"{self.mean:+.4f}, its interval was not kept"
         return f"{self.mean:+.4f}, 95 % interval {self.low:+.4f} to {self.high:+.4f}"
 
 
-def _told(differences: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], _Difference]:
-    """The difference of each two schemes, either way round."""
+def _told(
+    differences: Sequence[Mapping[str, Any]], over_seeds: bool
+) -> dict[tuple[str, str], _Difference]:
+    """The difference of each two schemes, either way round; over_seeds: what intervals hold."""
     told = {}
     for d in differences:
-        told[d["scheme"], d["other"]] = _Difference(d["mean"], d["ci"][0], d["ci"][1], d["seeds"])
-        told[d["other"], d["scheme"]] = told[d["scheme"], d["other"]].reversed()
+        (low, high), sign = d["ci"], 0
+        if low is not None and (low > 0 or high < 0):
+            sign = 1 if low > 0 else -1
+            if not over_seeds and any(seed * sign <= 0 for seed in d["seeds"]):
+                sign = 0
+        difference = _Difference(d["mean"], low, high, sign)
+        told[d["scheme"], d["other"]] = difference
+        told[d["other"], d["scheme"]] = difference.reversed()
     return told
 
 
-def _deciding_sentence(
-    told: Mapping[tuple[str, str], _Difference], schemes: Sequence[str], words: Words
-) -> str:
-    if "specialists" not in schemes:
-        return "No specialists were trained, so nothing is said about the grouping."
-    if "plain" not in schemes:
-        return (
-            "Without the plain ensemble it cannot be told whether the grouping or merely the number"
-            " of models makes a difference: add the scheme plain."
-        )
-    d = told["specialists", "plain"]
-    if d.sign > 0:
-        better = (
-            f"better than the plain ensemble, the same number of models without any grouping"
-            f" ({d} in mean {words.score})"
-        )
-        return _of_specialists_that_win(better, told.get(("specialists", "random")))
-    if d.sign < 0:
-        return (
-            f"The grouping does not pay: the plain ensemble, the same number of models without any"
-            f" grouping, is better than the specialists ({d.reversed()} in mean {words.score})."
-        )
-    return (
-        f"It cannot be told whether the grouping pays: between the specialists and the plain"
-        f" ensemble, the same number of models without any grouping, {_why_not(d, words)}"
-    )
+class _Judgement:
+    """One measure of one variant of a report, and the sentences about it."""
 
+    def __init__(self, report: Mapping[str, Any], variant: str, measure: str) -> None:
+        self.report, self.words = report, Words.of(report)
+        self.measure, self.name = measure, self.words.measure(measure)
+        self.found = report["variants"][variant]["measures"]
+        self.scores = self.found[measure]["schemes"]
+        self.schemes = [s for s in report["schemes"] if s in self.scores]
+        self.over_seeds = report.get("intervals") == "points and seeds"
+        self.judged = next((scheme for scheme in CONTROLS if scheme in self.schemes), None)
+        self.controls = CONTROLS[self.judged] if self.judged else {}
+        self.tried = [scheme for scheme in self.controls if scheme in self.schemes]
 
-def _of_specialists_that_win(better: str, to_random: _Difference | None) -> str:
-    """Whether it is the grouping that pays, or any weights like these: what random weights tell."""
-    if to_random is None:
-        return (
-            f"The grouping pays: the specialists are {better}. Whether the wrong tasks would do as"
-            " well is not known: add the scheme random."
-        )
-    random = f"the random grouping, the same weights on the wrong tasks ({to_random}"
-    if to_random.sign > 0:
-        return f"The grouping pays: the specialists are {better}, and than {random})."
-    if to_random.sign < 0:
-        return (
-            f"Specialists pay, but not this grouping: they are {better}, but worse than {random})."
-        )
-    return (
-        "Specialists pay, but it cannot be told that this grouping does: they are"
-        f" {better}, but cannot be told apart from {random}"
-        f"{', but the seeds disagree' * to_random.is_disputed})."
-    )
-
-
-def _why_not(d: _Difference, words: Words) -> str:
-    if not d.is_disputed:
-        return (
-            f"the interval of the difference in mean {words.score} contains 0 ({d}); differences"
-            " this small mean nothing."
-        )
-    return f"the seeds disagree about the sign of the difference in mean {words.score} ({d})."
-
-
-def _against_the_rest(
-    told: Mapping[tuple[str, str], _Difference], schemes: Sequence[str], words: Words
-) -> list[str]:
-    told_before = {"specialists", "plain"}
-    if ("specialists", "plain") in told and told["specialists", "plain"].sign > 0:
-        told_before.add("random")
-    others = [other for other in schemes if other not in told_before]
-    if "specialists" not in schemes or not others:
-        return []
-    parts = []
-    for sign, compared in ((1, "are better than"), (-1, "are worse than"), (0, "")):
-        names = [
-            f"{words.scheme(other)} ({d}{', but the seeds disagree' * d.is_disputed})"
-            for other in others
-            if (d := told["specialists", other]).sign == sign
+    def verdict(self) -> Verdict:
+        if any(scores["mean"] is None for scores in self.scores.values()):
+            return Verdict(self._undefined(), self._left_out())
+        self.told = _told(self.found[self.measure]["differences"], self.over_seeds)
+        details = [
+            *self._against_controls(),
+            self._against_the_rest(),
+            self._warm_beside(),
+            self._choice(),
+            self._not_tried(),
+            self._disagreement(),
+            self._left_out(),
+            self._of_seeds(),
         ]
-        if names:
-            parts.append(f"{compared or 'cannot be told apart from'} {_and(names)}")
-    return [f"The specialists {_and(parts)}."]
+        return Verdict(self._headline(), " ".join(filter(None, details)))
 
+    # ------------------------------------------------------------------------------ the first line
 
-def _of_plain_alone(d: _Difference) -> str:
-    if d.sign > 0:
-        return f"The plain ensemble alone gains over MTL ({d})."
-    if d.sign < 0:
-        return f"The plain ensemble is even worse than MTL ({d})."
-    return (
-        "The plain ensemble and MTL cannot be told apart"
-        f" ({d}{', but the seeds disagree' * d.is_disputed})."
-    )
+    def _undefined(self) -> str:
+        left_out = self.report["left_out"]
+        if left_out and len(left_out) == len(self.report["tasks"]):
+            return "Nothing can be told: no task is learned better than chance."
+        return f"Nothing can be told: {self.name} is not defined for any of the tasks."
 
+    def _headline(self) -> str:
+        if self.judged is None:
+            return "No specialists were trained, so nothing is said about the grouping."
+        if not self.tried:
+            return (
+                "It cannot be told whether the grouping pays: none of its controls was tried. Add"
+                f" the scheme{'s' * (len(self.controls) > 1)} {_and(list(self.controls))}."
+            )
+        by_sign = {
+            sign: [c for c in self.tried if self.told[self.judged, c].sign == sign]
+            for sign in (-1, 0, 1)
+        }
+        worse, open_ = ([c for c in by_sign[s] if c not in OF_THE_GROUPING] for s in (-1, 0))
+        if worse:
+            sentence = self._loss(max(worse, key=self._mean))
+        elif open_:
+            sentence = self._tie(by_sign[0])
+        elif by_sign[-1] or by_sign[0]:
+            sentence = self._owed_to_chance(by_sign)
+        else:
+            sentence = self._win()
+        return sentence + " Measures disagree about it." * bool(self._opposites(self.tried))
 
-def _of_seeds(
-    told: Mapping[tuple[str, str], _Difference], seeds: Sequence[int], words: Words
-) -> str:
-    if len(seeds) == 1:
+    def _loss(self, best: str) -> str:
         return (
-            f"All this is of one seed, and its intervals are over test {words.point}s only: how"
-            " much the scores change from seed to seed is not seen."
+            f"The grouping does not pay: {self._of(best)} is better, with a mean {self.name} of"
+            f" {self._versus(best)}."
         )
-    if ("specialists", "plain") not in told:
-        return f"Each figure is a mean over {len(seeds)} seeds."
-    each = told["specialists", "plain"].seeds
-    listed = ", ".join(f"{d:+.4f} with seed {s}" for s, d in zip(seeds, each, strict=True))
-    return f"Specialists minus plain ensemble: {listed}."
+
+    def _tie(self, controls: Sequence[str]) -> str:
+        assert self.judged
+        best = max(controls, key=self._mean)
+        return (
+            f"It cannot be told whether the grouping pays: {self._of(self.judged)} cannot be told"
+            f" apart from {_and([self._of(c) for c in controls])} (mean {self.name}"
+            f" {self._versus(best, own_first=True)})."
+        )
+
+    def _owed_to_chance(self, by_sign: Mapping[int, Sequence[str]]) -> str:
+        """Where all controls are beaten but the same weights on the wrong tasks."""
+        [random] = by_sign[-1] or by_sign[0]
+        than = "is better" if by_sign[-1] else "cannot be told apart from them"
+        but = f"{self._of(random)} {than} (mean {self.name} {self._versus(random)})."
+        if not by_sign[1]:
+            known = "does not pay" if by_sign[-1] else "is not known to pay"
+            return f"The grouping {known}: {but}"
+        not_this = (
+            "not this grouping" if by_sign[-1] else "it cannot be told that this grouping does"
+        )
+        beaten = _and([self._of(c) for c in by_sign[1]])
+        return f"Specialists pay, but {not_this}: they are better than {beaten}, but {but}"
+
+    def _win(self) -> str:
+        assert self.judged
+        missing = [self._of(c) for c in self.controls if c not in self.tried]
+        untried = f"; {_and(missing)} {_was(missing)} not tried" if missing else ""
+        best = max(self.tried, key=self._mean)
+        return (
+            f"The grouping pays: {self._of(self.judged)} are better than"
+            f" {_and([self._of(c) for c in self.tried])}, with a mean {self.name} of"
+            f" {self._versus(best, own_first=True)}{untried}."
+        )
+
+    def _versus(self, control: str, own_first: bool = False) -> str:
+        """The means of a control and of what is judged."""
+        assert self.judged
+        pair = [control, self.judged]
+        one, other = (f"{self._mean(scheme):.3f}" for scheme in (pair[::-1] if own_first else pair))
+        return f"{one} to {other}"
+
+    # ----------------------------------------------------------------------------------- the rest
+
+    def _against_controls(self) -> list[str]:
+        """A sentence for each kind of control: at equal training cost, at equal serving cost, …"""
+        if self.judged is None:
+            return []
+        kinds: dict[str, list[str]] = {}
+        for control in self.tried:
+            kinds.setdefault(self.controls[control], []).append(control)
+        beginnings = {"of the grouping itself": "The grouping itself"}
+        return [
+            f"{beginnings.get(kind, kind[0].upper() + kind[1:])}:"
+            f" {self._compared(self.judged, controls)}."
+            for kind, controls in kinds.items()
+        ]
+
+    def _against_the_rest(self) -> str:
+        known = {self.judged, *self.controls, *CONTROLS["warm"], "warm"}
+        rest = [scheme for scheme in self.schemes if scheme not in known]
+        if self.judged is None or not rest:
+            return ""
+        return f"Beside that: {self._compared(self.judged, rest)}."
+
+    def _warm_beside(self) -> str:
+        """What is said of warm specialists, where others are judged."""
+        tried = [control for control in CONTROLS["warm"] if control in self.schemes]
+        if "warm" not in self.schemes or self.judged == "warm":
+            return ""
+        others = [*tried, self.judged] if self.judged else tried
+        return f"Warm ones: {self._compared('warm', others)}."
+
+    def _compared(self, scheme: str, others: Sequence[str]) -> str:
+        """Such as "the specialists are better than MTL (…) and are worse than STL (…)"."""
+        parts = []
+        for sign, verb in ((1, "are better than"), (-1, "are worse than"), (0, "")):
+            names = [
+                f"{self._of(other)} ({self.told[scheme, other]})"
+                for other in others
+                if self.told[scheme, other].sign == sign
+            ]
+            if names:
+                parts.append(f"{verb or 'cannot be told apart from'} {_and(names)}")
+        return f"{self._of(scheme)} {_and(parts)}"
+
+    def _choice(self) -> str:
+        """Which scheme somebody with the budget of the specialists should take."""
+        costs = self.report["costs"]
+        budget = costs[self.judged]["training"] if self.judged else None
+        if budget is None:
+            return ""
+        affordable = [
+            scheme
+            for scheme in self.schemes
+            if (cost := costs[scheme]["training"]) is not None
+            and (cost <= budget * SLACK or scheme in self.controls)
+        ]
+        best = max(affordable, key=self._mean)
+        as_good = [best] + [s for s in affordable if s != best and not self.told[best, s].leaning]
+        taken = min(
+            as_good,
+            key=lambda s: (costs[s]["serving"] or 0, costs[s]["training"], -self._mean(s)),
+        )
+        price = (
+            f"it costs {_number(costs[taken]['training'])} to train and"
+            f" {_number(costs[taken]['serving'])} to serve"
+        )
+        sentence = f"Who can train for {_number(budget)} times MTL should take {self._of(taken)}:"
+        if taken == best:
+            return f"{sentence} the best mean {self.name}, {self._interval(best)}; {price}."
+        return (
+            f"{sentence} {price}, and cannot be told apart from the best, {self._of(best)}"
+            f" ({self._interval(taken)} to {self._interval(best)}), which costs"
+            f" {_number(costs[best]['serving'])} to serve."
+        )
+
+    def _not_tried(self) -> str:
+        missing = [control for control in self.controls if control not in self.tried]
+        if not missing:
+            return ""
+        return f"Not tried: {_and([f'{self._of(c)} ({c})' for c in missing])}."
+
+    def _opposites(self, others: Iterable[str]) -> dict[str, list[str]]:
+        """By every other measure: of whom it says the opposite of what this one can tell."""
+        found: dict[str, list[str]] = {}
+        for name, other in self.found.items():
+            if name == self.measure or any(
+                scores["mean"] is None for scores in other["schemes"].values()
+            ):
+                continue
+            told = _told(other["differences"], self.over_seeds)
+            pairs = ((self.judged, scheme) for scheme in others if self.judged)
+            opposite = [
+                scheme
+                for judged, scheme in pairs
+                if (judged, scheme) in told
+                and self.told[judged, scheme].leaning * told[judged, scheme].leaning < 0
+            ]
+            if opposite:
+                found[name] = opposite
+        return found
+
+    def _disagreement(self) -> str:
+        """Which measure puts whom in the opposite order."""
+        if self.judged is None:
+            return ""
+        others = [scheme for scheme in self.schemes if scheme != self.judged]
+        groups: dict[tuple[str, ...], list[str]] = {}
+        for name, opposite in self._opposites(others).items():
+            groups.setdefault(tuple(opposite), []).append(MEASURE_NAMES[name])
+        parts = []
+        for schemes, names in groups.items():
+            better = [s for s in schemes if self.told[self.judged, s].leaning < 0]
+            worse = [s for s in schemes if s not in better]
+            sides = [
+                f"{word} than {_and([self._of(s) for s in side])}"
+                for word, side in (("better", better), ("worse", worse))
+                if side
+            ]
+            parts.append(f"by {_and(names)} {self._of(self.judged)} are {_and(sides)}")
+        if not parts:
+            return ""
+        return f"Measures disagree: {'; '.join(parts)}, the opposite of what {self.name} says."
+
+    def _left_out(self) -> str:
+        """Which tasks are in no mean; and coin flips that are, in reports of the first version."""
+        left_out, tasks = self.report["left_out"], self.report["tasks"]
+        coins = coins_of(GROUPS.get(self.report["group"]), tasks)
+        flipped = [task for task in left_out if task in coins]
+        unlearned = [task for task in left_out if task not in coins]
+        still_in = [task for task in coins if task not in left_out]
+        sentences = []
+        if flipped:
+            sentences.append(f"{_and(flipped)} {_is_coin(flipped)}: left out.")
+        if unlearned:
+            are = "is" if len(unlearned) == 1 else "are"
+            sentences.append(f"{_and(unlearned)} {are} not learned better than chance: left out.")
+        if still_in:
+            sentences.append(
+                f"{_and(still_in)} {_is_coin(still_in)}, and still in these means, which come from"
+                " an earlier version."
+            )
+        return " ".join(sentences)
+
+    def _of_seeds(self) -> str:
+        points, seeds = f"test {self.words.point}s", len(self.report["seeds"])
+        if seeds == 1:
+            return (
+                f"All this is of one seed, and its intervals are over {points} only: how much the"
+                " scores change from seed to seed is not seen."
+            )
+        if not self.over_seeds:
+            return (
+                f"Each figure is a mean over {counted(seeds, 'seed')}; intervals are over {points}"
+                " only, and where the seeds disagree about a sign, nothing is told."
+            )
+        wide = ", which 2 seeds make very wide" * (seeds == 2)
+        return (
+            f"Each figure is a mean over {counted(seeds, 'seed')}, and intervals are over {points}"
+            f" and seeds{wide}."
+        )
+
+    # ------------------------------------------------------------------------------------ wording
+
+    def _of(self, scheme: str) -> str:
+        return self.words.scheme(scheme)
+
+    def _mean(self, scheme: str) -> float:
+        return float(self.scores[scheme]["mean"])
+
+    def _interval(self, scheme: str) -> str:
+        low, high = self.scores[scheme]["ci"]
+        return f"{self._mean(scheme):.3f} ({low:.3f}–{high:.3f})"
+
+
+def _number(value: float) -> str:
+    """A cost; two digits behind the point at most."""
+    return f"{value:.2f}".rstrip("0").rstrip(".")
+
+
+def _is_coin(tasks: Sequence[str]) -> str:
+    return "is a coin flip" if len(tasks) == 1 else "are coin flips"
+
+
+def _was(names: Sequence[str]) -> str:
+    return "was" if len(names) == 1 else "were"
 
 
 def _and(parts: Sequence[str]) -> str:

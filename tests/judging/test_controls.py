@@ -127,8 +127,9 @@ def test_what_others_start_from_is_trained_before_them(space: TaskSpace) -> None
 
 def test_warm_models_of_no_epochs_are_mtl_itself(trained: Store, space: TaskSpace) -> None:
     plan = finished(make_plan(SPEC, SOFT, space, ("mtl", *CONTROLS[2:]), warm_share=0), trained)
-    scores = make_report(plan, trained, resamples=50)["variants"]["logits-soft"]["schemes"]
-    assert scores["warm"] == scores["plain_warm"] == scores["random_warm"] == scores["mtl"]
+    found = make_report(plan, trained, resamples=50)["variants"]["logits-soft"]
+    for scores in (found["schemes"], *(each["schemes"] for each in found["measures"].values())):
+        assert scores["warm"] == scores["plain_warm"] == scores["random_warm"] == scores["mtl"]
     assert {ensemble.training_cost for ensemble in plan.ensembles} == {1}
 
 

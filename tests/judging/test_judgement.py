@@ -23,14 +23,15 @@ from stg_core.grouping.memberships import Grouping, TaskSpace, group_tasks
 from stg_core.judging import plan as specialists
 from stg_core.judging.ensembles import (
     AVERAGES,
-    Evaluation,
     Resampling,
     Truth,
     ensemble_output,
-    evaluate,
+    halves,
     scores_of_counts,
     strongest,
 )
+from stg_core.judging.evaluation import Course, Ending, Kept, course, ending
+from stg_core.judging.measures import MEASURES
 from stg_core.judging.plan import (
     Plan,
     make_plan,
@@ -44,10 +45,7 @@ from stg_core.judging.report import (
     bundled_reports,
     make_report,
     report_steps,
-    training_cost,
-    verdict_in,
 )
-from stg_core.judging.verdict import verdict, verdict_of
 from stg_core.results.store import BUNDLES, Store
 from stg_core.system.errors import UserError
 from stg_core.tasks.data import TaskData
@@ -401,19 +399,22 @@ def test_scores_are_those_of_a_training_and_missing_labels_count_nowhere() -> No
     assert np.isnan(scores["f1"][4]) and np.isnan(scores["accuracy"][4])
 
 
-def evaluated(labels: np.ndarray, seed: int = 0, resamples: int = 50) -> Evaluation:
-    """One model, three epochs, better from epoch to epoch."""
+def kept(labels: np.ndarray, seed: int = 0) -> Kept:
+    """One model, three epochs, better from epoch to epoch, on test and training points alike."""
     rng = np.random.default_rng(seed)
     signal = np.where(labels == 1, 1.0, -1.0)
-    logits = [signal * e + rng.normal(0, 2, labels.shape) for e in range(3)]
-    truth = Truth(labels)
-    weights = np.ones((labels.shape[1], 1))
-    return evaluate(
-        {"test": [np.stack(logits).astype(np.float16)]},
-        [range(labels.shape[1])],
-        weights,
-        {"test": truth},
-        Resampling(truth, resamples),
+    logits = np.stack([signal * e + rng.normal(0, 2, labels.shape) for e in range(3)])
+    models = [logits.astype(np.float16)]
+    n_tasks = labels.shape[1]
+    return Kept({"test": models, "train": models}, [range(n_tasks)], np.ones((n_tasks, 1)))
+
+
+def evaluated(labels: np.ndarray, resamples: int = 50) -> tuple[Ending, Course]:
+    truth = {"test": Truth(labels), "train": Truth(labels)}
+    every, model = np.ones(labels.shape[1], dtype=bool), kept(labels)
+    return (
+        ending(model, truth, Resampling(truth["test"], resamples)),
+        course(model, truth, halves(truth["test"]), every),
     )
 
 
@@ -424,20 +425,31 @@ def test_a_resample_scores_as_if_its_images_were_the_test_set() -> None:
     truth = Truth(labels)
     resampling = Resampling(truth, 3)
     assert np.array_equal(resampling.times[0], np.bincount(drawn, minlength=len(labels)))
-    found = evaluated(labels)
-    signal = np.where(labels == 1, 1.0, -1.0)
-    noise = np.random.default_rng(0)
-    logits = [signal * e + noise.normal(0, 2, labels.shape) for e in range(3)][-1]
-    direct = scores_of(logits.astype(np.float16)[drawn], labels[drawn])
+    found, _ = evaluated(labels)
+    logits = kept(labels).logits["test"][0][-1]
+    direct = scores_of(logits[drawn], labels[drawn])
     for name, values in direct.items():
         assert found.resampled[name][0] == pytest.approx(values, nan_ok=True)
 
 
 def test_the_bands_agree_with_the_bootstrap() -> None:
-    labels = random_truth(3, n_points=5_000)
-    found = evaluated(labels, resamples=1_000)
+    found, over_epochs = evaluated(random_truth(3, n_points=5_000), resamples=1_000)
     spread = np.nanmean(found.resampled["f1"], axis=1).std()
-    assert np.sqrt((found.deviation["test"][-1] ** 2).sum()) == pytest.approx(spread, rel=0.1)
+    reach = np.sqrt((over_epochs.deviation["test"][-1] ** 2).sum())
+    assert reach == pytest.approx(spread, rel=0.1)
+
+
+def test_two_halves_share_no_image_and_are_judged_like_any_others() -> None:
+    labels = random_truth(4)
+    half = halves(Truth(labels))
+    assert (half.times.sum(axis=0) == 1).all() and (half.times.sum(axis=1) == 200).all()
+    _, over_epochs = evaluated(labels)
+    logits = kept(labels).logits["test"][0]
+    for e in range(3):
+        for h, times in enumerate(half.times):
+            own = times > 0
+            direct = scores_of(logits[e][own], labels[own])["f1"]
+            assert over_epochs.halves["f1"][e, h] == pytest.approx(direct, nan_ok=True)
 
 
 # --------------------------------------------------------------------------- with real trainings
@@ -450,8 +462,11 @@ def test_one_cluster_gives_exactly_the_results_of_mtl(trained: Store, space: Tas
     for variant in report["variants"].values():
         scores = variant["schemes"]
         assert scores["specialists"] == scores["mtl"] == scores["plain"] == scores["random"]
-        assert all(d["ci"] == [0, 0] and d["mean"] == 0 for d in variant["differences"])
-    assert "It cannot be told whether the grouping pays" in variant["verdict"]
+        for judged in variant["measures"].values():
+            scores = judged["schemes"]
+            assert scores["specialists"] == scores["mtl"] == scores["plain"] == scores["random"]
+            assert all(d["ci"] == [0, 0] and d["mean"] == 0 for d in judged["differences"])
+            assert "It cannot be told whether the grouping pays" in judged["verdict"]
 
 
 def test_a_weight_of_zero_gives_that_output_no_gradient(data: TaskData, space: TaskSpace) -> None:
@@ -485,18 +500,21 @@ def test_the_report_s_scores_are_those_that_were_measured_while_training(
     scores = report["variants"]["logits-soft"]["schemes"]
     runs = {spec.seed: trained.get(spec) for e in plan.ensembles[:2] for spec in e.specs}
     for split in ("test", "train"):
-        each = [np.mean(run.metrics[split]["f1"], axis=1) for run in runs.values() if run]
+        each = [
+            np.mean(np.array(run.metrics[split]["f1"])[:, :-1], axis=1)  # all but the coin
+            for run in runs.values()
+            if run
+        ]
         assert scores["mtl"][split]["seeds"] == pytest.approx(np.array(each), abs=1e-5)
         assert scores["mtl"][split]["mean"] == pytest.approx(np.mean(each, axis=0), abs=1e-5)
-    assert scores["mtl"]["mean_f1"] == pytest.approx(
-        np.mean([r.mean_score for r in runs.values() if r]), abs=1e-5
-    )
+    found = report["variants"]["logits-soft"]["measures"]["f1"]["schemes"]
+    assert found["mtl"]["mean"] == pytest.approx(scores["mtl"]["test"]["mean"][-1], abs=1e-5)
     alone = [
         run.metrics["test"]["f1"][-1][0]
-        for spec in ensembles(plan)["stl", 0].specs
+        for spec in ensembles(plan)["stl", 0].specs[:-1]
         if (run := trained.get(spec))
     ]
-    assert scores["stl"]["seeds"][0] == pytest.approx(np.mean(alone), abs=1e-5)
+    assert found["stl"]["seeds"][0] == pytest.approx(np.mean(alone), abs=1e-5)
 
 
 def test_the_report_has_what_the_page_shows(report: dict[str, Any], plan: Plan) -> None:
@@ -507,28 +525,34 @@ def test_the_report_has_what_the_page_shows(report: dict[str, Any], plan: Plan) 
         "probabilities-soft",
         "probabilities-hard",
     }
+    assert report["version"] == 2 and report["intervals"] == "points and seeds"
+    assert report["measures"] == list(MEASURES)
+    assert report["left_out"] == ["Random"]
     for variant in report["variants"].values():
-        assert list(variant["schemes"]) == list(SCHEMES)
         for scores in variant["schemes"].values():
-            for name in ("mean_f1", "balanced_accuracy", "accuracy"):
-                low, high = scores["ci" if name == "mean_f1" else f"{name}_ci"]
-                assert 0 <= low <= scores[name] <= high <= 1
-            assert len(scores["per_task_f1"]) == len(TASKS)
+            assert scores["epochs"] == report["epochs"] == [1, 2]
             for split in ("test", "train"):
                 curve = scores[split]
-                assert all(
-                    low <= mean <= high
-                    for low, mean, high in zip(
-                        curve["low"], curve["mean"], curve["high"], strict=True
-                    )
-                )
-                assert len(curve["mean"]) == len(report["epochs"]) == 2
+                ends = zip(curve["low"], curve["mean"], curve["high"], strict=True)
+                assert all(low <= mean <= high for low, mean, high in ends)
                 assert np.shape(curve["seeds"]) == (2, 2)
-        assert set(variant["to_mtl"]) == set(SCHEMES[1:])
-        for difference in variant["to_mtl"].values():
-            assert len(difference["mean"]) == len(TASKS)
-            assert np.shape(difference["ci"]) == (2, len(TASKS))
-        assert len(variant["differences"]) == 10
+        assert list(variant["measures"]) == report["measures"]
+        for judged in variant["measures"].values():
+            assert list(judged["schemes"]) == list(SCHEMES)
+            for scores in judged["schemes"].values():
+                low, high = scores["ci"]
+                assert 0 <= low <= scores["mean"] <= high <= 1
+                learned = np.array(scores["per_task"])[:-1]
+                assert scores["mean"] == pytest.approx(learned.mean(), abs=1e-5)
+                assert np.shape(scores["per_task_ci"]) == (2, len(TASKS))
+                assert len(scores["best_epoch"]["seeds"]) == 2
+            assert set(judged["to_mtl"]) == set(SCHEMES[1:])
+            for difference in judged["to_mtl"].values():
+                assert len(difference["mean"]) == len(TASKS)
+                assert np.shape(difference["ci"]) == (2, len(TASKS))
+            assert len(judged["differences"]) == 10
+            assert judged["headline"] and judged["verdict"].startswith(judged["headline"])
+            assert "Random is a coin flip: left out." in judged["verdict"]
     trainings = {name: t["trainings"] for name, t in report["trainings"].items()}
     assert trainings == {"mtl": 2, "stl": 12, "specialists": 4, "plain": 4, "random": 4}
     assert report["distinct_trainings"] == 24
@@ -537,14 +561,24 @@ def test_the_report_has_what_the_page_shows(report: dict[str, Any], plan: Plan) 
         assert len(alone["f1"]) == len(TASKS)
 
 
-def test_differences_are_paired_over_the_same_images(report: dict[str, Any]) -> None:
-    variant = report["variants"]["logits-soft"]
-    for difference in variant["differences"]:
-        a, b = (variant["schemes"][difference[name]] for name in ("scheme", "other"))
-        assert difference["mean"] == pytest.approx(a["mean_f1"] - b["mean_f1"], abs=2e-6)
-        low, high = difference["ci"]
-        unpaired = (a["ci"][1] - b["ci"][0]) - (a["ci"][0] - b["ci"][1])
-        assert low <= difference["mean"] <= high and high - low < unpaired
+def test_differences_are_paired_over_the_same_images(space: TaskSpace, trained: Store) -> None:
+    plan = finished(make_plan(SPEC, SOFT, space, ("mtl", "plain", "specialists")), trained)
+    report = make_report(plan, trained, resamples=200)
+    assert report["intervals"] == "points"
+    for judged in report["variants"]["logits-soft"]["measures"].values():
+        for difference in judged["differences"]:
+            a, b = (judged["schemes"][difference[name]] for name in ("scheme", "other"))
+            assert difference["mean"] == pytest.approx(a["mean"] - b["mean"], abs=2e-6)
+            low, high = difference["ci"]
+            unpaired = (a["ci"][1] - b["ci"][0]) - (a["ci"][0] - b["ci"][1])
+            assert low <= difference["mean"] <= high and high - low < unpaired
+
+
+def test_costs_are_counted_and_measured(report: dict[str, Any]) -> None:
+    costs = report["costs"]
+    assert {scheme: cost["training"] for scheme, cost in costs.items()}["specialists"] == 3
+    assert costs["mtl"]["training"] == costs["mtl"]["serving"] == costs["mtl"]["measured"] == 1
+    assert all(cost["seconds"] > 0 and cost["measured"] > 0 for cost in costs.values())
 
 
 def test_routing_changes_specialists_but_neither_mtl_nor_the_plain_ensemble(
@@ -568,7 +602,7 @@ def test_hard_specialists_answer_for_their_own_tasks(trained: Store, space: Task
         for task, f1 in zip(spec.tasks, run.metrics["test"]["f1"][-1], strict=True)
     }
     for variant in report["variants"].values():
-        found = variant["schemes"]["specialists"]["per_task_f1"]
+        found = variant["measures"]["f1"]["schemes"]["specialists"]["per_task"]
         assert found == pytest.approx([own[task] for task in TASKS], abs=1e-5)
     assert [None in alone["f1"] for alone in report["specialists"]] == [True, True]
 
@@ -583,7 +617,7 @@ def test_a_judgement_counts_the_ensembles_that_it_has_evaluated(
     plan: Plan, trained: Store, report: dict
 ) -> None:
     steps = list(report_steps(plan, trained, resamples=200))
-    total = 4 * len(plan.ensembles)
+    total = 8 * len(plan.ensembles)
     assert [(done, of) for done, of, _ in steps] == [(i, total) for i in range(total + 1)]
     assert [found for *_, found in steps[:-1]] == [None] * total
     assert steps[-1][2] == report
@@ -630,189 +664,6 @@ def test_single_task_models_are_compared_with_an_mtl_of_their_settings(trained: 
     assert mtl_spec_of(run, trained) == dataclasses.replace(SPEC, recorded_epochs=())
 
 
-# -------------------------------------------------------------------------------------- the verdict
-
-
-def told(*differences: tuple[str, str, float, float, float], seeds: Any = ()) -> str:
-    rows = [
-        {"scheme": a, "other": b, "mean": mean, "ci": [low, high], "seeds": seeds or [mean]}
-        for a, b, mean, low, high in differences
-    ]
-    schemes = list(dict.fromkeys(name for row in differences for name in (row[1], row[0])))
-    return verdict(rows, schemes, range(len(seeds or [0])))
-
-
-WIN, LOSS, TIE = (0.02, 0.01, 0.03), (-0.02, -0.03, -0.01), (0.002, -0.004, 0.008)
-
-
-def test_a_clear_win_says_that_the_grouping_pays() -> None:
-    text = told(("specialists", "plain", *WIN), ("specialists", "mtl", *WIN))
-    assert text.startswith("The grouping pays: the specialists are better than the plain ensemble")
-    assert "+0.0200, 95 % interval +0.0100 to +0.0300" in text
-    assert "The specialists are better than MTL (+0.0200" in text
-    assert "add the scheme random" in text
-
-
-def test_a_win_over_the_wrong_tasks_too_is_owed_to_the_grouping() -> None:
-    text = told(("specialists", "plain", *WIN), ("specialists", "random", *WIN))
-    assert text.startswith("The grouping pays")
-    assert "and than the random grouping, the same weights on the wrong tasks (+0.0200" in text
-    assert text.count("random") == 1
-
-
-@pytest.mark.parametrize(
-    ("to_random", "words"),
-    [(TIE, "cannot be told that this grouping does"), (LOSS, "but not this grouping")],
-)
-def test_a_win_that_the_wrong_tasks_win_as_well_is_not_owed_to_the_grouping(
-    to_random: tuple[float, float, float], words: str
-) -> None:
-    text = told(("specialists", "plain", *WIN), ("specialists", "random", *to_random))
-    assert text.startswith("Specialists pay, but") and words in text
-    assert "The grouping pays" not in text
-
-
-def test_a_clear_loss_says_that_it_does_not() -> None:
-    text = told(
-        ("specialists", "plain", *LOSS), ("specialists", "mtl", *WIN), ("plain", "mtl", *WIN)
-    )
-    assert text.startswith("The grouping does not pay: the plain ensemble")
-    assert "better than the specialists (+0.0200" in text
-    assert "The plain ensemble alone gains over MTL" in text
-
-
-def test_a_tie_says_that_such_differences_mean_nothing() -> None:
-    text = told(("specialists", "plain", *TIE), ("specialists", "random", *TIE))
-    assert text.startswith("It cannot be told whether the grouping pays")
-    assert "differences this small mean nothing" in text
-    assert "The specialists cannot be told apart from the random grouping" in text
-
-
-def test_the_direction_of_a_comparison_does_not_matter() -> None:
-    assert told(("plain", "specialists", *LOSS)).startswith("The grouping pays")
-
-
-def test_several_comparisons_make_one_sentence() -> None:
-    text = told(
-        ("specialists", "mtl", *WIN),
-        ("specialists", "stl", *LOSS),
-        ("specialists", "random", *TIE),
-        ("specialists", "plain", *TIE),
-    )
-    assert (
-        "The specialists are better than MTL (+0.0200, 95 % interval +0.0100 to +0.0300),"
-        " are worse than STL (-0.0200, 95 % interval -0.0300 to -0.0100)"
-        " and cannot be told apart from the random grouping (+0.0020," in text
-    )
-
-
-def test_one_seed_is_said_to_be_one_seed() -> None:
-    assert "All this is of one seed" in told(("specialists", "plain", *WIN))
-    several = told(("specialists", "plain", *WIN), seeds=[0.03, 0.01])
-    assert "one seed" not in several
-    assert "+0.0300 with seed 0, +0.0100 with seed 1" in several
-
-
-def test_seeds_that_disagree_win_nothing_whatever_the_interval() -> None:
-    text = told(("specialists", "plain", *WIN), seeds=[0.05, -0.01])
-    assert "cannot be told" in text and "the seeds disagree" in text
-
-
-def test_seeds_that_disagree_are_named_in_every_comparison() -> None:
-    text = told(
-        ("specialists", "plain", *TIE), ("specialists", "random", *WIN), seeds=[0.05, -0.01]
-    )
-    assert "random grouping (+0.0200, 95 % interval +0.0100 to +0.0300, but the seeds" in text
-
-
-def scored(**schemes: tuple[float, float]) -> dict[str, Any]:
-    """A variant of a report whose schemes have a mean F1 and a balanced accuracy, of two tasks."""
-    names = list(schemes)
-    return {
-        "schemes": {
-            name: {
-                "mean_f1": f1,
-                "per_task_f1": [2 * f1 - 0.5, 0.5],
-                "balanced_accuracy": balanced,
-                "balanced_accuracy_ci": [balanced - 0.003, balanced + 0.003],
-            }
-            for name, (f1, balanced) in schemes.items()
-        },
-        "differences": [
-            {
-                "scheme": a,
-                "other": b,
-                "mean": (gap := schemes[a][0] - schemes[b][0]),
-                "ci": [gap - 0.001, gap + 0.001],
-                "seeds": [gap],
-            }
-            for i, b in enumerate(names)
-            for a in names[i + 1 :]
-        ],
-    }
-
-
-def test_measures_that_disagree_decide_nothing_and_the_headline_says_so() -> None:
-    variant = scored(mtl=(0.24, 0.87), specialists=(0.29, 0.86), plain=(0.28, 0.89))
-    told = verdict_of(variant, list(variant["schemes"]), [0], ["a", "b"])
-    assert told.headline == (
-        "Whether the grouping pays depends on the measure: by F1 the specialists are better than"
-        " the plain ensemble (0.290 to 0.280), by balanced accuracy worse (0.860 to 0.890)."
-    )
-    assert "the plain ensemble 0.890 (0.887–0.893), MTL 0.870" in told.details, "the best first"
-    assert "That reverses the order of the specialists and MTL and the plain" in told.details
-    assert "were not kept" in told.details, "intervals that are not known are not made up"
-
-
-def test_measures_that_agree_are_both_named_in_one_line() -> None:
-    variant = scored(mtl=(0.70, 0.85), specialists=(0.74, 0.86), plain=(0.76, 0.87))
-    told = verdict_of(variant, list(variant["schemes"]), [0], ["a", "b"])
-    assert told.headline == (
-        "The grouping does not pay: specialists and plain ensemble have a mean F1 of 0.740 and"
-        " 0.760, a balanced accuracy of 0.860 and 0.870."
-    )
-    assert "reverses" not in told.details
-
-
-def test_a_coin_flip_is_named_and_the_gain_told_without_it() -> None:
-    variant = scored(mtl=(0.70, 0.85), specialists=(0.74, 0.86), plain=(0.76, 0.87))
-    told = verdict_of(variant, list(variant["schemes"]), [0], ["a", "Random"], ["Random"])
-    assert "Random is a coin flip" in told.details
-    assert "MTL 0.900, the specialists 0.980" in told.details
-    assert "gain over MTL is +0.0800 then, and not +0.0400" in told.details
-
-
-@pytest.mark.parametrize("name", ["g1-k2", "g1-k3", "g2-k3", "g3-k5"])
-def test_bundled_judgements_tell_what_their_scores_say_today(name: str) -> None:
-    bundled = bundled_reports()[name]
-    for variant, found in bundled["variants"].items():
-        told = verdict_in(bundled, variant)
-        assert found["headline"] == told.headline
-        assert found["verdict"] == f"{told.headline} {told.details}"
-        assert ("Random is a coin flip" in told.details) == (name == "g2-k3")
-
-
-def test_the_reversal_of_g3_is_the_first_thing_that_is_said() -> None:
-    found = bundled_reports()["g3-k5"]["variants"]
-    assert "(0.288 to 0.277), by balanced accuracy worse (0.883" in found["logits-soft"]["headline"]
-    assert "MTL 0.872 (" in found["logits-hard"]["verdict"].partition("the specialists 0.860")[0]
-
-
-def test_differences_in_balanced_accuracy_are_paired_too(report: dict[str, Any]) -> None:
-    found = report["variants"]["logits-soft"]
-    for d in found["differences"]:
-        own = d["balanced_accuracy"]
-        means = [found["schemes"][d[end]]["balanced_accuracy"] for end in ("scheme", "other")]
-        assert own["mean"] == pytest.approx(means[0] - means[1], abs=2e-6)
-        assert own["ci"][0] <= own["mean"] <= own["ci"][1]
-        assert len(own["seeds"]) == len(report["seeds"])
-
-
-def test_without_the_deciding_control_nothing_is_decided() -> None:
-    assert "add the scheme plain" in told(("specialists", "mtl", *WIN))
-    assert "No specialists were trained" in told(("plain", "mtl", *WIN))
-
-
 # --------------------------------------------------------------------------------- the command
 
 
@@ -839,13 +690,13 @@ def test_the_command_trains_and_answers_as_json(
     answer = json.loads(captured.out.splitlines()[-1])
     assert answer["run"] == digits_run and answer["seeds"] == [0, 1]
     assert list(answer["schemes"]) == ["mtl", "specialists", "plain", "random"]
+    assert answer["measure"] == "auroc" and set(answer["means"]) == set(MEASURES)
     for scores in answer["schemes"].values():
-        assert {"mean_f1", "ci", "per_task_f1", "trainings", "seconds"} <= set(scores)
-        assert scores["ci"][0] <= scores["mean_f1"] <= scores["ci"][1]
-        of_tasks = np.array(scores["per_task_f1"], dtype=float)
-        assert scores["mean_f1"] == pytest.approx(np.nanmean(of_tasks), abs=1e-5)
+        assert {"mean", "ci", "per_task", "best_epoch", "trainings", "seconds"} <= set(scores)
+        assert scores["ci"][0] <= scores["mean"] <= scores["ci"][1]
         assert scores["seconds"] > 0
-    assert [s["cost"] for s in answer["schemes"].values()] == [1, 3, 2, 2], "the grouping included"
+    costs = [scores["costs"]["training"] for scores in answer["schemes"].values()]
+    assert costs == [1, 3, 2, 2], "the grouping included"
     assert [s["trainings"] for s in answer["schemes"].values()] == [2, 4, 4, 4]
     assert "plain ensemble" in answer["verdict"]
     assert "specialists, cluster 2, seed 1" in captured.err
@@ -856,7 +707,13 @@ def test_the_command_trains_and_answers_as_json(
     assert specialists_command(digits_run, *words[:-1]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == answer["headline"], "the verdict begins with one line"
-    assert "balanced acc." in lines[2] and " ".join((lines[0], lines[-1])) == answer["verdict"]
+    assert "best epoch" in lines[2] and " ".join((lines[0], lines[-1])) == answer["verdict"]
+    assert specialists_command(digits_run, *words, "--measure", "f1") == 0
+    by_f1 = json.loads(capsys.readouterr().out)
+    assert by_f1["measure"] == "f1" and "mean F1" in by_f1["headline"]
+    assert by_f1["schemes"]["mtl"]["mean"] == answer["means"]["f1"]["mtl"]
+    assert specialists_command(digits_run, *words, "--measure", "r2") == 2
+    assert "choose from auroc, average_precision" in capsys.readouterr().err
 
 
 def test_the_plan_is_told_without_training(
@@ -998,12 +855,13 @@ def test_bundles_that_are_too_large_misnamed_or_damaged_are_refused(
 
 
 def test_cost_is_counted_and_does_not_follow_the_seconds(
-    report: dict[str, Any], plan: Plan, trained: Store
+    report: dict[str, Any], space: TaskSpace
 ) -> None:
-    cost = {scheme: training_cost(report, scheme) for scheme in report["schemes"]}
-    assert cost == {"mtl": 1, "stl": len(TASKS), "specialists": 3, "plain": 2, "random": 2}
-    of_single = make_report(plan, trained, resamples=20, grouping_trainings=len(TASKS))
-    assert training_cost(of_single, "specialists") == 2 + len(TASKS)
+    cost = {scheme: costs["training"] for scheme, costs in report["costs"].items()}
+    assert cost.pop("stl") == pytest.approx(len(TASKS), rel=0.1), "each has one output"
+    assert cost == {"mtl": 1, "specialists": 3, "plain": 2, "random": 2}
+    of_single = make_plan(SPEC, SOFT, space, ("specialists",), grouping_trainings=len(TASKS))
+    assert of_single.ensembles[0].training_cost == 2 + len(TASKS)
 
 
 def test_accuracy_has_its_baseline_beside_it(

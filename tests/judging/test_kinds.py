@@ -20,14 +20,16 @@ from stg_core.judging.ensembles import (
     AVERAGES,
     SCORES,
     Answers,
-    Evaluation,
     Resampling,
     Truth,
     ensemble_output,
-    evaluate,
+    halves,
 )
+from stg_core.judging.evaluation import Course, Ending, Kept, course, ending
+from stg_core.judging.measures import MEASURES, measures_of
 from stg_core.judging.plan import Plan, families_of, make_plan, superclass_memberships
-from stg_core.judging.report import make_report, specialisation, verdict_in
+from stg_core.judging.report import make_report, specialisation
+from stg_core.judging.verdict import verdict_in
 from stg_core.maps.summary import summarise
 from stg_core.results.store import Run, Store
 from stg_core.system.errors import UserError
@@ -96,7 +98,7 @@ def scikit_learn(task: Task, labels: np.ndarray, outputs: np.ndarray) -> dict[st
     truth, outputs = labels[known], outputs[known].astype(np.float64)
     if task.kind == "regression":
         score = sklearn_metrics.r2_score(truth, outputs[:, 0])
-        return {"f1": score, "balanced_accuracy": np.nan, "accuracy": np.nan}
+        return dict.fromkeys(SCORES, score)
     if task.kind == "binary":
         said = outputs[:, 0] > 0
         f1 = sklearn_metrics.f1_score(truth, said) if truth.any() else np.nan
@@ -122,17 +124,23 @@ def expected_scores(
     return {name: np.array([scores[name] for scores in found]) for name in SCORES}
 
 
+def measured_of(tasks: Sequence[Task], scores: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """By the names of measures: numbers alone have R² alone."""
+    return {"r2": scores["f1"]} if measures_of(Answers.of(tasks)) == ("r2",) else scores
+
+
 def evaluated(
     tasks: Sequence[Task], labels: np.ndarray, outputs: np.ndarray, resamples: int = 20
-) -> Evaluation:
-    """One model that serves all tasks, at one epoch."""
-    truth = Truth(labels, Answers.of(tasks))
-    return evaluate(
-        {"test": [outputs[None]]},
-        [range(len(tasks))],
-        np.ones((len(tasks), 1)),
-        {"test": truth},
-        Resampling(truth, resamples),
+) -> tuple[Ending, Course]:
+    """One model that serves all tasks, at one epoch, on test and training points alike."""
+    own = Truth(labels, Answers.of(tasks))
+    truth = {"test": own, "train": own}
+    kept = Kept(
+        {split: [outputs[None]] for split in truth}, [range(len(tasks))], np.ones((len(tasks), 1))
+    )
+    return (
+        ending(kept, truth, Resampling(own, resamples)),
+        course(kept, truth, halves(own), np.ones(len(tasks), dtype=bool)),
     )
 
 
@@ -147,29 +155,35 @@ def test_scores_are_those_of_scikit_learn_without_the_missing_labels(
 ) -> None:
     labels = labels_of(tasks, "test")
     outputs = outputs_for(tasks, labels, 1, skill=0.7)
-    found = evaluated(tasks, labels, outputs)
-    for name, expected in expected_scores(tasks, labels, outputs).items():
-        assert found.scores["test"][name][0] == pytest.approx(expected, nan_ok=True)
+    found, over_epochs = evaluated(tasks, labels, outputs)
+    for name, expected in measured_of(tasks, expected_scores(tasks, labels, outputs)).items():
+        assert found.values[name] == pytest.approx(expected, nan_ok=True)
+        if name in ("f1", "r2"):
+            assert over_epochs.scores["test"][0] == pytest.approx(expected, nan_ok=True)
 
 
 @pytest.mark.parametrize("tasks", [(COLOUR,), (SIZE, WEIGHT), MIXED])
 def test_a_resample_scores_as_if_its_points_were_the_test_set(tasks: tuple[Task, ...]) -> None:
     labels = labels_of(tasks, "test", 40)
     outputs = outputs_for(tasks, labels, 2, skill=0.7)
-    found = evaluated(tasks, labels, outputs, resamples=5)
+    found, _ = evaluated(tasks, labels, outputs, resamples=5)
     rng = np.random.default_rng(0)  # the draws as documented: seeded, with replacement
     for b in range(5):
         drawn = rng.integers(0, 40, 40)
-        for name, expected in expected_scores(tasks, labels[drawn], outputs[drawn]).items():
+        direct = expected_scores(tasks, labels[drawn], outputs[drawn])
+        for name, expected in measured_of(tasks, direct).items():
             assert found.resampled[name][b] == pytest.approx(expected, nan_ok=True)
 
 
 @pytest.mark.parametrize("tasks", [(COLOUR,), (SIZE, WEIGHT), MIXED])
 def test_the_bands_agree_with_the_bootstrap(tasks: tuple[Task, ...]) -> None:
     labels = labels_of(tasks, "test", 3_000)
-    found = evaluated(tasks, labels, outputs_for(tasks, labels, 3, 0.6), resamples=1_000)
-    spread = np.nanmean(found.resampled["f1"], axis=1).std()
-    assert np.sqrt((found.deviation["test"][0] ** 2).sum()) == pytest.approx(spread, rel=0.1)
+    outputs = outputs_for(tasks, labels, 3, 0.6)
+    found, over_epochs = evaluated(tasks, labels, outputs, resamples=1_000)
+    score = "f1" if "f1" in found.resampled else "r2"
+    spread = np.nanmean(found.resampled[score], axis=1).std()
+    reach = np.sqrt((over_epochs.deviation["test"][0] ** 2).sum())
+    assert reach == pytest.approx(spread, rel=0.1)
 
 
 def test_what_is_not_defined_is_no_number() -> None:
@@ -179,22 +193,23 @@ def test_what_is_not_defined_is_no_number() -> None:
     labels[:, 1] = np.nan  # no colour is known
     labels[:, 2] = 0.1  # all of one size
     labels[1:, 3] = np.nan  # one weight
-    found = evaluated(tasks, labels, outputs_for(tasks, labels, 4, 1.0))
-    assert np.isnan(found.scores["test"]["f1"]).all() and np.isnan(found.resampled["f1"]).all()
-    assert np.isfinite(found.scores["test"]["accuracy"][0, 0])
-    assert np.isnan(found.scores["test"]["accuracy"][0, 1:]).all()
-    assert not found.deviation["test"].any()
+    found, over_epochs = evaluated(tasks, labels, outputs_for(tasks, labels, 4, 1.0))
+    for name in ("auroc", "average_precision", "f1", "f1_tuned"):
+        assert np.isnan(found.values[name]).all() and np.isnan(found.resampled[name]).all()
+    assert np.isfinite(found.values["accuracy"][0])
+    assert np.isnan(found.values["accuracy"][1:]).all()
+    assert np.isnan(over_epochs.scores["test"]).all() and not over_epochs.deviation["test"].any()
 
 
 def test_a_yes_or_no_scores_the_same_beside_other_kinds() -> None:
     labels = labels_of(MIXED, "test")
     outputs = outputs_for(MIXED, labels, 5, 0.7)
-    beside = evaluated(MIXED, labels, outputs)
+    beside, _ = evaluated(MIXED, labels, outputs)
     whole = np.nan_to_num(labels[:, [0, 4]], nan=-1).astype(np.int8)
-    alone = evaluated((ILL, RARE), whole, outputs[:, [0, 7]])
-    for name in SCORES:
-        both = beside.scores["test"][name][0, [0, 4]]
-        assert np.array_equal(both, alone.scores["test"][name][0], equal_nan=True)
+    alone, _ = evaluated((ILL, RARE), whole, outputs[:, [0, 7]])
+    for name in MEASURES:
+        both = beside.values[name][[0, 4]]
+        assert np.array_equal(both, alone.values[name], equal_nan=True)
         drawn = beside.resampled[name][:, [0, 4]]
         assert np.array_equal(drawn, alone.resampled[name], equal_nan=True)
 
@@ -312,25 +327,31 @@ def test_a_mixture_is_judged_by_scores_of_every_kind(mixed: dict[str, Any], tmp_
     for spec in plan.trainings:
         outputs = store.get(spec).logits("test")[-1]
         each.append(expected_scores(MIXED, labels_of(MIXED, "test"), outputs))
-    scores = mixed["variants"]["logits-soft"]["schemes"]["mtl"]
-    of_tasks = np.mean([found["f1"] for found in each], axis=0)
-    told = [None if np.isnan(score) else pytest.approx(score, abs=1e-6) for score in of_tasks]
-    assert scores["per_task_f1"] == told and told[-1] is None
-    assert scores["mean_f1"] == pytest.approx(of_tasks[:4].mean(), abs=1e-6)
-    for name in ("balanced_accuracy", "accuracy"):
-        mean = np.nanmean([found[name] for found in each])
-        assert scores[name] == pytest.approx(mean, abs=1e-6)
+    assert mixed["measures"] == list(MEASURES)
+    for name in SCORES:
+        scores = mixed["variants"]["logits-soft"]["measures"][name]["schemes"]["mtl"]
+        of_tasks = np.mean([found[name] for found in each], axis=0)
+        told = [None if np.isnan(score) else pytest.approx(score, abs=1e-6) for score in of_tasks]
+        assert scores["per_task"] == told and (told[-1] is None) == (name == "f1")
+        counted = [t for t, task in enumerate(mixed["tasks"]) if task not in mixed["left_out"]]
+        assert scores["mean"] == pytest.approx(np.nanmean(of_tasks[counted]), abs=1e-6)
 
 
 def test_a_task_without_positives_has_no_score_and_is_in_no_mean(mixed: dict[str, Any]) -> None:
+    counted = [t for t, task in enumerate(mixed["tasks"]) if task not in mixed["left_out"]]
+    assert 4 in counted and len(counted) > 2
     for variant in mixed["variants"].values():
-        for scores in variant["schemes"].values():
-            assert scores["per_task_f1"][4] is None
+        found = variant["measures"]["auroc"]
+        for scheme, scores in found["schemes"].items():
+            assert scores["per_task"][4] is None
             assert [ends[4] for ends in scores["per_task_ci"]] == [None, None]
-            assert scores["mean_f1"] == pytest.approx(np.mean(scores["per_task_f1"][:4]), abs=1e-5)
-            assert scores["ci"][0] <= scores["mean_f1"] <= scores["ci"][1]
-            assert scores["test"]["mean"][-1] == pytest.approx(scores["mean_f1"], abs=1e-5)
-        assert all(found["mean"][4] is None for found in variant["to_mtl"].values())
+            own = [scores["per_task"][t] for t in counted if t != 4]
+            assert scores["mean"] == pytest.approx(np.mean(own), abs=1e-5)
+            assert scores["ci"][0] <= scores["mean"] <= scores["ci"][1]
+            by_f1 = variant["measures"]["f1"]["schemes"][scheme]["mean"]
+            curve = variant["schemes"][scheme]["test"]["mean"]
+            assert curve[-1] == pytest.approx(by_f1, abs=1e-5)
+        assert all(differences["mean"][4] is None for differences in found["to_mtl"].values())
     assert all(alone["f1"][4] is None for alone in mixed["specialists"])
     rows, correlation = specialisation(mixed)
     assert {row["task"] for row in rows} == {"ill", "size", "colour", "weight"}
@@ -339,12 +360,41 @@ def test_a_task_without_positives_has_no_score_and_is_in_no_mean(mixed: dict[str
 
 def test_the_sentences_say_what_the_score_is(mixed: dict[str, Any]) -> None:
     told = verdict_in(mixed, "logits-soft")
-    assert "mean score of" in told.headline and "balanced accuracy" in told.headline
-    assert "Score is F1 of yes or no and of classes, R² of numbers. By score:" in told.details
-    assert "the mean of the recalls of all classes, which numbers do not have," in told.details
+    assert "mean AUROC or R²" in told.headline
     assert "the family grouping" in told.details and "superclass" not in told.text
-    assert mixed["variants"]["logits-soft"]["verdict"] == told.text
-    assert "F1" not in told.text.replace("Score is F1", "")
+    assert mixed["variants"]["logits-soft"]["measures"]["auroc"]["verdict"] == told.text
+
+
+def test_what_nobody_learns_is_in_no_mean_and_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tasks = (ILL, SIZE, COLOUR, WEIGHT)
+
+    made = outputs_for
+
+    def learned(tasks: Sequence[Task], labels: np.ndarray, seed: int, skill: float) -> np.ndarray:
+        """Of weight and of being ill nothing."""
+        outputs = made(tasks, labels, seed, 2 * skill)
+        noise = made(tasks, np.zeros_like(labels), seed, 0)
+        ends = np.cumsum([task.width for task in tasks])
+        for t, task in enumerate(tasks):
+            if task in (ILL, WEIGHT):
+                outputs[:, ends[t] - 1] = noise[:, ends[t] - 1]
+        return outputs
+
+    monkeypatch.setattr(f"{__name__}.outputs_for", learned)
+    plan = plan_of(tasks, ("mtl", "specialists", "plain"))
+    report = make_report(plan, MadeUp(tmp_path), resamples=200)
+    assert report["left_out"] == ["ill", "weight"]
+    for variant in report["variants"].values():
+        for judged in variant["measures"].values():
+            assert "ill and weight are not learned better than chance" in judged["verdict"]
+            for scores in judged["schemes"].values():
+                learned_ones = [scores["per_task"][t] for t in (1, 2)]
+                assert scores["mean"] == pytest.approx(np.mean(learned_ones), abs=1e-5)
+                assert all(score is not None for score in scores["per_task"]), "but shown"
+        f1 = variant["measures"]["f1"]["schemes"]["plain"]["mean"]
+        assert variant["schemes"]["plain"]["test"]["mean"][-1] == pytest.approx(f1, abs=1e-5)
 
 
 def test_hard_specialists_of_one_kind_alone_answer_in_a_mixture(tmp_path: Path) -> None:
@@ -363,7 +413,8 @@ def test_hard_specialists_of_one_kind_alone_answer_in_a_mixture(tmp_path: Path) 
             for task, score in zip(own, expected_scores(own, labels, outputs)["f1"], strict=True):
                 expected.setdefault(task.name, []).append(score)
     for variant in report["variants"].values():
-        found = np.array(variant["schemes"]["specialists"]["per_task_f1"], dtype=float)
+        scores = variant["measures"]["f1"]["schemes"]["specialists"]
+        found = np.array(scores["per_task"], dtype=float)
         means = [np.mean(expected[task.name]) for task in tasks]
         assert found == pytest.approx(np.array(means), abs=1e-5, nan_ok=True)
 
@@ -373,25 +424,23 @@ def test_numbers_alone_are_judged_by_r2_and_nothing_is_said_of_accuracy(tmp_path
         plan_of((SIZE, WEIGHT), ("mtl", "specialists", "plain")), MadeUp(tmp_path), resamples=50
     )
     assert report["score"] == "R²" and report["accuracy_baseline"] is None
+    assert report["measures"] == ["r2"]
     for variant, found in report["variants"].items():
         told = verdict_in(report, variant)
-        assert "mean R²" in told.headline and "By R²:" in told.details
-        assert "accuracy" not in told.text and "F1" not in told.text
-        for scores in found["schemes"].values():
-            assert scores["balanced_accuracy"] is None and scores["accuracy"] is None
-            assert scores["balanced_accuracy_ci"] == [None, None]
-            assert scores["ci"][0] <= scores["mean_f1"] <= scores["ci"][1]
-    answer, text = _judged(report, "logits", "soft")
-    assert json.dumps(answer, allow_nan=False) and "mean R²" in text
-    assert [line.split()[-2] for line in text.splitlines()[3:6]] == ["–"] * 3
+        assert "mean R²" in told.headline
+        assert not {"accuracy", "F1", "AUROC"} & {*told.text.split()}
+        for scores in found["measures"]["r2"]["schemes"].values():
+            assert scores["ci"][0] <= scores["mean"] <= scores["ci"][1] <= 1
+    answer, text = _judged(report, "logits-soft")
+    assert json.dumps(answer, allow_nan=False) and "Means are of R²" in text
 
 
-def test_classes_alone_are_judged_by_f1_and_yes_and_no_is_not_said(tmp_path: Path) -> None:
+def test_classes_alone_have_no_threshold_to_be_tuned(tmp_path: Path) -> None:
     plan = plan_of((COLOUR, SHADE), ("mtl", "specialists", "plain"))
     report = make_report(plan, MadeUp(tmp_path), resamples=50)
     assert "score" not in report and report["kinds"] == ["multiclass"] * 2
-    told = verdict_in(report, "probabilities-soft")
-    assert "mean F1" in told.headline and "recalls of all classes" in told.details
+    assert report["measures"] == [name for name in MEASURES if name != "f1_tuned"]
+    assert "mean AUROC" in verdict_in(report, "probabilities-soft").headline
 
 
 def test_where_no_task_has_a_score_nothing_can_be_told(tmp_path: Path) -> None:
@@ -401,10 +450,10 @@ def test_where_no_task_has_a_score_nothing_can_be_told(tmp_path: Path) -> None:
     report = make_report(plan, MadeUp(tmp_path), resamples=20)
     assert "score" not in report and "kinds" not in report, "all is a yes or no"
     for variant, found in report["variants"].items():
-        assert found["schemes"]["plain"]["mean_f1"] is None
+        assert found["measures"]["auroc"]["schemes"]["plain"]["mean"] is None
         told = verdict_in(report, variant)
-        assert told.text == "Nothing can be told: F1 is not defined for any of the tasks."
-    _, text = _judged(report, "logits", "soft")
+        assert told.text == "Nothing can be told: AUROC is not defined for any of the tasks."
+    _, text = _judged(report, "logits-soft")
     assert "–" in text
     assert specialisation(report) == ([], None)
 

@@ -104,6 +104,7 @@ def test_none_of_many_addresses_shows_a_traceback(
         ("grouping", "show", "", "show = “” (empty) is not one of its choices"),
         ("specialists", "average", "", "average = “” (empty) is not one of its choices"),
         ("specialists", "routing", "", "routing = “” (empty) is not one of its choices"),
+        ("specialists", "measure", "luck", "measure = “luck” is not one of its choices"),
         ("start", "epochs", "1e999", "epochs = 1e999 is more than 1000: 1000 is shown"),
         ("start", "seed", "1.5", "seed = 1.5 is not a whole number: 2 is shown"),
         ("start", "group", "g9", "group = “g9” is not one of its choices"),
@@ -115,7 +116,7 @@ def test_none_of_many_addresses_shows_a_traceback(
 def test_a_value_that_cannot_be_is_named_once(
     open_app: OpenApp, trained: Run, page: str, name: str, value: str, sentence: str
 ) -> None:
-    judged = name in ("average", "routing", "specialisation")
+    judged = name in ("average", "routing", "measure", "specialisation")
     place = {"result": "g1-k2"} if judged else {}  # where those are
     app = open_app(page, trained, bundles=judged or page == "lesson", **{name: value}, **place)
     assert not app.exception

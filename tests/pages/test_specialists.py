@@ -19,7 +19,8 @@ from stg_core.engine.job import Job
 from stg_core.engine.worker import run_spec
 from stg_core.grouping.memberships import TaskSpace, group_tasks
 from stg_core.judging.plan import Plan, make_plan, mtl_spec_of
-from stg_core.judging.report import bundle_report, make_report, verdict_in
+from stg_core.judging.report import bundle_report, make_report
+from stg_core.judging.verdict import verdict_in
 from stg_core.results.store import Run, Store
 from stg_core.tasks.datasets import add
 from stg_core.training.spec import TrainingSpec
@@ -226,11 +227,16 @@ def test_a_finished_plan_is_judged(open_app: OpenApp, trained: Run, judged: dict
     (behind,) = (e for e in app.expander if e.label == "What else the comparison says")
     assert not behind.proto.expanded
     assert [element.value.replace("\\", "") for element in behind.markdown] == [told.details]
-    assert {"Test images", "Training images", "F1 minus that of MTL", "F1 by weight"} <= titles(app)
+    assert "AUROC minus that of MTL" in titles(app) and "F1 by weight" in titles(app)
+    assert {"Test images", "Training images"} <= titles(app)
     scores = table(app, "Balanced accuracy").set_index("Scheme")
-    mean = judged["variants"]["logits-soft"]["schemes"]["plain"]["mean_f1"]
-    assert scores.loc["Plain ensemble", "F1"].startswith(f"{mean:.3f} (")
-    assert scores["Cost"].to_dict() == {
+    measures = judged["variants"]["logits-soft"]["measures"]
+    found = measures["auroc"]["schemes"]["plain"]
+    assert scores.loc["Plain ensemble", "AUROC"].startswith(f"{found['mean']:.3f} (")
+    assert scores.loc["Plain ensemble", "Best epoch"] == f"{found['best_epoch']['mean']:.3f}"
+    by_f1 = measures["f1"]["schemes"]["plain"]["mean"]
+    assert scores.loc["Plain ensemble", "F1"] == f"{by_f1:.3f}"
+    assert scores["Training cost"].to_dict() == {
         "MTL": 1,
         "Specialists": 3,
         "Plain ensemble": 2,
@@ -248,10 +254,24 @@ def test_logits_or_probabilities_and_soft_or_hard_train_nothing_again(
     for variant in VARIANTS:
         average, routing = variant.split("-")
         app = open_app("specialists", trained, k="2", average=average, routing=routing)
-        scores = judged["variants"][variant]["schemes"]["specialists"]
+        scores = judged["variants"][variant]["measures"]["auroc"]["schemes"]["specialists"]
         shown = table(app, "Balanced accuracy").set_index("Scheme")
-        assert shown.loc["Specialists", "F1"].startswith(f"{scores['mean_f1']:.3f} (")
+        assert shown.loc["Specialists", "AUROC"].startswith(f"{scores['mean']:.3f} (")
     assert engine.submitted == []
+
+
+@pytest.mark.usefixtures("complete")
+def test_another_measure_is_one_click_away(
+    open_app: OpenApp, trained: Run, judged: dict[str, Any]
+) -> None:
+    app = open_app("specialists", trained, k="2")
+    app.button_group(key="measure").set_value("f1").run()
+    assert not app.exception and "F1 minus that of MTL" in titles(app)
+    told = verdict_in(judged, "logits-soft", "f1")
+    assert told.headline in [element.value.replace("\\", "") for element in app.markdown]
+    mean = judged["variants"]["logits-soft"]["measures"]["f1"]["schemes"]["plain"]["mean"]
+    shown = table(app, "Balanced accuracy").set_index("Scheme")
+    assert shown.loc["Plain ensemble", "F1"].startswith(f"{mean:.3f} (")
 
 
 def test_a_judgement_that_failed_says_why_and_can_be_tried_again(
@@ -335,12 +355,14 @@ def test_of_bundled_judgements_that_of_the_nearest_k_is_shown(
 
 
 def test_a_judgement_can_be_taken_away(judged: dict[str, Any]) -> None:
-    frame = judgement.per_task_scores(judged, "logits-soft")
+    frame = judgement.per_task_scores(judged, "logits-soft", "f1")
     plain = frame[frame.scheme == "plain"].set_index("task")
     assert len(plain) == 16
-    assert plain.loc["mean over tasks", "f1"] == pytest.approx(plain["f1"].iloc[:15].mean())
+    counted = plain[plain["in the mean"] == True]  # noqa: E712
+    assert {*plain.index} - {*counted.index} == {*judged["left_out"], "mean over tasks"}
+    assert plain.loc["mean over tasks", "f1"] == pytest.approx(counted["f1"].mean(), abs=1e-5)
     assert json.loads(judgement.as_json(judged)) == judged
-    html = judgement.as_html(judged, "logits-soft", [0, 1]).decode()
+    html = judgement.as_html(judged, "logits-soft", "auroc", [0, 1]).decode()
     told = verdict_in(judged, "logits-soft")
     first, _, rest = unescape(html).partition("<details>")
     assert told.headline in first and told.details not in first and told.details in rest
@@ -351,7 +373,7 @@ def test_a_judgement_can_be_taken_away(judged: dict[str, Any]) -> None:
 
 def test_a_name_in_a_report_stays_text(judged: dict[str, Any]) -> None:
     html = judgement.as_html(
-        {**judged, "title": "<script>alert(1)</script>"}, "logits-soft", [0, 1]
+        {**judged, "title": "<script>alert(1)</script>"}, "logits-soft", "auroc", [0, 1]
     )
     assert b"<script>" not in html
 
@@ -425,22 +447,21 @@ def test_a_mixture_is_judged_by_its_score_and_what_is_not_defined_has_no_row(
     derived.given["specialists"] = Answer(report)
     app = open_app("specialists", plants, k="2")
     assert not app.exception and not app.error
-    scores = table(app, "Score").set_index("Scheme")
-    mean = report["variants"]["logits-soft"]["schemes"]["mtl"]["mean_f1"]
-    assert scores.loc["MTL", "Score"].startswith(f"{number(mean, '.3f')} (")
-    assert {"Test points", "Score minus that of MTL", "Score by weight"} <= titles(app)
-    assert "F1" not in texts(app).replace("Score is F1", "")
+    scores = table(app, "AUROC or R²").set_index("Scheme")
+    mean = report["variants"]["logits-soft"]["measures"]["auroc"]["schemes"]["mtl"]["mean"]
+    assert scores.loc["MTL", "AUROC or R²"].startswith(f"{number(mean, '.3f')} (")
+    assert {"Test points", "AUROC or R² minus that of MTL", "Score by weight"} <= titles(app)
     assert re.search(r"(\d+) tasks? gains?, (\d+) lose, of (\d+) it", texts(app))
     said = texts(app).replace("\\", "")
-    assert "Score is not defined (–) for rare: such a task is in no mean." in said
-    told = per_task(report, "mtl")
-    assert told["score"].isna().to_dict()["rare"] and told["score"].notna().sum() == 4
-    html = judgement.as_html(report, "logits-soft", [0, 1]).decode()
+    assert "AUROC or R² is not defined (–) for rare: such a task is in no mean." in said
+    told = per_task(report, "mtl", "auroc")
+    assert told["auroc"].isna().to_dict()["rare"] and told["auroc"].notna().sum() == 4
+    html = judgement.as_html(report, "logits-soft", "auroc", [0, 1]).decode()
     assert html.count("<svg") == 6 and "Test points" in html and " images" not in html
 
 
-def per_task(report: dict[str, Any], scheme: str) -> Any:
-    frame = judgement.per_task_scores(report, "logits-soft")
+def per_task(report: dict[str, Any], scheme: str, measure: str) -> Any:
+    frame = judgement.per_task_scores(report, "logits-soft", measure)
     return frame[frame.scheme == scheme].set_index("task")
 
 
@@ -454,7 +475,7 @@ def test_numbers_alone_have_no_accuracy_and_a_dash_says_so(
     app = open_app("specialists", plants, bundles=True, result="numbers")
     assert not app.exception and not app.error
     scores = table(app, "R²")
-    for name in ("Balanced accuracy", "Accuracy", "Without a model"):
-        assert set(scores[name]) == {"–"}
+    assert not {"Balanced accuracy", "Accuracy", "Without a model"} & {*scores.columns}
+    assert "measure" not in [group.key for group in app.button_group]
     assert "R² minus that of MTL" in titles(app) and "F1" not in texts(app)
-    assert per_task(report, "plain")["r2"].notna().all()
+    assert per_task(report, "plain", "r2")["r2"].notna().all()
