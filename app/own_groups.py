@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from app import state, widgets
+from app import many_groups, state, widgets
 from app.parameters import Flag, Number, SeveralOf, in_url
 from app.training_choices import (
     CUSTOM,
@@ -19,6 +19,7 @@ from app.training_choices import (
     speed_of,
 )
 from stg_core.affinity.asked import Asked
+from stg_core.affinity.many import ManyPlan
 from stg_core.affinity.methods import METHODS
 from stg_core.affinity.preparing import TablePlan, how_far, make_plan
 from stg_core.affinity.table import MOST_TASKS, groups_of
@@ -45,19 +46,29 @@ def title_of(spec: TrainingSpec) -> str:
 # -------------------------------------------------------------------------------------- the plan
 
 
-def choose_plan() -> TablePlan:
+def choose_plan() -> TablePlan | ManyPlan:
+    """Of all groups of a few tasks, or of more tasks than have a table."""
     columns = st.columns([5, 3, 2, 2])
     with columns[0]:
         name = choose_name_of_group()
     group = choose_custom_group() if name == CUSTOM else find_group(name)
     tasks = choose_tasks(group)
     spec = TrainingSpec(group, tasks=tasks, **choose_settings(columns[1:], group))
+    if len(tasks) > MOST_TASKS:
+        return many_groups.choose_plan(spec)
     reference = groups_of(spec).reference
     methods, budget = choose_methods(len(tasks), reference is not None)
     return make_plan(spec, methods, budget)
 
 
 def choose_tasks(group: TaskGroup) -> tuple[str, ...]:
+    if len(group.tasks) > MOST_TASKS and st.toggle(
+        f"All {len(group.tasks)} tasks",
+        **in_url("all_tasks", Flag()),
+        help=f"Of up to {MOST_TASKS} tasks, groups are compared in a table of trained groups; of"
+        " more, each method’s groups are trained and judged.",
+    ):
+        return group.task_names
     possible = [task.name for task in group.tasks if task.kind == "binary"]
     others = len(group.tasks) - len(possible)
     if len(possible) < 2:
@@ -70,17 +81,18 @@ def choose_tasks(group: TaskGroup) -> tuple[str, ...]:
         possible,
         default=possible[:FIRST_TASKS],
         **in_url(f"groups_of_{group.name}", SeveralOf(possible)),
-        help=f"2 to {MOST_TASKS}: of n tasks there are 2ⁿ − 1 groups.",
+        help=f"Of n tasks there are 2ⁿ − 1 groups: of more than {MOST_TASKS} tasks only those that"
+        " methods find are trained.",
     )
     if others:
         st.caption(
             f"{counted(others, 'task')} of this group {'is' if others == 1 else 'are'} left out:"
             " ways to choose groups are compared on yes-or-no tasks only."
         )
-    if not 2 <= len(chosen) <= MOST_TASKS:
+    if len(chosen) < 2:
         raise UserError(
-            f"Ways to choose groups are compared on 2 to {MOST_TASKS} tasks, and {len(chosen)}"
-            f" {'is' if len(chosen) == 1 else 'are'} chosen: choose that many."
+            f"Ways to choose groups are compared on 2 tasks or more, and {len(chosen) or 'none'}"
+            " is chosen: choose more."
         )
     return tuple(task for task in possible if task in chosen)
 
@@ -208,7 +220,7 @@ def is_going_on(key: str) -> bool:
     return asked is not None and asked.active
 
 
-def offer_training(plan: TablePlan, label: str = "Train") -> None:
+def offer_training(plan: TablePlan | ManyPlan, label: str = "Train") -> None:
     """The button that begins, where nothing of this table is going on."""
     if not is_going_on(plan.key) and st.button(
         label,
@@ -220,23 +232,25 @@ def offer_training(plan: TablePlan, label: str = "Train") -> None:
         begin(plan)
 
 
-def begin(plan: TablePlan) -> None:
+def begin(plan: TablePlan | ManyPlan) -> None:
     """Begins; asks before, where that takes long or nobody knows how long."""
     from stg_core.judging.plan import takes_long
 
+    left = many_groups.missing(plan) if isinstance(plan, ManyPlan) else missing(plan)
     speed = None
     with suppress(UserError):  # the plan says already that it cannot be measured
         speed = speed_of(plan.spec)
-    seconds = None if speed is None else speed * plan.spec.epochs * missing(plan)
-    if missing(plan) and takes_long(seconds):
+    seconds = None if speed is None else speed * plan.spec.epochs * left
+    if left and takes_long(seconds):
         confirm(plan, speed)
     else:
         ask(plan.spec, plan.methods, plan.budget)
 
 
 @st.dialog("Train these groups?")
-def confirm(plan: TablePlan, speed: float | None) -> None:
-    st.markdown(in_all(plan, speed))
+def confirm(plan: TablePlan | ManyPlan, speed: float | None) -> None:
+    told = many_groups.in_all(plan) if isinstance(plan, ManyPlan) else in_all(plan, speed)
+    st.markdown(told)
     if speed is None:
         st.markdown("How long that takes is **not known yet**: it is being measured.")
     st.caption("You may cancel at any time: what is trained by then is kept.")

@@ -10,12 +10,13 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import own_groups, state, truths, widgets
+from app import many_groups, own_groups, state, truths, widgets
 from app.charts import methods as charts
 from app.charts.base import number
 from app.charts.specialists import interval
 from app.live_slider import live_slider
 from app.parameters import OneOf, in_url
+from stg_core.affinity.many import ManyPlan, comparison_path, kept_comparisons
 from stg_core.affinity.table import (
     bundled_tables,
     kept_path,
@@ -249,15 +250,18 @@ def row(one: Judged) -> dict[str, object]:
 
 def affinities(name: str) -> None:
     from stg_core.affinity.methods import MATRICES, matrices, rank_correlations
+    from stg_core.affinity.outputs import overlap_warning
 
     table = table_of(name)
+    if warning := overlap_warning(table.tasks, table.overlap):
+        st.warning(widgets.plain(warning), icon=":material/join_inner:")
     epoch = live_slider(
         "Epoch",
         range(table.spec.epochs + 1),
         0,
         key="affinity_epoch",
-        help="Of the joint training that TAG, gradient cosine and ETAP's score are recorded in:"
-        " their mean over one epoch, or over all.",
+        help="Of the joint training that TAG, transfer gain, gradient cosine and ETAP's score are"
+        " recorded in: their mean over one epoch, or over all. Grad-TAG has the last epoch only.",
         show=lambda chosen: f"{chosen}" if chosen else "all",
     )
     found = matrices(table, epoch)
@@ -269,7 +273,8 @@ def affinities(name: str) -> None:
         "Blue helps, orange harms, in standard deviations of each matrix: training on the task of a"
         " row, for the task of a column."
     )
-    places = [column for _ in range(2) for column in st.columns(3, gap="medium")]
+    rows = -(-len(found) // 3)
+    places = [column for _ in range(rows) for column in st.columns(3, gap="medium")]
     for (kind, matrix), place in zip(found.items(), places, strict=False):
         with place:
             charts.affinity(matrix, table.tasks, names[kind], key=f"affinity {kind}")
@@ -371,7 +376,8 @@ def scalability(name: str) -> None:
     st.caption(
         f"B: the budget, here {budget}; T: steps from one recorded step to the next, here 10."
         " Diamonds: as measured on this table, whose trainings record more often where they are"
-        " short, and where a group that was trained on the way is not trained again."
+        " short, and where a group that was trained on the way is not trained again. Grad-TAG looks"
+        " at p of N training points, 2,000 at most, after E epochs: here of 50,000 after 10."
     )
 
 
@@ -427,6 +433,10 @@ def choose_table() -> str:
         st.info("No table came with this project. Restore assets/bundles.")
     names = truths.names() | {name: TITLES.get(name, name) for name in bundled}
     names |= {key: title_in(*stamp_of(key)) for key in kept}
+    for comparison, path in kept_comparisons(state.shared().store).items():
+        names[comparison] = comparison
+        with suppress(UserError):  # its own view says what is wrong with it
+            names[comparison] = many_groups.title_of(many_groups.comparison_in(path))
     with right:
         return widgets.titled_choice(
             "Tasks",
@@ -474,6 +484,11 @@ def about(name: str) -> str:
 
 
 def show(name: str) -> None:
+    """A table, or a comparison of many tasks."""
+    if path := kept_comparisons(state.shared().store).get(name):
+        with widgets.user_errors():
+            many_groups.show(many_groups.comparison_in(path))
+        return
     st.caption(about(name))
     say_what_similarity_tells(name if is_own(name) else None)
     views(name)
@@ -486,6 +501,9 @@ def plan_own() -> None:
 
     with widgets.user_errors():
         plan = own_groups.choose_plan()
+        if isinstance(plan, ManyPlan):
+            plan_many(plan)
+            return
         here = path_of(plan.key).exists()
         if here and is_complete(table_of(plan.key), plan):
             st.caption("All of this is trained.")
@@ -494,6 +512,18 @@ def plan_own() -> None:
             own_groups.offer_training(plan)
         if here:
             show(plan.key)
+
+
+def plan_many(plan: ManyPlan) -> None:
+    path = comparison_path(state.shared().store, plan.key, plan.budget)
+    known = many_groups.comparison_in(path) if path.exists() else None
+    if known and {*plan.methods} <= {*known["methods"], *known["left_out"]}:
+        st.caption("All of this is trained.")
+    elif not own_groups.is_going_on(plan.key):
+        many_groups.show_cost(plan)
+        own_groups.offer_training(plan)
+    if known:
+        many_groups.show(known)
 
 
 name = choose_table()

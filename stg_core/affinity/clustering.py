@@ -7,22 +7,17 @@ an affinity to which a number is added, so that negative ones need no care there
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stg_core.affinity.settings import CLUSTERINGS
 from stg_core.grouping.memberships import Labels, TaskSpace
 from stg_core.system.errors import UserError
 
 Floats = NDArray[np.float64]
 
-CLUSTERINGS: Mapping[str, str] = {
-    "spectral": "Spectral clustering",
-    "average": "Average linkage",
-    "semidefinite": "Semidefinite relaxation",
-    "kmeans": "k-means",
-}
 MOST_TASKS_SEMIDEFINITE = 300
 SEMIDEFINITE_PRECISION = 1e-3
 SEED = 0
@@ -92,11 +87,15 @@ def settled(affinity: Floats) -> Floats:
     if np.isinf(given).any():
         raise UserError("An affinity is infinite; compute the affinities of these tasks again.")
     both = np.where(np.isnan(given), given.T, given)
-    both = (both + both.T) / 2
-    others = _off_diagonal(both)
-    unknown = np.isnan(others)
-    both[np.isnan(both)] = 0.0 if unknown.all() else others[~unknown].mean()
-    return both
+    return filled((both + both.T) / 2)
+
+
+def filled(affinity: Floats) -> Floats:
+    """Off the diagonal, the mean of what is known in place of what is not (NaN); 0 if all is."""
+    unknown = np.isnan(affinity) & ~np.eye(len(affinity), dtype=np.bool_)
+    others = _off_diagonal(affinity)
+    known = others[~np.isnan(others)]
+    return np.where(unknown, known.mean() if known.size else 0.0, affinity)
 
 
 def semidefinite_relaxation(affinity: Floats, k: int) -> Floats:

@@ -34,27 +34,21 @@ Floats = NDArray[np.float64]
 BLOCK = 4_096  # numbers
 
 
-class AffinityRecorder(Callback):
-    """Records the affinities of `methods` at every `every`-th step of a joint training.
+class StepRecorder(Callback):
+    """What is recorded at every `every`-th step of a joint training: the frame of each recorder.
 
-    methods: any of "tag", "cosine", "etap". update: how g_i moves θ: "optimiser" as the training's
-    own would, with its state so far (Adam's moments are those of the joint gradient), "gradient" by
-    g_i times the learning rate. The training is that without the recorder, up to rounding: at a
-    recorded step its gradient is the sum of the g_i, instead of that of the sum. Its checkpoint
-    keeps what was recorded. Two tasks of which one has no label in the batch, or whose value is not
-    defined, count in no mean of that step. Raises UserError while it trains, for a single task, a
-    training of fewer than `every` steps, and a model whose heads are not known (see
-    `head_parameters`).
-
-    Where the training computes in bf16, so does the lookahead, which rounds small updates: on the
-    digits "tag" correlates 0.8 to 0.99 with itself in single precision, "etap" 0.999 with that.
-    "cosine" holds the gradients of all T tasks, 4·T·|θ| bytes, "etap" twice as much, and "tag"
-    alone one gradient only.
+    update: how a gradient moves the parameters: "optimiser" as the training's own would, with its
+    state so far (Adam's moments are those of the joint gradient), "gradient" by it times the
+    learning rate. The training is that without the recorder, up to rounding: at a recorded step its
+    gradient is the sum of those of the tasks, instead of that of the sum. Its checkpoint keeps what
+    was recorded. Two tasks of which one has no label in the batch, or whose value is not defined,
+    count in no mean of that step. Raises UserError while it trains, for a single task and a
+    training of fewer than `every` steps.
     """
 
-    def __init__(
-        self, methods: Sequence[str] = ("tag",), every: int = EVERY, update: str = "optimiser"
-    ) -> None:
+    moves_heads = False  # whether an update is tried on the output heads too
+
+    def __init__(self, methods: Sequence[str], every: int, update: str) -> None:
         self.methods = checked_methods(methods, every, update)
         self.every, self.update = every, update
         self.steps = self.recorded_steps = 0
@@ -62,7 +56,6 @@ class AffinityRecorder(Callback):
         self._sums: dict[str, Tensor] = {}  # by method, (E, T, T)
         self._counts: dict[str, Tensor] = {}
         self._trial: Trial | None = None
-        self._gradients = self._moves = torch.empty(0)
         self._drawn: list[Tensor] = []
 
     @property
@@ -89,10 +82,12 @@ class AffinityRecorder(Callback):
         _wait_for(training.device)
         clock = clock_of(training.device)
         started = clock()
+        assert self._trial is not None
         with same_random_numbers(training.device):
-            found = self._affinities(points, targets, losses)
+            found = self._affinities(self._trial, points, targets, losses)
         known = (~targets.isnan()).any(0).cpu()
         for method, values in found.items():
+            values = values.cpu().double()
             counts = known[:, None] & known & values.isfinite()
             self._sums[method][training.epoch - 1] += values.where(counts, 0)
             self._counts[method][training.epoch - 1] += counts
@@ -123,19 +118,53 @@ class AffinityRecorder(Callback):
                 f"The training has {self.steps} steps, so that recording one in {self.every}"
                 " records none. Record more often, or train for more epochs."
             )
-        self._trial = Trial(training, self.update)
-        # kept from step to step, because fresh memory is slow
-        self._gradients = self._trial.rows(1 if self.methods == ("tag",) else n_tasks)
-        self._moves = self._trial.rows(n_tasks if "etap" in self.methods else 0)
+        self._trial = Trial(training, self.update, self.moves_heads)
+        self._prepare(self._trial, n_tasks)
         for method in self.methods:
             empty = torch.zeros(epochs, n_tasks, n_tasks, dtype=torch.float64)
             self._sums.setdefault(method, empty.clone())
             self._counts.setdefault(method, empty)
 
-    def _affinities(self, points: Tensor, targets: Tensor, losses: Tensor) -> dict[str, Tensor]:
-        """The matrices of one step by method, (T, T) float64, in memory."""
-        trial, before = self._trial, losses.detach()
-        assert trial is not None
+    def _prepare(self, trial: Trial, n_tasks: int) -> None:
+        """Makes room for what a recorded step needs, which is kept: fresh memory is slow."""
+        raise NotImplementedError
+
+    def _affinities(
+        self, trial: Trial, points: Tensor, targets: Tensor, losses: Tensor
+    ) -> dict[str, Tensor]:
+        """The matrices of one step by method, (T, T).
+
+        It differentiates every loss once by `Trial.differentiate`, which leaves the joint gradient.
+        """
+        raise NotImplementedError
+
+
+class AffinityRecorder(StepRecorder):
+    """Records the affinities of `methods`, any of "tag", "cosine", "etap": see `StepRecorder`.
+
+    Raises UserError while it trains, also for a model whose heads are not known (see
+    `head_parameters`).
+
+    Where the training computes in bf16, so does the lookahead, which rounds small updates: on the
+    digits "tag" correlates 0.8 to 0.99 with itself in single precision, "etap" 0.999 with that.
+    "cosine" holds the gradients of all T tasks, 4·T·|θ| bytes, "etap" twice as much, and "tag"
+    alone one gradient only.
+    """
+
+    def __init__(
+        self, methods: Sequence[str] = ("tag",), every: int = EVERY, update: str = "optimiser"
+    ) -> None:
+        super().__init__(methods, every, update)
+        self._gradients = self._moves = torch.empty(0)
+
+    def _prepare(self, trial: Trial, n_tasks: int) -> None:
+        self._gradients = trial.rows(1 if self.methods == ("tag",) else n_tasks)
+        self._moves = trial.rows(n_tasks if "etap" in self.methods else 0)
+
+    def _affinities(
+        self, trial: Trial, points: Tensor, targets: Tensor, losses: Tensor
+    ) -> dict[str, Tensor]:
+        before = losses.detach()
         gradients, moves = self._gradients, self._moves
         lookahead = []
         # A pass per source: on the CPU that is 6 to 8 times as fast as `vmap` over the sources,
@@ -154,16 +183,20 @@ class AffinityRecorder(Callback):
             found["cosine"] = cosines(gradients[:, : trial.n_weights])
         if "etap" in self.methods:
             found["etap"] = products(moves, gradients) / before
-        return {method: values.cpu().double() for method, values in found.items()}
+        return found
 
 
 class Trial:
-    """Copies of a model's shared parameters, on which an update is tried without making it."""
+    """Copies of a model's shared parameters, on which an update is tried without making it.
 
-    def __init__(self, training: Training, update: str) -> None:
+    moves_heads: of the output heads too, as if they were shared.
+    """
+
+    def __init__(self, training: Training, update: str, moves_heads: bool = False) -> None:
         self.training = training
         model, optimizer = training.model, training.optimizer
-        heads = {id(p) for p in head_parameters(model, training.heads.n_outputs)}
+        kept = [] if moves_heads else head_parameters(model, training.heads.n_outputs)
+        heads = {id(p) for p in kept}
         shared = {
             name: parameter
             for name, parameter in model.named_parameters()

@@ -11,16 +11,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stg_core.affinity.joint import affinity_of, counted_cost, datamap_similarity
+from stg_core.affinity.clustering import filled, settled
+from stg_core.affinity.joint import affinity_of, counted_cost, datamap_similarity, gradtag_share
+from stg_core.affinity.outputs import affinity_from
 from stg_core.affinity.selection import (
     Floats,
     Integers,
     Selection,
     group_affinity,
+    group_transfer,
     hoa_values,
+    mean_over_others,
+    select_by_sum,
     select_groups,
 )
-from stg_core.affinity.settings import EVERY
+from stg_core.affinity.settings import EVERY, GRADTAG_DIRECTIONS
+from stg_core.affinity.surrogates import GROUPS_PER_TASK, group_count, random_groups, surrogate
 from stg_core.affinity.table import Groups, GroupTable, Tell, train_rows
 from stg_core.results.store import Run, Store
 from stg_core.system.errors import UserError
@@ -33,7 +39,8 @@ FEWEST_RECORDED = 50  # steps
 @dataclass(frozen=True)
 class Method:
     """title; how: one sentence on how it works; source: who published it; formula: trainings that
-    it costs for n tasks and B chosen groups, T the steps from one recorded step to the next."""
+    it costs for n tasks and B chosen groups, T the steps from one recorded step to the next; p of N
+    training points are looked at once they were trained on for E epochs."""
 
     title: str
     how: str
@@ -62,6 +69,27 @@ METHODS: Mapping[str, Method] = {
         "Sherif et al. 2023",
         "1 + B",
     ),
+    "labels": Method(
+        "Label correlation",
+        "Tasks whose labels go together, or exclude each other, share a model: |φ|. It needs no"
+        " model, and is the baseline that all others should beat.",
+        "The baseline",
+        "B",
+    ),
+    "errors": Method(
+        "Cross-task errors",
+        "The outputs of one joint training are read as answers to every task; tasks that the same"
+        " outputs tell, or tell the opposite of, share a model.",
+        "RMB-CLE, 2026, here with balanced errors",
+        "1 + B",
+    ),
+    "pvi": Method(
+        "PVI",
+        "One joint training keeps how confident the model was; tasks for whose points it adds as"
+        " many bits to the prevalence share a model.",
+        "Li et al. 2024",
+        "1 + B",
+    ),
     "cosine": Method(
         "Gradient cosine",
         "Tasks whose gradients point the same way during a joint training share a model.",
@@ -75,12 +103,35 @@ METHODS: Mapping[str, Method] = {
         "Fifty et al. 2021",
         "1 + (3n − 2)/3T + B",
     ),
+    "transfer": Method(
+        "Transfer gain",
+        "During a joint training, the weights take a trial step for one task, and one for it and"
+        " another: how much the second is better for it tells whether the other helps. Tasks that"
+        " many chosen groups hold count in each.",
+        "Wang, Pan, Yu 2024",
+        "1 + (n² + 5n − 4)/6T + B",
+    ),
+    "gradtag": Method(
+        "Grad-TAG",
+        "Once a joint training is done, the model near its weights is taken for linear: so the"
+        " losses of models fine-tuned on any few tasks are estimated without training them, and two"
+        " tasks are near that gain in many such subsets.",
+        "Li, Sharma, Zhang 2024",
+        f"1 + {GRADTAG_DIRECTIONS}p/NE + B",
+    ),
     "hoa": Method(
         "HOA",
         "All pairs are trained; what a task gains in a group is taken as its mean gain over the"
         " pairs within it.",
         "Standley et al. 2020",
         "n(n − 1)/2 + n + B",
+    ),
+    "surrogates": Method(
+        "Surrogates",
+        "Random groups of a fixed size are trained; what a task gains in a group is taken as its"
+        " mean gain in those with each of the others.",
+        "Li et al. 2023",
+        f"n + {GROUPS_PER_TASK}n + B",
     ),
     "etap": Method(
         "ETAP",
@@ -100,18 +151,24 @@ METHODS: Mapping[str, Method] = {
         "Exhaustive", "Every group is trained, and the best set is taken.", "The truth", "2ⁿ − 1"
     ),
 }
-AFFINITY_OF: Mapping[str, str] = {"cosine": "cosine", "tag": "tag", "etap": "etap"}
-LEARNING = ("etap", "mtgnet")  # from groups that they have trained
+FROM_OUTPUTS = ("labels", "errors", "pvi")  # what the joint training keeps; see `outputs`
+AFFINITY_OF: Mapping[str, str] = {
+    name: name for name in ("cosine", "tag", "transfer", "gradtag", "etap")
+}
+LEARNING = ("surrogates", "etap", "mtgnet")  # from groups that they have trained
 
 
 def counted_trainings(method: str, n_tasks: int, budget: int, every: int = EVERY) -> float:
     """Trainings that a method costs for n tasks by the formulas of METHODS, groups included.
 
     "superclasses" counts as many groups as the budget allows. The chosen groups count although some
-    may have been trained on the way.
+    may have been trained on the way. "gradtag" is counted for 50,000 points and 10 epochs.
     """
     n, pairs = n_tasks, n_tasks * (n_tasks - 1) / 2
-    joint = {kind: counted_cost([kind], n, 1 / every) for kind in AFFINITY_OF.values()}
+    shares = {"gradtag": gradtag_share(50_000, 10)}
+    joint = {
+        kind: counted_cost([kind], n, shares.get(kind, 1 / every)) for kind in AFFINITY_OF.values()
+    }
     chosen = min(budget, n)
     return {
         "together": 1.0,
@@ -119,9 +176,15 @@ def counted_trainings(method: str, n_tasks: int, budget: int, every: int = EVERY
         "random": float(chosen),
         "superclasses": float(chosen),
         "stg": 1.0 + chosen,
+        "labels": float(chosen),
+        "errors": 1.0 + chosen,
+        "pvi": 1.0 + chosen,
         "cosine": joint["cosine"] + chosen,
         "tag": joint["tag"] + chosen,
+        "transfer": joint["transfer"] + chosen,
+        "gradtag": joint["gradtag"] + chosen,
         "hoa": pairs + n + chosen,
+        "surrogates": n + group_count(n) + chosen,
         "etap": joint["etap"] + n + min(ETAP_GROUPS, 2.0**n - 1 - n) + chosen,
         "mtgnet": pairs + n + 1 + chosen,
         "exhaustive": 2.0**n - 1,
@@ -141,6 +204,9 @@ def prepare(table: GroupTable, store: Store, methods: Sequence[str], seed: int, 
     train_rows(table, store, [*table.alone, table.together], tell)
     if "stg" in methods and not table.clusters:
         note_clusters(table, store.run(table.spec.key))
+    for method in FROM_OUTPUTS:
+        if method in methods and method not in table.outputs:
+            table.outputs[method] = affinity_from(store.run(table.spec.key), method)
     for method in methods:
         if method in AFFINITY_OF and method not in table.affinities:
             tell(f"Recording for {METHODS[method].title} during a joint training.")
@@ -165,11 +231,24 @@ def check_methods(methods: Sequence[str]) -> None:
 
 def recorded_every(spec: TrainingSpec) -> int:
     """Every tenth step, or more often where fewer than 50 steps would be recorded."""
+    steps = spec.epochs * -(-_points(spec) // spec.batch_size)
+    return max(1, min(EVERY, steps // FEWEST_RECORDED))
+
+
+def joint_cost(spec: TrainingSpec, method: str) -> float:
+    """Trainings, by count, that the recorded joint one of a method costs; 0 if it has none."""
+    if method not in AFFINITY_OF:
+        return 0.0
+    kind = AFFINITY_OF[method]
+    by_steps = 1 / recorded_every(spec)
+    share = gradtag_share(_points(spec), spec.epochs) if kind == "gradtag" else by_steps
+    return counted_cost([kind], len(spec.tasks), share)
+
+
+def _points(spec: TrainingSpec) -> int:
     from stg_core.tasks.data import counts_and_shape
 
-    points = spec.training_images or counts_and_shape(spec.group)[0]
-    steps = spec.epochs * -(-points // spec.batch_size)
-    return max(1, min(EVERY, steps // FEWEST_RECORDED))
+    return spec.training_images or counts_and_shape(spec.group)[0]
 
 
 def note_clusters(table: GroupTable, run: Run) -> None:
@@ -186,9 +265,27 @@ def note_clusters(table: GroupTable, run: Run) -> None:
 Train = Callable[[Sequence[int]], None]
 
 
+def _learn_surrogates(table: GroupTable, train: Train, seed: int) -> None:
+    """Gains of any group, from those of random ones: the mean over the pairs in it, as of HOA."""
+    rows = surrogate_rows(table, seed)
+    train(rows)
+    affinity = surrogate(table.masks[rows], table.gains[rows])
+    gains = mean_over_others(filled(affinity), table.masks)
+    table.predicted["surrogates"] = np.where(table.masks, gains, np.nan)
+    table.searched["surrogates"] = np.array([*table.alone, *rows], dtype=np.int64)
+
+
+def surrogate_rows(groups: Groups, seed: int) -> list[int]:
+    """The random groups that surrogates learn from."""
+    return [
+        groups.row(np.flatnonzero(mask).tolist()) for mask in random_groups(len(groups.tasks), seed)
+    ]
+
+
 def learn(table: GroupTable, method: str, train: Train, seed: int) -> None:
-    """Has "etap" or "mtgnet" learn from groups, which `train` is asked to train, by their rows."""
-    {"etap": _learn_etap, "mtgnet": _learn_mtgnet}[method](table, train, seed)
+    """Has one of LEARNING learn from groups, which `train` is asked to train, by their rows."""
+    learners = {"surrogates": _learn_surrogates, "etap": _learn_etap, "mtgnet": _learn_mtgnet}
+    learners[method](table, train, seed)
 
 
 def _learn_etap(table: GroupTable, train: Train, seed: int) -> None:
@@ -244,8 +341,9 @@ def available(table: GroupTable) -> tuple[str, ...]:
         "stg": bool(table.clusters),
         "hoa": bool(table.known[table.masks.sum(axis=1) == 2].all()),
         "exhaustive": bool(table.known.all()),
-        **{name: name in table.affinities for name in ("cosine", "tag")},
-        **{name: name in table.predicted for name in ("etap", "mtgnet")},
+        **{name: name in table.affinities for name in ("cosine", "tag", "transfer", "gradtag")},
+        **{name: name in table.predicted for name in ("surrogates", "etap", "mtgnet")},
+        **{name: name in table.outputs for name in FROM_OUTPUTS},
     }
     return tuple(method for method in METHODS if has.get(method, True))
 
@@ -270,7 +368,11 @@ def choose(table: GroupTable, method: str, budget: int, seed: int = 0) -> Choice
     assert values is not None, "what deals no tasks out says something of groups"
     known = values.copy()
     known[searched] = table.gains[searched]  # what was trained need not be predicted
-    found: Selection = select_groups(table.masks, known, np.ones(len(known)), budget, maximise=True)
+    found: Selection = (
+        select_by_sum(table.masks, known, budget)
+        if method == "transfer"
+        else select_groups(table.masks, known, np.ones(len(known)), budget, maximise=True)
+    )
     return Choice(method, found.groups, found.routing, values, searched, found.exact, found.gap)
 
 
@@ -313,8 +415,11 @@ def told_of_groups(table: GroupTable, method: str) -> tuple[Floats | None, Integ
     if method == "stg":
         known = table.similarity
         return None if known is None else group_affinity(known, masks), nothing
-    if method in ("cosine", "tag"):
-        return group_affinity(table.affinities[method].affinity[method], masks), nothing
+    if method in ("cosine", "tag", "transfer", "gradtag"):
+        of_groups = group_transfer if method == "transfer" else group_affinity
+        return of_groups(table.affinities[method].affinity[method], masks), nothing
+    if method in FROM_OUTPUTS:
+        return group_affinity(settled(table.outputs[method]), masks), nothing
     if method == "hoa":
         rows = np.flatnonzero(masks.sum(axis=1) <= 2)
         return hoa_values(masks[rows], gains[rows], masks), rows
@@ -390,7 +495,7 @@ def foretold(table: GroupTable, choice: Choice) -> tuple[float | None, float | N
         return None, None
     held_out = np.setdiff1d(np.arange(len(table.masks)), choice.searched)
     told = scores(table.gains[held_out], choice.values[held_out], table.masks[held_out])
-    speaks_of_gains = choice.method in ("hoa", "etap", "mtgnet")
+    speaks_of_gains = choice.method in ("hoa", "surrogates", "etap", "mtgnet")
     return _or_none(told["pearson"]), _or_none(told["r2"]) if speaks_of_gains else None
 
 
@@ -407,7 +512,7 @@ def cost_of(
     affinities and data maps come from, where all tasks together are chosen.
     """
     rows = {*map(int, groups), *searched.tolist()}
-    if method == "stg":
+    if method in ("stg", "errors", "pvi"):
         rows.add(table.together)
     seconds = float(sum(table.seconds[row] for row in rows)) / float(table.seconds[table.together])
     counted = float(len(rows))
@@ -423,9 +528,14 @@ def cost_of(
 
 MATRICES: Mapping[str, str] = {
     "tag": "TAG",
+    "transfer": "Transfer gain",
+    "gradtag": "Grad-TAG",
     "cosine": "Gradient cosine",
     "etap": "ETAP's score",
     "datamaps": "Data-map similarity",
+    "labels": "Label correlation",
+    "errors": "Cross-task errors",
+    "pvi": "PVI",
 }
 
 
@@ -441,6 +551,7 @@ def matrices(table: GroupTable, epoch: int = 0) -> dict[str, Floats]:
         name: found.history[name][epoch - 1] if epoch else found.affinity[name]
         for name, found in table.affinities.items()
     }
+    found |= table.outputs
     if table.similarity is not None:
         found["datamaps"] = table.similarity
     ordered = {name: found[name] for name in MATRICES if name in found}

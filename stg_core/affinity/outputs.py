@@ -15,7 +15,7 @@ from scipy.spatial.distance import cdist
 from stg_core.affinity.associations import associations, balanced_agreement
 from stg_core.grouping.memberships import TaskSpace
 from stg_core.judging.ensembles import Answers
-from stg_core.maps.labels import LEAST_OVERLAP, overlap, prevalence
+from stg_core.maps.labels import LEAST_OVERLAP, overlap_of_counts, prevalence
 from stg_core.maps.summary import BINS, FEATURES, MAX_VARIABILITY, DataMapSummary
 from stg_core.results.store import Run
 from stg_core.system.errors import UserError
@@ -208,28 +208,31 @@ OUTPUTS: Mapping[str, Output] = {
 # ----------------------------------------------------------------------------------------- guard
 
 
-def little_in_common(summary: DataMapSummary) -> Bools:
+def overlap_of_labels(known: Bools) -> Floats:
+    """Share of labelled points that tasks have in common, (T, T), of which are known, (N, T)."""
+    counts = known.astype(np.float32)  # whose products are exact up to 2^24 points
+    return overlap_of_counts((counts.T @ counts).astype(np.int64))
+
+
+def little_in_common(shares: Floats) -> Bools:
     """Which pairs of tasks share less than 0.3 of their labelled points, (T, T): not the diagonal.
 
-    Of them any affinity is mostly noise (arXiv 2604.07848).
+    shares (T, T): see `stg_core.maps.labels.overlap`. Of such pairs any affinity is mostly noise
+    (arXiv 2604.07848).
     """
-    return np.asarray((overlap(summary) < LEAST_OVERLAP) & ~np.eye(len(summary.tasks), dtype=bool))
+    return np.asarray((shares < LEAST_OVERLAP) & ~np.eye(len(shares), dtype=np.bool_))
 
 
-def overlap_warning(summary: DataMapSummary) -> str:
-    """Which affinities are not to be trusted for want of common points, in a sentence; else "".
-
-    Such as "Affinities of 2 of 66 pairs of tasks are noise: …".
-    """
-    pairs = np.argwhere(np.triu(little_in_common(summary)))
+def overlap_warning(tasks: Sequence[str], shares: Floats) -> str:
+    """Which affinities are not to be trusted for want of common points, in a sentence; else ""."""
+    pairs = np.argwhere(np.triu(little_in_common(shares)))
     if not len(pairs):
         return ""
-    shares, names = overlap(summary), summary.tasks.tolist()
     pairs = pairs[np.argsort([shares[a, b] for a, b in pairs], kind="stable")]
-    told = [f"{named(names[a])} and {named(names[b])}" for a, b in pairs[:PAIRS_NAMED].tolist()]
+    told = [f"{named(tasks[a])} and {named(tasks[b])}" for a, b in pairs[:PAIRS_NAMED].tolist()]
     more = f", and {len(pairs) - PAIRS_NAMED:,} more" if len(pairs) > PAIRS_NAMED else ""
     return (
-        f"{len(pairs):,} of {counted(len(names) * (len(names) - 1) // 2, 'pair')} of tasks share"
-        f" less than {LEAST_OVERLAP:.0%} of their labelled points ({'; '.join(told)}{more}):"
-        " affinities between them are mostly noise."
+        f"{len(pairs):,} of {counted(len(tasks) * (len(tasks) - 1) // 2, 'pair')} of tasks share"
+        f" less than {100 * LEAST_OVERLAP:.0f} % of their labelled points"
+        f" ({'; '.join(told)}{more}): affinities between them are mostly noise."
     )

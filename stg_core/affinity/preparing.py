@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from stg_core.affinity.joint import counted_cost, knows_affinity
+from stg_core.affinity.joint import knows_affinity
 from stg_core.affinity.methods import (
     AFFINITY_OF,
     ETAP_GROUPS,
@@ -23,10 +23,12 @@ from stg_core.affinity.methods import (
     available,
     check_methods,
     choose,
+    joint_cost,
     partition_of,
     prepare,
     recorded_every,
     rows_of,
+    surrogate_rows,
 )
 from stg_core.affinity.table import (
     Groups,
@@ -90,12 +92,11 @@ class TablePlan:
             return Need(frozenset({*base, *rows_of(groups, partition)}))
         if method == "exhaustive":
             return Need(frozenset(range(len(sizes))))
-        rows, follow, joint = base, min(self.budget, n_tasks), 0.0
-        if method in AFFINITY_OF:
-            share = 1 / recorded_every(self.spec)
-            joint = counted_cost([AFFINITY_OF[method]], n_tasks, share)
+        rows, follow = base, min(self.budget, n_tasks)
         if method == "hoa":
             rows = rows | set(np.flatnonzero(sizes == 2).tolist())
+        elif method == "surrogates":
+            rows = rows | set(surrogate_rows(groups, self.spec.seed))
         elif method == "etap":
             from stg_core.affinity.etap import training_groups
 
@@ -104,7 +105,8 @@ class TablePlan:
             rows = rows | set(drawn.tolist())
         elif method == "mtgnet":
             follow += n_tasks * (n_tasks - 1) // 2
-        return Need(frozenset(rows), min(follow, len(sizes) - len(rows)), joint)
+        open_rows = min(follow, len(sizes) - len(rows))
+        return Need(frozenset(rows), open_rows, joint_cost(self.spec, method))
 
     @cached_property
     def keys(self) -> dict[int, str]:
@@ -211,14 +213,12 @@ class Noting:
             store, plan = self._store, self._plan
             followed = min(len(self._trained_others() - self._others), plan.open)
             done = len(plan.here(store)) + len(plan.recorded(store)) + followed
-            with suppress(Exception):  # it is trained no less where that cannot be noted
-                store.cache[_note(plan.key)] = {"done": done, "total": total(plan), "what": what}
+            note_progress(store, plan.key, done, total(plan), what)
             self._noted = time.monotonic()
 
     def forget(self) -> None:
         """Of a table that is whole."""
-        with suppress(Exception):
-            self._store.cache.delete(_note(self._plan.key))
+        forget_progress(self._store, self._plan.key)
 
     def _trained_others(self) -> set[str]:
         """Keys of groups that are trained and not certain."""
@@ -233,6 +233,17 @@ def total(plan: TablePlan) -> int:
     """Trainings of a plan, recorded ones and those that may follow included."""
     joint = sum(need.joint > 0 for need in plan.needs.values())
     return len(plan.keys) + joint + plan.open
+
+
+def note_progress(store: Store, key: str, done: int, most: int, what: str) -> None:
+    """Notes for `how_far`; it is trained no less where that cannot be noted."""
+    with suppress(Exception):
+        store.cache[_note(key)] = {"done": done, "total": most, "what": what}
+
+
+def forget_progress(store: Store, key: str) -> None:
+    with suppress(Exception):
+        store.cache.delete(_note(key))
 
 
 def how_far(store: Store, key: str) -> Mapping[str, Any] | None:

@@ -21,6 +21,7 @@ Integers = NDArray[np.int64]
 
 MOST_TASKS_LISTED = 20
 DIGITS = 13  # sums of numbers with so many are exact in float64, and equal sums are equal
+SECONDS = 10.0  # of integer programming
 SLACK = 1e-9  # of the budget: ten times 0.1 is within 1
 
 
@@ -104,6 +105,51 @@ def select_groups(
         cost=float(costs[rows].sum()),
         exact=short == 0,
         gap=float(short * _unit(values) / masks.shape[1]),
+    )
+
+
+def select_by_sum(masks: Bools, values: Floats, budget: int) -> Selection:
+    """At most `budget` groups, every task in one of them, whose values have the largest sum.
+
+    As Wang, Pan, Yu 2024 (arXiv 2402.15328) choose: a group counts with the values of all its
+    members, also of those that another one serves. masks (R, n); values (R, n), larger is better,
+    anything outside the mask; the selection's score is of what each task is served with, as ever.
+    By SciPy's integer programming: exact, but for what may be missing after 10 seconds, `gap`, in
+    the unit of that score. Raises UserError as `select_groups`.
+    """
+    from scipy.optimize import Bounds, LinearConstraint, milp
+
+    masks, values = np.asarray(masks, dtype=np.bool_), np.asarray(values, dtype=np.float64)
+    costs = np.ones(len(masks))
+    _check_table(masks, values, costs, budget)
+    _check_every_task_is_in(masks, masks, budget)
+    values = np.where(masks, values, 0.0)
+    found = milp(
+        -values.sum(axis=1),
+        integrality=costs,
+        bounds=Bounds(0, 1),
+        constraints=[
+            LinearConstraint(masks.T.astype(np.float64), lb=1),
+            LinearConstraint(costs[None], ub=budget),
+        ],
+        options={"mip_rel_gap": 0, "time_limit": SECONDS},
+    )
+    if found.x is None:
+        raise UserError(
+            f"A budget of {budget:g} cannot serve every task with these groups. Raise the budget or"
+            " add larger ones."
+        )
+    chosen = np.flatnonzero(found.x > 0.5)
+    served = np.where(masks[chosen], values[chosen], -np.inf)
+    routing = chosen[served.argmax(axis=0)]
+    rows = np.unique(routing)
+    return Selection(
+        groups=tuple(rows.tolist()),
+        routing=routing,
+        score=float(values[routing, np.arange(masks.shape[1])].mean()),
+        cost=float(len(rows)),
+        exact=found.status == 0,
+        gap=0.0 if found.status == 0 else float(-found.mip_dual_bound + found.fun) / masks.shape[1],
     )
 
 
@@ -195,6 +241,19 @@ def group_affinity(affinity: Floats, masks: Bools) -> Floats:
     spread = float(np.ptp(known)) if known.size else 0.0
     lowest = float(known.min()) if known.size else 0.0
     values[masks.sum(axis=1) == 1] = lowest - n_tasks * (spread or 1.0)
+    return np.where(masks, values, np.nan)
+
+
+def group_transfer(affinity: Floats, masks: Bools) -> Floats:
+    """What its group does for each task, (R, n), to be maximised; NaN outside the mask.
+
+    The sum of affinity[j, t] over the other members j, by the size of the group (Wang, Pan, Yu
+    2024): the mean with the task itself, which does nothing for itself, so that a task alone has 0.
+    Raises UserError as `mean_over_others`.
+    """
+    masks = np.asarray(masks, dtype=np.bool_)
+    sizes = masks.sum(axis=1, keepdims=True)
+    values = mean_over_others(affinity, masks) * (sizes - 1) / np.maximum(sizes, 1)
     return np.where(masks, values, np.nan)
 
 

@@ -1,26 +1,45 @@
-"""What can be recorded during a joint training, and how."""
+"""What can be recorded during a joint training, and how; and what makes groups of an affinity."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from stg_core.system.errors import UserError
 
-METHODS = ("tag", "cosine", "etap")
+METHODS = ("tag", "cosine", "etap")  # from the same gradients of one training
+
+BY_ITSELF = ("transfer", "gradtag")  # each from a training of its own
 
 UPDATES = ("optimiser", "gradient")
 
 EVERY = 10
 
+CLUSTERINGS: Mapping[str, str] = {
+    "spectral": "Spectral clustering",
+    "average": "Average linkage",
+    "semidefinite": "Semidefinite relaxation",
+    "kmeans": "k-means",
+}
+
+# what the groups of many tasks are compared with
+CONTROLS = ("mtl", "longer", "wider", "plain", "random")
+
+GRADTAG_DIRECTIONS, GRADTAG_POINTS = 100, 2_000  # at most so many training points
+
+MOST_TRANSFER_TASKS = 12  # of which "transfer" tries every pair, at every recorded step
+
 
 def checked_methods(methods: Sequence[str], every: int, update: str) -> tuple[str, ...]:
     """The methods in their usual order; raises UserError for settings that there are not."""
-    if unknown := [method for method in methods if method not in METHODS]:
-        raise UserError(f"There is no affinity {unknown[0]!r}; choose from {', '.join(METHODS)}.")
+    known = (*METHODS, *BY_ITSELF)
+    if unknown := [method for method in methods if method not in known]:
+        raise UserError(f"There is no affinity {unknown[0]!r}; choose from {', '.join(known)}.")
     if not methods:
-        raise UserError(f"Choose at least one affinity from {', '.join(METHODS)}.")
+        raise UserError(f"Choose at least one affinity from {', '.join(known)}.")
+    if len(methods) > 1 and (single := [method for method in methods if method in BY_ITSELF]):
+        raise UserError(f"The affinity {single[0]!r} has a training of its own: ask for it alone.")
     if every < 1:
         raise UserError(f"Every how many steps? At least 1, and {every} was asked for.")
     if update not in UPDATES:
         raise UserError(f"There is no update {update!r}; choose from {', '.join(UPDATES)}.")
-    return tuple(method for method in METHODS if method in methods)
+    return tuple(method for method in known if method in methods)

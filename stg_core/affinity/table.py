@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stg_core.affinity.joint import AffinityResult
+from stg_core.affinity.outputs import overlap_of_labels
 from stg_core.affinity.selection import Bools, Floats, Integers, all_groups
 from stg_core.engine.foreground import run_anywhere, train_all
 from stg_core.judging.ensembles import (
@@ -118,6 +119,7 @@ class GroupTable(Groups):
     pos_weight   (n,): how often the loss of a positive counts
     affinities   of joint trainings, by method: see `AffinityResult`
     similarity   (n, n): `datamap_similarity`
+    outputs      of what the joint training keeps, by method: (n, n), see `affinity_from`
     clusters     per number of clusters, from 1 to n: the hard groups of STG-MTL, (n,)
     predicted    per method that learns from groups: gains (R, n)
     searched     per method that learns from groups: the rows that it trained
@@ -133,6 +135,7 @@ class GroupTable(Groups):
     pos_weight: Singles
     affinities: dict[str, AffinityResult] = field(default_factory=dict)
     similarity: Floats | None = None
+    outputs: dict[str, Floats] = field(default_factory=dict)
     clusters: dict[int, Integers] = field(default_factory=dict)
     predicted: dict[str, Floats] = field(default_factory=dict)
     searched: dict[str, Integers] = field(default_factory=dict)
@@ -148,6 +151,11 @@ class GroupTable(Groups):
         """(loss alone − loss together) / loss alone, (R, n); NaN outside the mask or if unknown."""
         alone = np.diag(self.losses[self.alone])
         return np.asarray(1 - self.losses / alone)
+
+    @property
+    def overlap(self) -> Floats:
+        """Share of labelled test points that tasks have in common, (n, n), in [0, 1]."""
+        return overlap_of_labels(self.labels >= 0)
 
     # ---------------------------------------------------------------------------- what is trained
 
@@ -336,6 +344,7 @@ def save_table(table: GroupTable, path: Path, most: int = MAX_TABLE_BYTES) -> No
     }
     if table.similarity is not None:
         arrays["similarity"] = table.similarity
+    arrays |= {f"outputs-{name}": affinity for name, affinity in table.outputs.items()}
     arrays |= {f"clusters-{k}": labels for k, labels in table.clusters.items()}
     arrays |= {f"predicted-{name}": gains for name, gains in table.predicted.items()}
     arrays |= {f"searched-{name}": rows for name, rows in table.searched.items()}
@@ -358,7 +367,8 @@ def load_table(path: Path, mend: str = "Restore assets/bundles.") -> GroupTable:
             arrays = dict(file)
         about = json.loads(arrays.pop("about").tobytes())
         spec = TrainingSpec.from_json(about["spec"])
-        named: dict[str, Any] = {"clusters": {}, "predicted": {}, "searched": {}}
+        kinds = ("outputs", "clusters", "predicted", "searched")
+        named: dict[str, Any] = {kind: {} for kind in kinds}
         for name in list(arrays):
             kind, dash, rest = name.partition("-")
             if dash:

@@ -9,15 +9,31 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from stg_core.affinity.asked import noted
-from stg_core.cli.options import Answer, Command, add_training_options, spec_from, words
-from stg_core.cli.printing import affinity_text, methods_text, tell_of_one, truths_text
+from stg_core.affinity.settings import CLUSTERINGS, CONTROLS
+from stg_core.cli.options import (
+    Answer,
+    Command,
+    add_training_options,
+    spec_from,
+    whole_numbers,
+    words,
+)
+from stg_core.cli.printing import (
+    affinity_text,
+    many_text,
+    methods_text,
+    tell_of_one,
+    truths_text,
+)
 from stg_core.cli.trainings import trained_with_data_maps
+from stg_core.judging.verdict import MEASURE_NAMES
 from stg_core.results.store import Store
 from stg_core.system.errors import UserError
 from stg_core.training.callbacks import Progress
 from stg_core.training.spec import TrainingSpec
 
 if TYPE_CHECKING:
+    from stg_core.affinity.many import ManyPlan
     from stg_core.affinity.preparing import TablePlan
     from stg_core.affinity.table import GroupTable
 
@@ -31,18 +47,22 @@ def _add_affinity(parser: argparse.ArgumentParser) -> None:
     add_training_options(parser)
     parser.add_argument(
         "--method",
-        choices=("tag", "cosine", "etap", "datamaps"),
+        choices=("tag", "cosine", "etap", "transfer", "gradtag", "datamaps"),
         default="tag",
-        help="lookahead, gradient cosine, first-order lookahead, or alike data maps (default tag)",
+        help="lookahead, gradient cosine, first-order lookahead, transfer gain of pairs (up to 12"
+        " tasks), estimated fine-tuning, or alike data maps (default tag)",
     )
     parser.add_argument(
-        "--every", type=int, default=10, help="record one step in so many (default 10)"
+        "--every",
+        type=int,
+        default=10,
+        help="record one step in so many (default 10; gradtag: of no matter)",
     )
     parser.add_argument(
         "--update",
         choices=("optimiser", "gradient"),
         default="optimiser",
-        help="tag and etap: the update that is tried (default: the optimiser's own)",
+        help="tag, etap and transfer: the update that is tried (default: the optimiser's own)",
     )
 
 
@@ -51,18 +71,44 @@ def _add_methods(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--table", metavar="NAME", help="digits-8 or g1-6, which are here")
     parser.add_argument("--budget", type=int, default=3, help="number of models (default 3)")
     parser.add_argument(
-        "--methods", type=words, default=(), metavar="tag,hoa,…", help="default: all"
+        "--methods",
+        type=words,
+        default=(),
+        metavar="tag,hoa,…",
+        help="default: all; of more than 12 tasks stg,labels,errors,pvi, and on request"
+        " datamaps,cosine,tag,gradtag,etap,surrogates",
+    )
+    parser.add_argument(
+        "--cluster-by",
+        default="",
+        metavar="|".join(CLUSTERINGS),
+        help="what makes groups of an affinity of more than 12 tasks, of fewer if it is given"
+        " (default semidefinite, of more than 300 tasks spectral)",
+    )
+    parser.add_argument(
+        "--controls",
+        type=words,
+        default=(),
+        metavar="mtl,plain,…",
+        help=f"more than 12 tasks: what groups are compared with (default {','.join(CONTROLS)})",
+    )
+    parser.add_argument(
+        "--measure",
+        choices=tuple(MEASURE_NAMES),
+        default="",
+        help="more than 12 tasks: what the table is of (default: AUROC, R²)",
     )
     parser.add_argument(
         "--bundle", action="store_true", help="train --table anew, and keep it among the bundles"
     )
     parser.add_argument(
         "--seeds",
-        type=int,
-        default=0,
+        type=whole_numbers,
+        default=(),
         metavar="N",
         help="train every group of --table with so many seeds, or go on with it; with --bundle,"
-        " keep it among the bundles",
+        " keep it among the bundles. Of more than 12 tasks: which seeds, such as 0,1 (default"
+        " --seed)",
     )
     parser.add_argument("--asked", metavar="KEY", help=argparse.SUPPRESS)  # by the app
 
@@ -70,7 +116,9 @@ def _add_methods(parser: argparse.ArgumentParser) -> None:
 def _methods(options: argparse.Namespace) -> Answer:
     from stg_core.affinity import methods
 
-    if options.seeds:
+    if many := _many_from(options):
+        return _many_compared(many, options.measure)
+    if options.table and options.seeds:
         return _seeds(options)
     wanted = options.methods or tuple(methods.METHODS)
     methods.check_methods(wanted)
@@ -90,6 +138,39 @@ def _methods(options: argparse.Namespace) -> Answer:
     return answer, methods_text(judged)
 
 
+def _many_from(options: argparse.Namespace) -> ManyPlan | None:
+    """What to compare of more tasks than a table can hold, if that is asked for."""
+    from stg_core.affinity.many import plan_of_many
+    from stg_core.affinity.table import MOST_TASKS
+
+    if options.asked:
+        asked = noted(Store(), options.asked)
+        if asked is None or len(asked.spec.tasks) <= MOST_TASKS:
+            return None
+        return plan_of_many(asked.spec, asked.methods, asked.budget)
+    if options.table or not options.group:
+        return None
+    spec = spec_from(options)
+    if len(spec.tasks) <= MOST_TASKS and not options.cluster_by:
+        return None
+    controls = options.controls or CONTROLS
+    settings = options.methods, options.budget, options.cluster_by, controls, options.seeds
+    return plan_of_many(spec, *settings)
+
+
+def _many_compared(plan: ManyPlan, measure: str) -> Answer:
+    from stg_core.affinity.many import compare_many, measures_in, most_trainings
+    from stg_core.affinity.preparing import forget_progress
+
+    store = Store()
+    _tell(f"At most {most_trainings(plan):,.0f} trainings, those that are here included.")
+    answer = compare_many(store, plan, _tell)
+    forget_progress(store, plan.key)
+    if measure and measure not in (known := measures_in(answer)):
+        raise UserError(f"These tasks have no measure {measure!r}; choose from {', '.join(known)}.")
+    return answer, many_text(answer, measure)
+
+
 def _seeds(options: argparse.Namespace) -> Answer:
     """A table with several seeds: what is missing of it is trained."""
     from stg_core.affinity.seed_methods import BUDGETS, note_methods
@@ -104,7 +185,7 @@ def _seeds(options: argparse.Namespace) -> Answer:
         raise UserError(f"Choices are kept for budgets of {kept} only, not of {options.budget}.")
     store = Store()
     path = kept_seed_path(store, options.table)
-    table = train_seed_table(options.table, options.seeds, path, _tell)
+    table = train_seed_table(options.table, options.seeds[0], path, _tell)
     if note_methods(table, store, _tell):
         _tell("Scores, regrets and reliabilities.")
         note_truths(table, BUDGETS)
@@ -188,7 +269,19 @@ def _affinity(options: argparse.Namespace) -> Answer:
         ).to_json()
         matrices = {name: found[name][options.method] for name in ("affinity", "history")}
         answer = {**settings, **found, **matrices}
+    answer["overlap"] = _overlap_warning(spec)
     return answer, affinity_text(answer)
+
+
+def _overlap_warning(spec: TrainingSpec) -> str:
+    """Which affinities are noise for want of common labels, as only data of one's own can lack."""
+    if not spec.group.is_own:
+        return ""
+    from stg_core.affinity.outputs import overlap_of_labels, overlap_warning
+    from stg_core.tasks.data import load_task_data
+
+    labels = load_task_data(spec.group).select(spec.tasks).train_labels
+    return overlap_warning(spec.tasks, overlap_of_labels(labels == labels))
 
 
 def _affinity_from_data_maps(store: Store, spec: TrainingSpec) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from stg_core.system.words import counted
 from stg_core.training.spec import TrainingSpec
 
 if TYPE_CHECKING:
+    from stg_core.affinity.many import ManyScore
     from stg_core.affinity.methods import Judged
     from stg_core.affinity.truth import Estimate, MethodTruth, TableTruth
     from stg_core.engine.derived import Progress
@@ -117,15 +118,15 @@ def affinity_text(answer: dict[str, Any]) -> str:
         for task, row in zip(tasks, answer["affinity"], strict=True)
     ]
     header = " " * width + "".join(f"{task:>{column}}" for task in tasks)
-    return "\n".join(
-        [
-            header,
-            *rows,
-            "What training on a row's task does for a column's task; positive helps.",
-            f"{answer['seconds']:,.1f} s, the cost of {answer['cost']:.2f} ordinary trainings"
-            f" ({answer['counted_cost']:.2f} by count).",
-        ]
-    )
+    lines = [
+        header,
+        *rows,
+        "What training on a row's task does for a column's task; positive helps.",
+        f"{answer['seconds']:,.1f} s, the cost of {answer['cost']:.2f} ordinary trainings"
+        f" ({answer['counted_cost']:.2f} by count).",
+        answer["overlap"],
+    ]
+    return "\n".join(filter(None, lines))
 
 
 def methods_text(judged: Sequence[Judged]) -> str:
@@ -144,6 +145,49 @@ def methods_text(judged: Sequence[Judged]) -> str:
             "Gain and F1 on test images, with intervals over them; cost in trainings of all tasks.",
         ]
     )
+
+
+def many_text(answer: Mapping[str, Any], measure: str = "") -> str:
+    """A row per method: its specialists, and how much better they are than each control."""
+    from stg_core.affinity.many import measures_in, scores_of_many
+
+    schemes = [scheme for scheme in answer["schemes"] if scheme != "specialists"]
+    names, rows = measures_in(answer), scores_of_many(answer, measure)
+    score = names[measure or next(iter(names))]
+    width = max(20, *(len(row.title) + 2 for row in rows))
+    column = max(10, len(score) + 2)
+    against = "".join(f"{f'− {scheme}':>28}" for scheme in schemes)
+    header = f"{'':{width}}{'groups':>7}{score:>{column}}{'95 % interval':>20}{against}{'cost':>8}"
+    lines = [
+        f"{row.title:{width}}{row.groups:7}{_or_dash(row.mean, column)}{_own_ends(row):>20}"
+        + "".join(f"{_of_difference(row.differences.get(scheme)):>28}" for scheme in schemes)
+        + f"{row.cost:8.1f}"
+        for row in rows
+    ]
+    notes = [
+        f"Mean {score} over tasks on test points of the specialists of hard groups, and less that"
+        " of each control, with 95 % intervals. Cost: trainings of all tasks, the affinity"
+        " included.",
+        *(f"{row.title}: {row.headline}" for row in rows),
+        *(
+            f"{row.title}: in no mean, since nothing learns them: {', '.join(row.left_out)}."
+            for row in rows
+            if row.left_out
+        ),
+        *answer["left_out"].values(),
+        answer["overlap"],
+    ]
+    return "\n".join(filter(None, [header, *lines, *notes]))
+
+
+def _own_ends(row: ManyScore) -> str:
+    return "–" if row.mean is None else _ends(row.ci, ".4f")
+
+
+def _of_difference(difference: Mapping[str, Any] | None) -> str:
+    if difference is None or difference["mean"] is None:
+        return "–"
+    return f"{difference['mean']:+.4f} ({_ends(difference['ci'], '+.4f')})"
 
 
 def truths_text(truth: TableTruth, judged: Sequence[MethodTruth]) -> str:

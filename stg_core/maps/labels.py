@@ -34,9 +34,14 @@ def overlap(summary: DataMapSummary) -> Floats:
     In [0, 1] and 0 between tasks without labels. The share of the smaller set would be 1 for a task
     of ten labels beside a complete one, which says nothing of how little is known of it.
     """
-    own = summary.labelled.diagonal().astype(np.int64)
-    either = own[:, None] + own - summary.labelled
-    return np.asarray(summary.labelled / np.maximum(either, 1))
+    return overlap_of_counts(summary.labelled)
+
+
+def overlap_of_counts(labelled: NDArray[np.integer]) -> Floats:
+    """The same from the points that both of two tasks have a label for, (T, T)."""
+    counts = labelled.astype(np.int64)
+    own = counts.diagonal()
+    return np.asarray(counts / np.maximum(own[:, None] + own - counts, 1))
 
 
 def median_overlap(summary: DataMapSummary) -> Floats:

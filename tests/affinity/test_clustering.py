@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from stg_core.affinity.clustering import (
-    CLUSTERINGS,
     Floats,
     cluster,
     semidefinite_relaxation,
     settled,
     space_of,
 )
+from stg_core.affinity.settings import CLUSTERINGS
 from stg_core.grouping.memberships import Labels, group_tasks
 from stg_core.system.errors import UserError
 

@@ -383,6 +383,7 @@ def test_a_training_of_too_few_steps_records_nothing_and_says_so(data: TaskData)
     [
         ({"methods": ("pcgrad",)}, "no affinity 'pcgrad'"),
         ({"methods": ()}, "at least one affinity"),
+        ({"methods": ("tag", "transfer")}, "ask for it alone"),
         ({"every": 0}, "At least 1"),
         ({"update": "momentum"}, "no update 'momentum'"),
     ],
@@ -471,7 +472,7 @@ def last_json(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
     return json.loads(capsys.readouterr().out.splitlines()[-1])
 
 
-@pytest.mark.parametrize("method", ["tag", "cosine", "etap", "datamaps"])
+@pytest.mark.parametrize("method", ["tag", "cosine", "etap", "gradtag", "datamaps"])
 def test_the_command_prints_tasks_affinity_seconds_and_cost(
     method: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -14,6 +14,7 @@ import pytest
 from sklearn.metrics import f1_score
 
 from stg_core.affinity.methods import (
+    AFFINITY_OF,
     METHODS,
     Judged,
     available,
@@ -21,12 +22,14 @@ from stg_core.affinity.methods import (
     chance,
     choose,
     counted_trainings,
+    joint_cost,
     judge,
     matrices,
     prepare,
     rank_correlations,
     similarity_and_gains,
 )
+from stg_core.affinity.outputs import affinity_from
 from stg_core.affinity.table import (
     BUILT_IN,
     GroupTable,
@@ -47,6 +50,7 @@ from stg_core.training.spec import TrainingSpec
 
 TASKS = ("1", "Odd", "Small", "Not small")
 SPEC = TrainingSpec(GROUPS["digits"], tasks=TASKS, epochs=3)
+OF_CIFAR = TrainingSpec(GROUPS["g1"], epochs=10)
 BUDGETS = (1, 2, 3, 4)
 
 
@@ -129,6 +133,32 @@ def test_stg_groups_are_the_clusters_of_the_data_maps(table: GroupTable) -> None
     }
 
 
+def test_labels_alone_put_a_task_and_its_opposite_together(table: GroupTable, kept: Store) -> None:
+    """ "Small" and "Not small", of which neither method is told what they mean."""
+    run = kept.run(table.spec.key)
+    for method in ("labels", "errors"):
+        assert np.array_equal(table.outputs[method], affinity_from(run, method))
+        groups = judged(table, 2)[method].groups
+        assert any({"Small", "Not small"} <= {*group} for group in groups)
+    assert judged(table, 2)["labels"].counted == 2, "it needs no model"
+
+
+def test_surrogates_foretell_the_mean_gain_beside_each_other_task(table: GroupTable) -> None:
+    rows = [row for row in table.searched["surrogates"].tolist() if row not in table.alone]
+    assert (table.masks[rows].sum(axis=1) == 2).all() and len(rows) == 6
+    every = table.row([0, 1, 2, 3])
+    beside = [table.gains[table.row([0, other]), 0] for other in (1, 2, 3)]
+    assert table.predicted["surrogates"][every, 0] == pytest.approx(np.mean(beside))
+
+
+def test_bundled_tables_have_nothing_of_later_methods_and_are_as_readable() -> None:
+    for name in ("digits-8", "g1-6"):
+        later = {"labels", "errors", "pvi", "surrogates"}
+        assert not later & {*available(bundled_table(name))}
+        with pytest.raises(UserError, match="nothing of the method labels"):
+            choose(bundled_table(name), "labels", 2)
+
+
 def test_the_f1_is_that_of_the_models_that_serve_the_tasks(table: GroupTable, kept: Store) -> None:
     choice = choose(table, "tag", 2)
     expected = []
@@ -151,12 +181,15 @@ def test_what_is_counted_is_what_the_formula_says(table: GroupTable) -> None:
             continue
         choice = choose(table, method, 3)
         again = {*choice.searched.tolist()} & {*choice.groups}
-        if method in ("stg", "tag", "cosine") and table.together in choice.groups:
+        of_joint = ("stg", "errors", "pvi", *AFFINITY_OF)
+        if method in of_joint and table.together in choice.groups:
             again.add(table.together)
         if method == "etap":
             again.add(table.together)  # which is in the joint training and among its groups
         fewer = 3 - len(choice.groups) if method not in ("together", "exhaustive") else 0
         expected = counted_trainings(method, 4, 3, every) - fewer
+        if method == "gradtag":  # whose formula is for 50,000 points and 10 epochs
+            expected += joint_cost(table.spec, method) - joint_cost(OF_CIFAR, method)
         if method not in ("together", "exhaustive"):
             expected -= len(again)
         assert one.counted == pytest.approx(expected), method
@@ -177,8 +210,14 @@ def test_trainings_for_ten_tasks_by_hand() -> None:
         "alone": 10,
         "random": 3,
         "stg": 4,
+        "labels": 3,
+        "errors": 4,
+        "pvi": 4,
+        "surrogates": 10 + 20 + 3,
         "tag": 1 + 28 / 30 + 3,
         "cosine": 1 + 18 / 30 + 3,
+        "transfer": 1 + 146 / 60 + 3,
+        "gradtag": 1 + 100 * 2_000 / 500_000 + 3,
         "hoa": 45 + 10 + 3,
         "etap": 1 + 18 / 30 + 10 + 10 + 3,
         "mtgnet": 45 + 10 + 1 + 3,
@@ -196,7 +235,8 @@ def test_random_groups_are_as_many_as_allowed_and_the_same_for_a_seed(table: Gro
 
 def test_affinities_are_compared_with_what_pairs_truly_gain(table: GroupTable) -> None:
     found = matrices(table)
-    assert list(found) == ["tag", "cosine", "etap", "datamaps", "gains"]
+    others = ["datamaps", "labels", "errors", "pvi"]
+    assert list(found) == ["tag", "transfer", "gradtag", "cosine", "etap", *others, "gains"]
     pair = table.row([0, 1])
     assert found["gains"][0, 1] == table.gains[pair, 1]
     by_epoch = [matrices(table, epoch)["tag"] for epoch in (1, 2, 3)]

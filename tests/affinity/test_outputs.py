@@ -18,14 +18,17 @@ from stg_core.affinity.outputs import (
     alike,
     known_labels,
     little_in_common,
+    overlap_of_labels,
     overlap_warning,
     positives_similarity,
     pvi_similarity,
 )
 from stg_core.grouping.memberships import TaskSpace
+from stg_core.maps.labels import overlap
 from stg_core.maps.summary import BINS, DataMapSummary, summarise
 from stg_core.results.store import Run, Store
 from stg_core.system.errors import UserError
+from stg_core.tasks.groups import Kind
 from stg_core.training.loop import TrainingResult
 from tests.conftest import realistic_maps
 
@@ -92,10 +95,12 @@ def test_numbers_and_classes_go_together_as_textbooks_say() -> None:
 
 def test_two_classes_are_a_yes_or_no() -> None:
     """φ, the correlation ratio and Cramér's V are one for them."""
-    by_kind = [
-        associations(YES[:, :2], YES[:, :2], kinds)[0, 1]
-        for kinds in (["binary"] * 2, ["binary", "multiclass"], ["multiclass"] * 2)
-    ]
+    several: tuple[tuple[Kind, Kind], ...] = (
+        ("binary", "binary"),
+        ("binary", "multiclass"),
+        ("multiclass", "multiclass"),
+    )
+    by_kind = [associations(YES[:, :2], YES[:, :2], kinds)[0, 1] for kinds in several]
     assert by_kind == pytest.approx([by_kind[0]] * 3)
 
 
@@ -188,15 +193,16 @@ def test_alike_is_1_for_the_same_and_0_on_average() -> None:
 
 def test_tasks_that_share_few_points_are_named() -> None:
     maps, labels = realistic_maps(4, 400, (2, 4))
-    assert overlap_warning(summarise(maps, labels, [*"abcd"], [2, 4])) == ""
+    assert overlap_warning([*"abcd"], overlap(summarise(maps, labels, [*"abcd"], [2, 4]))) == ""
     labels[100:, 0], labels[:80, 1] = np.nan, np.nan
     for t in (0, 1):
         maps[:, :, t, np.isnan(labels[:, t])] = np.nan
-    summary = summarise(maps, labels, [*"abcd"], [2, 4])
-    little = little_in_common(summary)
+    shares = overlap(summarise(maps, labels, [*"abcd"], [2, 4]))
+    assert np.array_equal(shares, overlap_of_labels(~np.isnan(labels)))
+    little = little_in_common(shares)
     assert np.argwhere(little).tolist() == [[0, 1], [0, 2], [0, 3], [1, 0], [2, 0], [3, 0]]
-    told = overlap_warning(summary)
-    assert told.startswith("3 of 6 pairs of tasks share less than 30%") and "“a” and “b”" in told
+    told = overlap_warning([*"abcd"], shares)
+    assert told.startswith("3 of 6 pairs of tasks share less than 30 %") and "“a” and “b”" in told
 
 
 def test_what_is_not_kept_is_said(run: Run) -> None:

@@ -83,7 +83,7 @@ def test_no_more_is_trained_than_was_told_and_nothing_twice(store: Store) -> Non
     noting = Noting(store, plan, told.append)
     table = prepared_table(store, plan, noting)
     assert len(store.runs()) - len([r for r in store.runs() if r.bundled]) <= total(plan)
-    assert set(plan.recorded(store)) == {"cosine", "tag", "etap"}
+    assert set(plan.recorded(store)) == {"cosine", "etap", "gradtag", "tag", "transfer"}
     assert plan.here(store) == set(plan.keys) and is_complete(table, plan)
     noted = how_far(store, plan.key)
     assert noted and 0 < noted["done"] <= noted["total"] == total(plan) and noted["what"] in told

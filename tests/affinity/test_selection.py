@@ -15,7 +15,9 @@ from stg_core.affinity.selection import (
     Selection,
     all_groups,
     group_affinity,
+    group_transfer,
     hoa_values,
+    select_by_sum,
     select_groups,
 )
 from stg_core.system.errors import UserError
@@ -396,3 +398,41 @@ def test_an_affinity_that_does_not_fit_is_refused() -> None:
     with pytest.raises(UserError, match="not finite"):
         group_affinity(np.full((3, 3), np.inf), all_groups(3))
     assert group_affinity(np.ones((1, 1)), all_groups(1)).shape == (1, 1)
+
+
+def test_what_a_group_transfers_is_the_mean_with_the_task_itself() -> None:
+    affinity = np.array([[9.0, 0.4, -0.2], [0.1, 9.0, 0.6], [0.5, 0.2, 9.0]])
+    values = group_transfer(affinity, all_groups(3))
+    assert values[:3][np.eye(3, dtype=bool)].tolist() == [0, 0, 0]  # alone
+    assert values[3, :2] == pytest.approx([0.1 / 2, 0.4 / 2])
+    assert values[6] == pytest.approx([(0.1 + 0.5) / 3, (0.4 + 0.2) / 3, (-0.2 + 0.6) / 3])
+
+
+@given(st.integers(2, 4), st.integers(1, 3), st.integers(0, 2**32))
+@settings(max_examples=30)
+def test_the_groups_with_the_largest_sum_are_those_that_trying_all_sets_finds(
+    n_tasks: int, budget: int, seed: int
+) -> None:
+    masks = all_groups(n_tasks)
+    affinity = np.random.default_rng(seed).normal(size=(n_tasks, n_tasks))
+    values = group_transfer(affinity, masks)
+    sums = np.where(masks, values, 0).sum(axis=1)
+    sets = [
+        rows
+        for size in range(1, budget + 1)
+        for rows in itertools.combinations(range(len(masks)), size)
+        if masks[list(rows)].any(axis=0).all()
+    ]
+    best = max(sets, key=lambda rows: sums[list(rows)].sum())
+    found = select_by_sum(masks, values, budget)
+    assert found.exact and found.gap == 0
+    served = np.where(masks[list(best)], values[list(best)], -np.inf)
+    assert found.score == pytest.approx(served.max(axis=0).mean())
+    assert set(found.routing) == set(found.groups) and len(found.groups) <= budget
+    assert masks[found.routing, np.arange(n_tasks)].all()
+
+
+def test_a_budget_that_cannot_serve_every_task_by_sum_says_so() -> None:
+    masks = np.eye(3, dtype=bool)
+    with pytest.raises(UserError, match="A budget of 2 cannot serve every task"):
+        select_by_sum(masks, np.zeros((3, 3)), 2)
