@@ -76,8 +76,11 @@ RECIPES: Mapping[str, Recipe] = {
         "digits",
         DIGITS_8,
         {
-            **{"model": "mlp", "hidden_widths": (256,), "dropout": 0.0},
-            **{"batch_size": 512, "learning_rate": 2e-2},
+            "model": "mlp",
+            "hidden_widths": (256,),
+            "dropout": 0.0,
+            "batch_size": 512,
+            "learning_rate": 2e-2,
         },
     ),
     "chemical-10": Recipe("chemical", 10, {**SMALL, "learning_rate": 2e-3}),
@@ -129,8 +132,8 @@ def converged(spec: TrainingSpec, data: TaskData, tell: Tell) -> Converged:
             f"Of {epochs} epochs, single models need {single}, and the model of all tasks {joint}."
         )
         if max(single, joint) <= 0.75 * epochs or epochs >= MOST_EPOCHS:
-            rounded = (tuple(np.round(curve, 5).tolist()) for curve in curves)
-            return Converged(max(single, joint), single, joint, *rounded)
+            of_single, of_joint = (tuple(np.round(curve, 5).tolist()) for curve in curves)
+            return Converged(max(single, joint), single, joint, of_single, of_joint)
         epochs *= 2
 
 
