@@ -523,13 +523,7 @@ def sentences(truth: TableTruth, found: Sequence[MethodTruth]) -> list[str]:
     """What a table tells, a sentence each: of the methods, of how reliable it is, of pairs."""
     here, last = truth.readings["model"], truth.readings["last"]
     told = [_of_methods(found), _of_gains(here, truth.n_seeds), _of_pairs(truth), _of_own(here)]
-    told.append(
-        f"Without stopping, after the last epoch, all tasks together seem to gain"
-        f" {_percent(last.together.mean)} and not {_percent(here.together.mean)},"
-        f" {last.positive} of {last.pairs} pairs gain, and gains are reliable"
-        f" ({_number(last.gains.half)}; the own part of pairs {_number(last.own.half)}):"
-        " that is what overfitting alone costs more."
-    )
+    told.append(_of_the_end(here, last))
     if truth.left_out:
         none = "counts" if len(truth.left_out) == 1 else "count"
         told.append(
@@ -575,8 +569,20 @@ def _of_own(reading: Reading) -> str:
     )
 
 
+def _of_the_end(here: Reading, last: Reading) -> str:
+    gains, own = last.gains, last.own
+    return (
+        f"After the last epoch, without stopping, all tasks together gain"
+        f" {_percent(last.together.mean)} (stopped: {_percent(here.together.mean)}), {last.positive}"
+        f" of {last.pairs} pairs gain, and half of the seeds tell gains as the other half does by"
+        f" {_number(gains.half)}, on other points by {_number(gains.points)}; the own part of pairs"
+        f" by {_number(own.half)} and {_number(own.points)}. What is more there than above is how"
+        " far company prevents overfitting."
+    )
+
+
 def _percent(value: float) -> str:
-    return f"{100 * value:.1f} %"
+    return f"{100 * value:.1f} %".replace("-", "−")
 
 
 def _number(value: float) -> str:
