@@ -573,8 +573,8 @@ def _of_the_end(here: Reading, last: Reading) -> str:
     gains, own = last.gains, last.own
     return (
         f"After the last epoch, without stopping, all tasks together gain"
-        f" {_percent(last.together.mean)} (stopped: {_percent(here.together.mean)}), {last.positive}"
-        f" of {last.pairs} pairs gain, and half of the seeds tell gains as the other half does by"
+        f" {_percent(last.together.mean)} (stopped: {_percent(here.together.mean)}),"
+        f" {last.positive} of {last.pairs} pairs gain, and half of the seeds tell gains as the other half does by"
         f" {_number(gains.half)}, on other points by {_number(gains.points)}; the own part of pairs"
         f" by {_number(own.half)} and {_number(own.points)}. What is more there than above is how"
         " far company prevents overfitting."
