@@ -36,6 +36,7 @@ from stg_core.affinity.selection import Floats, Integers
 RESAMPLES = 1_000
 RESAMPLING_SEED = 67
 COVERED = 0.95
+MANY_AT_END = 0.1  # of the models
 UNRANKED = ("exhaustive", "alone")  # the one is the measure, the other exceeds the budget
 
 
@@ -535,6 +536,11 @@ def sentences(truth: TableTruth, found: Sequence[MethodTruth]) -> list[str]:
     here, last = truth.readings["model"], truth.readings["last"]
     told = [_of_methods(found), _of_gains(here, truth.n_seeds), _of_pairs(truth), _of_own(here)]
     told += [_of_the_end(here, last), _of_auroc(truth)]
+    if truth.at_end > MANY_AT_END:
+        told.append(
+            f"{100 * truth.at_end:.0f} % of the models are best after the last epoch: for them more epochs"
+            " might be better."
+        )
     if truth.left_out:
         none = "counts" if len(truth.left_out) == 1 else "count"
         told.append(
