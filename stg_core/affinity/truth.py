@@ -538,8 +538,8 @@ def sentences(truth: TableTruth, found: Sequence[MethodTruth]) -> list[str]:
     told += [_of_the_end(here, last), _of_auroc(truth)]
     if truth.at_end > MANY_AT_END:
         told.append(
-            f"{100 * truth.at_end:.0f} % of the models are best after the last epoch: for them more epochs"
-            " might be better."
+            f"{100 * truth.at_end:.0f} % of the models are best after the last epoch: for them more"
+            " epochs might be better."
         )
     if truth.left_out:
         none = "counts" if len(truth.left_out) == 1 else "count"
