@@ -602,8 +602,8 @@ def _of_auroc(truth: TableTruth) -> str:
     more = truth.auroc_gain
     ends = (f"{end:+.3f}".replace("-", "−") for end in (more.mean, more.low, more.high))
     return (
-        f"Mean AUROC of single models is {truth.auroc_alone:.3f}, and that of all tasks together"
-        " {} more ({} to {}, over seeds).".format(*ends)
+        f"Mean AUROC of single models is {truth.auroc_alone:.3f}; that of all tasks together"
+        " differs by {} ({} to {}, over seeds).".format(*ends)
     )
 
 
