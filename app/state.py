@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from stg_core.grouping.memberships import TaskSpace
 
 ROOT = Path(__file__).resolve().parents[1]
-START, DATA_MAPS, GROUPING, AGREEMENT, SPECIALISTS, METHODS, LESSON = (
+START, DATA_MAPS, GROUPING, AGREEMENT, SPECIALISTS, METHODS, STUDY, LESSON = (
     ROOT / "pages" / f"{name}.py"
     for name in (
         "start",
@@ -33,6 +33,7 @@ START, DATA_MAPS, GROUPING, AGREEMENT, SPECIALISTS, METHODS, LESSON = (
         "agreement",
         "specialists",
         "methods",
+        "study",
         "lesson",
     )
 )

@@ -12,6 +12,7 @@ import streamlit as st
 from app import glances, state, widgets
 from app.charts import grouping as charts
 from app.parameters import OneOf, in_url
+from app.studies import say_default
 from app.tables import as_csv
 from app.widgets import Chosen, Input
 from stg_core.engine.derived import Answer
@@ -223,3 +224,4 @@ if head := widgets.grouping_head(
     " share a cluster, and how much.",
 ):
     views(*head)
+    say_default(head[0])

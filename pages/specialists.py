@@ -14,6 +14,7 @@ from app.charts import specialists as charts
 from app.charts.base import number
 from app.charts.specialists import SCHEMES, USUAL, about_scheme, scheme_title
 from app.parameters import OneOf, SeveralOf, Text, in_url
+from app.studies import say_default
 from app.tables import as_csv
 from app.training_choices import speed_of
 from app.widgets import Chosen, Input
@@ -586,6 +587,7 @@ def planning() -> None:
     with run_place:
         run = widgets.choose_run()
     if head := widgets.with_input(run, input_place):
+        say_default(head[0])
         judge(*head)
 
 

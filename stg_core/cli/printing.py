@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from stg_core.affinity.methods import Judged
     from stg_core.affinity.truth import Estimate, MethodTruth, TableTruth
     from stg_core.engine.derived import Progress
+    from stg_core.engine.studying import StudyCost
     from stg_core.grouping.agreement import Agreement
     from stg_core.grouping.choosing import Choice
     from stg_core.grouping.layout import TaskMap
@@ -222,6 +223,17 @@ def cost_line(cost: Cost) -> str:
     )
 
 
+def study_line(cost: StudyCost) -> str:
+    """What a study takes."""
+    left = "unknown" if cost.seconds is None else f"about {cost.seconds:,.0f} s"
+    not_run = [f"{cell} cannot be: {reason}" for cell, reason in cost.not_run]
+    line = (
+        f"{counted(cost.cells, 'cell')}, {counted(cost.distinct, 'training')},"
+        f" {cost.cached} trained before; time for the rest: {left}, one after the other."
+    )
+    return "\n".join([*not_run, line])
+
+
 def plan_text(models: Sequence[Mapping[str, Any]], cost: Cost) -> str:
     """A row per model, and what all of them take."""
     lines = [
@@ -302,6 +314,19 @@ def asked(question: str) -> bool:
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
+def agreed(models: int, seconds: float | None) -> bool:
+    """Whether trainings may start: of many hours, who sits at a terminal is asked, never a script.
+
+    seconds: expected, None where nobody knows.
+    """
+    from stg_core.judging.plan import takes_long
+
+    if not (models and takes_long(seconds) and sys.stdin.isatty()):
+        return True
+    hours = "nobody knows yet how long" if seconds is None else f"{seconds / 3600:.1f} h"
+    return asked(f"{models} trainings, {hours}: start?")
+
+
 # -------------------------------------------------------------------------------------- progress
 
 
@@ -339,6 +364,28 @@ def tell_of_all(plan: Plan, count: int) -> Callable[[TrainingSpec, dict[str, Any
         elif record.get("epoch", 0) != epochs_told.get(name, 0):
             epochs_told[name] = record["epoch"]
             line = f"{done} of {count} trained. {name}: {_progress_line(record)}"
+            print(line, file=sys.stderr, flush=True)
+
+    return tell
+
+
+def tell_of_cell(
+    head: str, plan: Plan, count: int
+) -> Callable[[TrainingSpec, dict[str, Any]], None]:
+    """Of a study, on a terminal one line that is written over; elsewhere one per training."""
+    done: set[TrainingSpec] = set()
+
+    def tell(spec: TrainingSpec, record: dict[str, Any]) -> None:
+        if "waits" in record:
+            return _tell_why(record["waits"])
+        ended = record.get("epoch") == spec.epochs and spec not in done
+        if ended:
+            done.add(spec)
+        so_far = f"{head}: {len(done)} of {count} trained."
+        line = f"{so_far} {plan.name_of(spec)}: {_progress_line(record)}"
+        if sys.stderr.isatty():
+            _write_over(line)
+        elif ended:
             print(line, file=sys.stderr, flush=True)
 
     return tell

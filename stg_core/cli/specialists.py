@@ -16,7 +16,7 @@ from stg_core.cli.options import (
     words,
 )
 from stg_core.cli.printing import (
-    asked,
+    agreed,
     cost_line,
     judgement_text,
     plan_text,
@@ -99,7 +99,7 @@ def _specialists(options: argparse.Namespace) -> Answer:
     if options.dry_run:
         return _planned(plan, cost, store)
     print(cost_line(cost), file=sys.stderr)
-    if not (options.only_judge or options.yes or _agreed(cost)):
+    if not (options.only_judge or options.yes or agreed(cost.distinct - cost.cached, cost.seconds)):
         return {**asdict(cost), "started": False}, "Nothing was started."
     if not options.only_judge:
         train_all(store, plan.trainings, tell_of_all(plan, cost.distinct - cost.cached))
@@ -107,17 +107,6 @@ def _specialists(options: argparse.Namespace) -> Answer:
     if options.bundle:
         bundle_report(report, options.bundle)
     return _judged(report, f"{options.average}-{options.routing}", options.measure)
-
-
-def _agreed(cost: Cost) -> bool:
-    """Whether a plan may start: one that takes long asks who sits at a terminal, never a script."""
-    from stg_core.judging.plan import takes_long
-
-    models = cost.distinct - cost.cached
-    if not (models and takes_long(cost.seconds) and sys.stdin.isatty()):
-        return True
-    hours = "nobody knows yet how long" if cost.seconds is None else f"{cost.seconds / 3600:.1f} h"
-    return asked(f"{models} trainings, {hours}: start?")
 
 
 def _planned(plan: Plan, cost: Cost, store: Store) -> Answer:

@@ -52,8 +52,8 @@ if TYPE_CHECKING:
 
 BUNDLES = Path(__file__).resolve().parents[2] / "assets" / "bundles"
 BUNDLED = "bundled:"
-REPORTS, TABLES = "specialists", "tables"
-NO_RUNS = (REPORTS, TABLES)  # the folders of BUNDLES that hold no run
+REPORTS, TABLES, STUDIES = "specialists", "tables", "studies"
+NO_RUNS = (REPORTS, TABLES, STUDIES)  # the folders of BUNDLES that hold no run
 TITLES_NAMED = 5
 VERSIONED = ("torch", "torchvision", "numpy", "scikit-learn")
 LONGEST_TITLE = 80  # characters

@@ -42,6 +42,7 @@ PAGES = {
         ("Quality and cost", "Affinities", "Predictions", "Scalability", "How they work"),
     ),
     "methods_seeds": Shown("methods", "Better than random groups", VEGA),
+    "study": Shown("study", "Not run:", VEGA),
     "lesson": Shown("lesson?step=8&answer_8=true", "Did it pay?", VEGA),
 }
 

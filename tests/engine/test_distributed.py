@@ -25,9 +25,11 @@ from stg_core.engine.courier import epochs_in
 from stg_core.engine.foreground import train_all
 from stg_core.engine.job import Job
 from stg_core.engine.jobs import Engine
+from stg_core.engine.studying import Listener, run_study
 from stg_core.engine.worker import run_spec
 from stg_core.grouping.memberships import TaskSpace, group_tasks
 from stg_core.judging.plan import make_plan
+from stg_core.judging.study import study_of
 from stg_core.results.store import Store
 from stg_core.system.errors import UserError
 from stg_core.system.guard import environment
@@ -304,6 +306,21 @@ def test_a_plan_of_6_trainings_gives_the_same_numbers_on_two_workers_as_on_one_m
     again: list[str] = []
     train_all(app, plan.trainings, lambda s, _: again.append(s.key))
     assert again == []
+
+
+@pytest.mark.slow
+def test_a_study_is_spread_over_two_workers(pair: Cluster, tmp_path: Path) -> None:
+    study = study_of(
+        'defaults.epochs = 2\n[[grid]]\ngroup = "digits"\nk = [2, 3]\nseeds = [90, 91]', "two"
+    )
+    app, before = Store(tmp_path / "app"), [worker.runs() for worker in pair.workers]
+    rows = run_study(study, app, tmp_path / "two", Listener())
+    assert [row["not_run"] for row in rows] == [None] * len(rows)
+    assert {row["k"] for row in rows} == {2, 3}
+    made = [w.runs() - known for w, known in zip(pair.workers, before, strict=True)]
+    assert all(made), "one of the workers did nothing"
+    assert made[0] | made[1] == {run.id for run in app.runs() if not run.bundled}
+    assert not made[0] & made[1]
 
 
 def test_users_of_one_app_take_turns_and_know_their_place(

@@ -77,7 +77,7 @@ import os, sys
 from streamlit.testing.v1 import AppTest
 app = AppTest.from_file("app/main.py", default_timeout=60).run()
 early = [name for name in ("torch", "umap", "sklearn") if name in sys.modules]
-for page in ("data_maps", "grouping", "agreement"):
+for page in ("data_maps", "grouping", "agreement", "study"):
     app.switch_page(f"../pages/{page}.py").run()
     assert app.title and not app.exception, page
 print(early, "torch" in sys.modules, flush=True)
@@ -106,7 +106,7 @@ def luminance(colour: str) -> float:
 
 
 def test_words_of_charts_are_read_on_white(open_app: OpenApp) -> None:
-    for page in ("agreement", "specialists", "methods", "lesson"):
+    for page in ("agreement", "specialists", "methods", "study", "lesson"):
         app = open_app(page, bundles=True, run="bundled:g1")
         charts = app.get("vega_lite_chart")
         for chart in charts:
