@@ -132,8 +132,8 @@ def converged(spec: TrainingSpec, data: TaskData, tell: Tell) -> Converged:
             f"Of {epochs} epochs, single models need {single}, and the model of all tasks {joint}."
         )
         if max(single, joint) <= 0.75 * epochs or epochs >= MOST_EPOCHS:
-            of_single, of_joint = (tuple(np.round(curve, 5).tolist()) for curve in curves)
-            return Converged(max(single, joint), single, joint, of_single, of_joint)
+            of_alone, of_joint = (tuple(np.round(curve, 5).tolist()) for curve in curves)
+            return Converged(max(single, joint), single, joint, of_alone, of_joint)
         epochs *= 2
 
 
