@@ -57,7 +57,9 @@ def _over_random(methods: int, dark: bool) -> Spec:
             "method:N",
             title=None,
             sort=None,
-            axis=alt.Axis(domain=False, ticks=False, labelOverlap=False, labelLimit=220),
+            axis=alt.Axis(
+                domain=False, ticks=False, labelOverlap=False, labelFlush=False, labelLimit=220
+            ),
         ),
         color=alt.Color("colour:N", scale=None),
         tooltip=[

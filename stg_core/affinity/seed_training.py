@@ -76,8 +76,11 @@ RECIPES: Mapping[str, Recipe] = {
         "digits",
         DIGITS_8,
         {
-            **{"model": "mlp", "hidden_widths": (256,), "dropout": 0.0},
-            **{"batch_size": 512, "learning_rate": 2e-2},
+            "model": "mlp",
+            "hidden_widths": (256,),
+            "dropout": 0.0,
+            "batch_size": 512,
+            "learning_rate": 2e-2,
         },
     ),
     "chemical-10": Recipe("chemical", 10, {**SMALL, "learning_rate": 2e-3}),

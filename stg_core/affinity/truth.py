@@ -36,6 +36,7 @@ from stg_core.affinity.selection import Floats, Integers
 RESAMPLES = 1_000
 RESAMPLING_SEED = 67
 COVERED = 0.95
+MANY_AT_END = 0.1  # of the models
 UNRANKED = ("exhaustive", "alone")  # the one is the measure, the other exceeds the budget
 
 
@@ -404,7 +405,8 @@ class TableTruth:
 
     n_seeds: those that are whole; left_out: tasks that are not learned, and in no mean; readings:
     by way to stop; pairs: see `Pairs`; at_end: share of models that are best after the last epoch,
-    for which more epochs might be better.
+    for which more epochs might be better; auroc_alone: mean AUROC of single models on the half that
+    is scored; auroc_gain: what that of all tasks together is more, with an interval over seeds.
     """
 
     n_seeds: int
@@ -412,16 +414,24 @@ class TableTruth:
     readings: dict[str, Reading]
     pairs: Pairs
     at_end: float
+    auroc_alone: float
+    auroc_gain: Estimate
 
 
 def table_truth(table: SeedTable) -> TableTruth:
     learned, seeds = learned_tasks(table), table.whole_seeds
+    tasks = np.flatnonzero(learned)
+    auroc = table.auroc[seeds].astype(np.float64)
+    alone = auroc[:, table.alone[tasks], tasks].mean(axis=(1, 2))
+    together = auroc[:, table.together, tasks].mean(axis=(1, 2))
     return TableTruth(
         n_seeds=len(seeds),
         left_out=tuple(t for t, there in zip(table.tasks, learned, strict=True) if not there),
         readings={stop: _reading(table, stop) for stop in STOPS},
         pairs=pairs(table),
         at_end=float((table.stopped[seeds] == table.spec.epochs).mean()),
+        auroc_alone=float(alone.mean()),
+        auroc_gain=estimated(together - alone),
     )
 
 
@@ -500,7 +510,9 @@ def kept_truth(table: SeedTable) -> TableTruth:
     }
     pairs = Pairs(**{**plain["pairs"], "mean": Estimate(**plain["pairs"]["mean"])})
     left_out = tuple(plain["left_out"])
-    return TableTruth(**{**plain, "left_out": left_out, "readings": readings, "pairs": pairs})
+    more = Estimate(**plain["auroc_gain"])
+    known = {"left_out": left_out, "readings": readings, "pairs": pairs, "auroc_gain": more}
+    return TableTruth(**{**plain, **known})
 
 
 def kept_methods(table: SeedTable, budget: int) -> list[MethodTruth]:
@@ -523,13 +535,12 @@ def sentences(truth: TableTruth, found: Sequence[MethodTruth]) -> list[str]:
     """What a table tells, a sentence each: of the methods, of how reliable it is, of pairs."""
     here, last = truth.readings["model"], truth.readings["last"]
     told = [_of_methods(found), _of_gains(here, truth.n_seeds), _of_pairs(truth), _of_own(here)]
-    told.append(
-        f"Without stopping, after the last epoch, all tasks together seem to gain"
-        f" {_percent(last.together.mean)} and not {_percent(here.together.mean)},"
-        f" {last.positive} of {last.pairs} pairs gain, and gains are reliable"
-        f" ({_number(last.gains.half)}; the own part of pairs {_number(last.own.half)}):"
-        " that is what overfitting alone costs more."
-    )
+    told += [_of_the_end(here, last), _of_auroc(truth)]
+    if truth.at_end > MANY_AT_END:
+        told.append(
+            f"{100 * truth.at_end:.0f} % of the models are best after the last epoch: for them more"
+            " epochs might be better."
+        )
     if truth.left_out:
         none = "counts" if len(truth.left_out) == 1 else "count"
         told.append(
@@ -575,8 +586,29 @@ def _of_own(reading: Reading) -> str:
     )
 
 
+def _of_the_end(here: Reading, last: Reading) -> str:
+    gains, own = last.gains, last.own
+    return (
+        f"After the last epoch, without stopping, all tasks together gain"
+        f" {_percent(last.together.mean)} (stopped: {_percent(here.together.mean)}),"
+        f" {last.positive} of {last.pairs} pairs gain, and half of the seeds tell gains as the"
+        f" other half does by {_number(gains.half)}, on other points by {_number(gains.points)};"
+        f" the own part of pairs by {_number(own.half)} and {_number(own.points)}. What is more"
+        " there than above is how far company prevents overfitting."
+    )
+
+
+def _of_auroc(truth: TableTruth) -> str:
+    more = truth.auroc_gain
+    ends = (f"{end:+.3f}".replace("-", "−") for end in (more.mean, more.low, more.high))
+    return (
+        f"Mean AUROC of single models is {truth.auroc_alone:.3f}; that of all tasks together"
+        " differs by {} ({} to {}, over seeds).".format(*ends)
+    )
+
+
 def _percent(value: float) -> str:
-    return f"{100 * value:.1f} %"
+    return f"{100 * value:.1f} %".replace("-", "−")
 
 
 def _number(value: float) -> str:

@@ -178,6 +178,11 @@ def _seeds(options: argparse.Namespace) -> Answer:
     from stg_core.affinity.seeds import kept_seed_path, save_seed_table, seed_table_path
     from stg_core.affinity.truth import kept_methods, kept_truth, note_truths
 
+    if not options.table:
+        raise UserError("Name a table with --table: only those are trained with several seeds.")
+    if options.budget not in BUDGETS:
+        kept = ", ".join(map(str, BUDGETS))
+        raise UserError(f"Choices are kept for budgets of {kept} only, not of {options.budget}.")
     store = Store()
     path = kept_seed_path(store, options.table)
     table = train_seed_table(options.table, options.seeds[0], path, _tell)
@@ -187,9 +192,6 @@ def _seeds(options: argparse.Namespace) -> Answer:
         save_seed_table(table, path, 0)
     if options.bundle:
         save_seed_table(table, seed_table_path(options.table))
-    if options.budget not in BUDGETS:
-        kept = ", ".join(map(str, BUDGETS))
-        raise UserError(f"Choices are kept for budgets of {kept} only, not of {options.budget}.")
     truth, judged = kept_truth(table), kept_methods(table, options.budget)
     answer = {
         "table": options.table,

@@ -195,6 +195,20 @@ def test_a_table_that_there_is_not_is_refused(tmp_path: Path) -> None:
         train_seed_table("mine", 2, tmp_path / "mine.npz", lambda what: None)
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--seeds", "2"], "Name a table with --table"),
+        (["--table", "tiny", "--seeds", "2", "--budget", "7"], "budgets of 2, 3, 4 only, not of 7"),
+    ],
+)
+def test_what_the_command_cannot_do_is_said_before_anything_is_trained(
+    words: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["methods", *words]) == 2
+    assert told in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_the_command_trains_compares_and_bundles(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

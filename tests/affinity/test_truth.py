@@ -194,6 +194,24 @@ def test_where_every_pair_gains_there_is_nothing_to_group() -> None:
     assert "there is nothing to group" in told
 
 
+def test_the_auroc_of_all_together_is_held_against_that_of_single_models() -> None:
+    table = planted(blocks())
+    table.auroc[:, table.together] = [[0.82]] * 6
+    table.auroc[:, table.together, 0] += np.linspace(-0.01, 0.01, 5)[:, None]
+    found = table_truth(table)
+    assert found.auroc_alone == pytest.approx(0.8)
+    assert found.auroc_gain.mean == pytest.approx(0.02) and found.auroc_gain.sign == 1
+
+
+def test_that_more_epochs_might_be_better_is_said() -> None:
+    table = planted(blocks())
+    found = [*with_methods(table, blocks()).values()]
+    assert "more epochs" not in " ".join(sentences(table_truth(table), found))
+    table.stopped[:, :20] = table.spec.epochs
+    told = " ".join(sentences(table_truth(table), found))
+    assert "32 % of the models are best after the last epoch" in told
+
+
 def test_where_pairs_harm_each_other_that_is_counted() -> None:
     table = planted(blocks(), of_seeds=0.02)
     found = pairs(table)
