@@ -40,7 +40,8 @@ START, DATA_MAPS, GROUPING, AGREEMENT, SPECIALISTS, METHODS, STUDY, LESSON = (
 FIRST_CHOICE = "bundled:digits"
 REST = 0.6  # seconds after the last move of a slider
 MOVING = "choices that the URL does not say yet"
-BELATED = 5.0  # seconds after a choice in which a browser may still send what the URL said before
+FIRST_PAGE = "where the visit began"
+BELATED = 10.0  # seconds after a choice in which a browser may still send what the URL said before
 
 
 class Shared:
@@ -122,8 +123,9 @@ def _stays_on_its_page() -> bool:
     """Whether this visitor has neither gone to another page since the last whole run, nor back."""
     context = get_script_run_ctx()
     page = None if context is None else context.page_script_hash
-    stayed = st.session_state.get("page") == page and not went_back()
-    st.session_state["page"] = page
+    # the first run of a visit has another hash than all later ones of the same page
+    stayed = st.session_state.get("page") in (FIRST_PAGE, page) and not went_back()
+    st.session_state["page"] = page if "page" in st.session_state else FIRST_PAGE
     return stayed
 
 
