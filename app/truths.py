@@ -164,7 +164,7 @@ def _foretelling() -> None:
     if not (model := found["model"]) or not (last := found["last"]):
         return
     titles = _feature_titles()
-    st.subheader("What foretells the own part of a pair?")
+    st.header("What foretells the own part of a pair?")
     st.markdown(
         "Each table in turn is left out: from all others is learned which features tell the own"
         " part of what a pair gains, and it is told of the pairs of the table left out."

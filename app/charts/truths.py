@@ -51,7 +51,7 @@ def over_random(found: Sequence[MethodTruth]) -> None:
 
 @lru_cache(maxsize=32)
 def _over_random(methods: int, dark: bool) -> Spec:
-    title = "Mean gain above that of random groups, in percent"
+    title = "Mean gain above theirs, %"
     base = alt.Chart(alt.NamedData("rows")).encode(
         y=alt.Y(
             "method:N",

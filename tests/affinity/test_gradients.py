@@ -472,7 +472,9 @@ def last_json(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
     return json.loads(capsys.readouterr().out.splitlines()[-1])
 
 
-@pytest.mark.parametrize("method", ["tag", "cosine", "etap", "gradtag", "datamaps"])
+@pytest.mark.parametrize(
+    "method", ["tag", "cosine", "etap", pytest.param("gradtag", marks=pytest.mark.slow), "datamaps"]
+)
 def test_the_command_prints_tasks_affinity_seconds_and_cost(
     method: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

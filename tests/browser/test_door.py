@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import psutil
+import pytest
 
 from tests.browser.conftest import served
 from tests.conftest import command_line
@@ -27,6 +28,7 @@ def wait_for_engine(address: str) -> list[psutil.Process]:
     return found
 
 
+@pytest.mark.slow
 def test_every_port_is_on_loopback_and_no_process_stays_behind(tmp_path: Path, open_page) -> None:
     with served(tmp_path) as address:
         open_page(address).get_by_role("heading", name="Which tasks belong together?").wait_for()

@@ -21,6 +21,7 @@ def at_rest(page: Page) -> None:
     page.wait_for_timeout(1500)
 
 
+@pytest.mark.slow
 def test_back_walks_through_pages_and_choices_in_reverse(
     open_page: Callable[..., Page], address: str
 ) -> None:
