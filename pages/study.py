@@ -163,9 +163,10 @@ def not_run(folder: Path, rows: Sequence[Row]) -> None:
     """Which cells were not run and why, and how many are still to come."""
     reasons = Counter((row["group"], row["not_run"]) for row in rows if row["not_run"])
     judged = {tuple(row[name] for name in CELL) for row in rows if not row["not_run"]}
-    to_come = len(read_plan(folder).cells) - len(judged) - sum(reasons.values())
+    missing = len(read_plan(folder).cells) - len(judged)
+    to_come = missing - sum(reasons.values())
     with st.expander(
-        f"Not run: {counted(sum(reasons.values()), 'cell')}", icon=":material/block:", expanded=True
+        f"Not run: {counted(missing, 'cell')}", icon=":material/block:", expanded=True
     ):
         for (group, reason), count in reasons.items():
             st.markdown(

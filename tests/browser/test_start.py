@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.browser.conftest import PATIENCE_MS, keep_screenshot
+from tests.browser.conftest import PATIENCE_MS, keep_screenshot, settled
 
 pytestmark = pytest.mark.browser
 
@@ -44,6 +44,7 @@ def test_three_buttons_lead_a_newcomer(address: str, open_page: OpenPage) -> Non
     expect(menu).to_have_count(8)
     assert [link.inner_text().split()[-1] for link in menu.all()][:2] == ["Start", "Lesson"]
     expect(heading(page, "Train a model")).not_to_be_in_viewport()
+    settled(page)  # what is clicked while the page is still drawn is lost
     page.get_by_role("button", name="Train", exact=True).click()
     expect(heading(page, "Train a model")).to_be_in_viewport()
     expect(page.get_by_role("button", name="Run", exact=True)).to_be_in_viewport()

@@ -82,7 +82,7 @@ def test_a_field_tells_the_difference_and_whether_its_interval_excludes_0(
 
 def test_what_was_not_run_is_said_with_its_reason(open_app: OpenApp, rows: list[Any]) -> None:
     app = open_app("study")
-    assert app.expander[0].label == "Not run: 1 cell"
+    assert app.expander[0].label == "Not run: 4 cells"
     assert "**1 cell of chemical**: Nothing to \\_compare\\_." in texts(app)
     assert "**3 cells** of the plan still to come." in texts(app)
 
