@@ -75,6 +75,7 @@ def images(page: Page) -> Locator:
     return page.get_by_alt_text(re.compile("^Training point"))
 
 
+@pytest.mark.slow
 def test_a_dragged_rectangle_shows_its_images(
     address: str, open_page: Callable[..., Page], digits: Run
 ) -> None:

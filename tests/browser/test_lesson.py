@@ -22,6 +22,7 @@ def at_step(page: Page, number: int) -> None:
     expect(page.get_by_role("heading", name=WRITTEN[number - 1]["title"])).to_be_visible()
 
 
+@pytest.mark.slow
 def test_the_lesson_is_played_to_its_end(address: str, open_page: OpenPage) -> None:
     page = open_page(f"{address}/lesson", script=LISTEN)
     cut_or_covered = []

@@ -86,7 +86,7 @@ def test_bundled_tables_are_shown_without_training_anything(
     app = open_app("methods", bundles=True, table=f"{truths.PREFIX}{name}")
     assert not app.exception and not app.error
     assert titles(app) == {"Better than random groups?"}
-    assert "What foretells the own part of a pair?" in [one.value for one in app.subheader]
+    assert "What foretells the own part of a pair?" in [one.value for one in app.header]
     assert engine.submitted == []
 
 
