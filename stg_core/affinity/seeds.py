@@ -18,11 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stg_core.affinity.selection import Floats, all_groups
-from stg_core.affinity.table import DAMAGE, Groups, point_losses
+from stg_core.affinity.table import DAMAGE, Groups, point_losses, write_arrays
 from stg_core.results import store as store_module
 from stg_core.results.store import TABLES, Store
 from stg_core.system.errors import UserError
-from stg_core.system.files import atomic
 from stg_core.tasks.splits import stratified_split
 from stg_core.training.spec import TrainingSpec
 from stg_core.training.speed import total_seconds
@@ -218,16 +217,7 @@ def save_seed_table(table: SeedTable, path: Path, most: int = MAX_BYTES) -> None
     arrays: dict[str, Any] = {name: getattr(table, name) for name in ARRAYS}
     arrays |= {f"joint-{name}": found for name, found in table.joint.items()}
     arrays["about"] = np.frombuffer(json.dumps(about).encode(), dtype=np.uint8)
-    buffer = io.BytesIO()
-    (np.savez_compressed if most else np.savez)(buffer, **arrays)
-    if most and buffer.tell() > most:
-        raise UserError(
-            f"The table has {buffer.tell() / 1e6:.1f} MB; a bundled one has at most"
-            f" {most / 1e6:.0f} MB."
-        )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic(path) as file:
-        file.write(buffer.getbuffer())
+    write_arrays(arrays, path, most, compressed=bool(most))
 
 
 def load_seed_table(path: Path, mend: str = "Restore assets/bundles.") -> SeedTable:

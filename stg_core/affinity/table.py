@@ -348,8 +348,13 @@ def save_table(table: GroupTable, path: Path, most: int = MAX_TABLE_BYTES) -> No
     arrays |= {f"clusters-{k}": labels for k, labels in table.clusters.items()}
     arrays |= {f"predicted-{name}": gains for name, gains in table.predicted.items()}
     arrays |= {f"searched-{name}": rows for name, rows in table.searched.items()}
+    write_arrays(arrays, path, most)
+
+
+def write_arrays(arrays: Mapping[str, Any], path: Path, most: int, compressed: bool = True) -> None:
+    """Writes one .npz; UserError where it would have more bytes than `most`, if any."""
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)
+    (np.savez_compressed if compressed else np.savez)(buffer, **arrays)
     if most and buffer.tell() > most:
         raise UserError(
             f"The table has {buffer.tell() / 1e6:.1f} MB; a bundled one has at most"
