@@ -47,6 +47,13 @@ def number(value: float | None, pattern: str = ".2f") -> str:
     return "–" if value is None or math.isnan(value) else f"{value:{pattern}}".replace("-", "−")
 
 
+def names_axis(longest: int) -> alt.Axis:
+    """Of rows that have names: each is written, cut after so many pixels, and no line is drawn."""
+    return alt.Axis(
+        domain=False, ticks=False, labelOverlap=False, labelFlush=False, labelLimit=longest
+    )
+
+
 def finished(chart: alt.TopLevelMixin) -> Spec:
     # per-mark descriptions for screen readers cost more than the chart: each chart has one text
     return dict(chart.properties(usermeta=CANVAS).configure(aria=False).to_dict())

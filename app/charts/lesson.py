@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from app.charts.base import Spec, cluster_colour, draw, finished, text_colour
+from app.charts.base import Spec, cluster_colour, draw, finished, names_axis, text_colour
 from app.state import dark
 from stg_core.maps.summary import BINS, MAX_VARIABILITY, DataMapSummary
 from stg_core.system.words import counted
@@ -17,9 +17,7 @@ from stg_core.tasks.groups import TaskGroup
 
 HEIGHT = 420
 NAME_GAP, NAMES_OFF = 0.06, 0.04  # between the names of epochs, and from the way to them; in scores
-TASK_AXIS = alt.Axis(
-    domain=False, ticks=False, labelOverlap=False, labelFlush=False, labelLimit=220
-)
+TASK_AXIS = names_axis(220)
 
 # ---------------------------------------------------------------------------- who says yes to it
 

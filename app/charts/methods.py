@@ -11,7 +11,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from app.charts.base import Spec, cluster_colour, draw, finished, ink_on, number, text_colour
+from app.charts.base import (
+    Spec,
+    cluster_colour,
+    draw,
+    finished,
+    ink_on,
+    names_axis,
+    number,
+    text_colour,
+)
 from app.state import dark
 
 if TYPE_CHECKING:
@@ -24,9 +33,7 @@ Box = tuple[float, float, float, float]  # left, top, right, bottom
 TASK_AXIS = alt.Axis(
     orient="top", domain=False, ticks=False, labelAngle=-45, labelOverlap=False, labelFlush=False
 )
-NAMES_AXIS = alt.Axis(
-    domain=False, ticks=False, labelOverlap=False, labelFlush=False, labelLimit=200
-)
+NAMES_AXIS = names_axis(200)
 ROW, CELL, TALL = 34, 26, 380
 LOWEST = 230  # pixels, of a matrix: the names of its columns take half of that
 WIDE, NARROW = 600, 230  # pixels from the cheapest point to the dearest, usually and on a phone

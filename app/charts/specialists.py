@@ -11,7 +11,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from app.charts.base import Spec, cluster_colour, draw, finished, number, text_colour
+from app.charts.base import Spec, cluster_colour, draw, finished, names_axis, number, text_colour
 from stg_core.judging.verdict import AS_EVER, Words
 
 SCHEMES: Mapping[str, str] = {
@@ -339,9 +339,7 @@ def _differences_to_mtl(dark: bool, title: str) -> Spec:
             "task:N",
             title=None,
             sort=None,
-            axis=alt.Axis(
-                domain=False, ticks=False, labelOverlap=False, labelFlush=False, labelLimit=180
-            ),
+            axis=names_axis(180),
         ),
         tooltip=[
             alt.Tooltip("task:N", title="Task"),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import altair as alt
 import pandas as pd
 
-from app.charts.base import Spec, cluster_colour, draw, finished, number, text_colour
+from app.charts.base import Spec, cluster_colour, draw, finished, names_axis, number, text_colour
 from app.state import dark
 
 if TYPE_CHECKING:
@@ -57,9 +57,7 @@ def _over_random(methods: int, dark: bool) -> Spec:
             "method:N",
             title=None,
             sort=None,
-            axis=alt.Axis(
-                domain=False, ticks=False, labelOverlap=False, labelFlush=False, labelLimit=220
-            ),
+            axis=names_axis(220),
         ),
         color=alt.Color("colour:N", scale=None),
         tooltip=[
