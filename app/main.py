@@ -46,8 +46,8 @@ page = st.navigation(
     ],
     position="hidden" if state.presenting() else "sidebar",
 )
+address_bar()  # before the page, which may take a while: what is clicked meanwhile counts too
 with widgets.user_errors():
     page.run()
-address_bar()
 follow_theme()
 state.shared().warm_up()

@@ -26,7 +26,7 @@ def test_back_walks_through_pages_and_choices_in_reverse(
     open_page: Callable[..., Page], address: str
 ) -> None:
     page = open_page(address)
-    page.wait_for_timeout(1000)
+    page.wait_for_function("history.stgExplorer")
     expect(page.get_by_role("heading", name="Task groups")).to_be_visible()
     at_rest(page)
     begun = length(page)
