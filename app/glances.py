@@ -20,7 +20,7 @@ from PIL import Image
 from app import images
 from app.images import TrainingImages, as_picture
 from app.points import Rows
-from stg_core.results.store import Run
+from stg_core.results.run import Run
 from stg_core.system.errors import UserError
 from stg_core.tasks.datasets import has_data_set
 from stg_core.tasks.images import has_images, prepared_images

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from app.words import plain
 from stg_core.maps.summary import TaskMap
-from stg_core.results.store import Run
+from stg_core.results.run import Run
 from stg_core.system.errors import UserError
 from stg_core.system.guard import environment
 from stg_core.system.home import data_folder, home

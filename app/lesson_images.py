@@ -13,7 +13,7 @@ import streamlit as st
 from app import images
 from app.examples import class_images
 from app.images import TrainingImages
-from stg_core.results.store import Run
+from stg_core.results.run import Run
 from stg_core.system.errors import UserError
 from stg_core.tasks.images import CLASS_NAMES, DATASET_TITLES, where_images_belong
 

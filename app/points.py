@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from app.tables import as_csv
 from stg_core.maps.summary import TaskMap
-from stg_core.results.store import Run
+from stg_core.results.run import Run
 from stg_core.system.errors import UserError
 from stg_core.tasks.data import sampled_points
 from stg_core.tasks.datasets import DataSet, data_set_of

@@ -20,7 +20,7 @@ import streamlit as st
 from app import state, widgets
 from app.parameters import Flag, Reading, in_url
 from stg_core.maps.labels import has_labels
-from stg_core.results.store import Run
+from stg_core.results.run import Run
 from stg_core.system.errors import UserError
 from stg_core.system.words import named
 

@@ -9,7 +9,8 @@ import streamlit as st
 
 from app import state, widgets
 from stg_core.results.archive import export_run, file_name, import_run
-from stg_core.results.store import LONGEST_TITLE, Run
+from stg_core.results.run import Run
+from stg_core.results.store import LONGEST_TITLE
 
 LARGEST_UPLOAD = 64  # MB: an upload is held in memory
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from stg_core.results.store import Run
+from stg_core.results.run import Run
 
 if TYPE_CHECKING:
     from stg_core.grouping.agreement import Reference, Score

@@ -9,7 +9,7 @@ import streamlit as st
 
 from app import state
 from stg_core.engine.derived import stability_question
-from stg_core.results.store import Run
+from stg_core.results.run import Run
 
 if TYPE_CHECKING:
     from stg_core.grouping.memberships import TaskSpace

@@ -17,7 +17,8 @@ from app.parameters import Flag, Kind, read
 from stg_core.affinity.asked import Tables
 from stg_core.engine.derived import Derived, stability_question
 from stg_core.engine.jobs import Engine
-from stg_core.results.store import Run, Store
+from stg_core.results.run import Run
+from stg_core.results.store import Store
 from stg_core.system.home import home
 
 if TYPE_CHECKING:

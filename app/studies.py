@@ -10,7 +10,7 @@ import streamlit as st
 from app import state
 from app.words import plain
 from stg_core.judging.study_table import PARQUET, Row, bundled_studies, kept_studies, read_rows
-from stg_core.results.store import Run
+from stg_core.results.run import Run
 from stg_core.system.errors import UserError
 
 DEFAULT = "default"  # the study that the recommendation follows

@@ -9,6 +9,7 @@ import streamlit as st
 
 from app import state, widgets
 from app.parameters import Flag, Number, OneOf, SeveralOf, Text, in_url
+from stg_core.maps.recorder import default_recorded_epochs
 from stg_core.system.errors import UserError
 from stg_core.system.words import counted
 from stg_core.tasks.datasets import data_set_of, data_sets, find_group
@@ -22,7 +23,6 @@ from stg_core.training.spec import (
     TrainingSpec,
     default_epochs,
     default_model,
-    default_recorded_epochs,
 )
 
 if TYPE_CHECKING:

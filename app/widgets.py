@@ -21,7 +21,7 @@ from stg_core.engine.derived import Answer, Derived
 from stg_core.engine.job import Job
 from stg_core.maps.labels import has_labels
 from stg_core.maps.summary import FEATURES
-from stg_core.results.store import Run
+from stg_core.results.run import Run
 from stg_core.system.errors import UserError
 from stg_core.system.words import counted
 from stg_core.training.metrics import score_name

@@ -11,7 +11,7 @@ from app.charts import agreement as charts
 from app.parameters import OneOf, in_url
 from app.references import choose_reference
 from app.score_curve import score_curve
-from stg_core.results.store import Run
+from stg_core.results.run import Run
 from stg_core.tasks.groups import superclass_of_tasks
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from app.live_slider import live_slider
 from app.parameters import Flag, Number, OneOf, Reading, in_url, number_of
 from stg_core.maps.labels import labels_in_words
 from stg_core.maps.summary import KINDS, REGIONS, Region
-from stg_core.results.store import Run
+from stg_core.results.run import Run
 from stg_core.system.errors import UserError
 from stg_core.system.words import counted, named
 from stg_core.training.metrics import score_name, scores_by_epoch

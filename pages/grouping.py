@@ -16,7 +16,7 @@ from app.studies import say_default
 from app.tables import as_csv
 from app.widgets import Chosen, Input
 from stg_core.engine.derived import Answer
-from stg_core.results.store import Run
+from stg_core.results.run import Run
 
 if TYPE_CHECKING:
     from stg_core.grouping.choosing import Choice

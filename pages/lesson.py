@@ -18,7 +18,7 @@ from app.parameters import Flag, Number, OneOf, in_url
 from app.presenter import presenter
 from app.stability import say_stability
 from stg_core.maps.summary import FEATURES
-from stg_core.results.store import Run
+from stg_core.results.run import Run
 from stg_core.tasks.groups import CIFAR100_SUPERCLASSES
 from stg_core.tasks.images import CLASS_NAMES
 

@@ -22,7 +22,7 @@ from app.widgets import Chosen, Input
 from stg_core.engine.job import Job
 from stg_core.judging.budget import known_costs
 from stg_core.judging.verdict import Words, verdict_in
-from stg_core.results.store import Run
+from stg_core.results.run import Run
 from stg_core.system.errors import UserError
 from stg_core.system.words import counted
 from stg_core.training.spec import TrainingSpec

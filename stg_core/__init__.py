@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from stg_core.grouping.memberships import Grouping, TaskSpace, group_tasks
+    from stg_core.maps.log import TaskLog
     from stg_core.maps.recorder import DataMapRecorder, confidence
     from stg_core.maps.summary import DataMapSummary, summarise
-    from stg_core.results.store import Run, Store
+    from stg_core.results.run import Run
+    from stg_core.results.store import Store
     from stg_core.system.errors import UserError
     from stg_core.tasks.data import TaskData
     from stg_core.tasks.groups import Task, TaskGroup, custom_group
@@ -29,10 +31,11 @@ _ROOMS = {
     "DataMapRecorder": "maps.recorder",
     "DataMapSummary": "maps.summary",
     "Grouping": "grouping.memberships",
-    "Run": "results.store",
+    "Run": "results.run",
     "Store": "results.store",
     "Task": "tasks.groups",
     "TaskData": "tasks.data",
+    "TaskLog": "maps.log",
     "TaskGroup": "tasks.groups",
     "TaskSpace": "grouping.memberships",
     "TrainingSpec": "training.spec",

@@ -32,7 +32,8 @@ from stg_core.judging.plan import Plan, make_plan, mtl_spec_of
 from stg_core.judging.report import make_report
 from stg_core.judging.verdict import Words
 from stg_core.maps.labels import overlap
-from stg_core.results.store import TABLES, Run, Store
+from stg_core.results.run import Run
+from stg_core.results.store import TABLES, Store
 from stg_core.system.errors import UserError
 from stg_core.system.files import atomic
 from stg_core.system.words import counted

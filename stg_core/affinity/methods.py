@@ -28,7 +28,8 @@ from stg_core.affinity.selection import (
 from stg_core.affinity.settings import EVERY, GRADTAG_DIRECTIONS
 from stg_core.affinity.surrogates import GROUPS_PER_TASK, group_count, random_groups, surrogate
 from stg_core.affinity.table import Groups, GroupTable, Tell, train_rows
-from stg_core.results.store import Run, Store
+from stg_core.results.run import Run
+from stg_core.results.store import Store
 from stg_core.system.errors import UserError
 from stg_core.training.spec import TrainingSpec
 

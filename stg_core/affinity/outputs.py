@@ -17,7 +17,7 @@ from stg_core.grouping.memberships import TaskSpace
 from stg_core.judging.ensembles import Answers
 from stg_core.maps.labels import LEAST_OVERLAP, overlap_of_counts, prevalence
 from stg_core.maps.summary import BINS, FEATURES, MAX_VARIABILITY, DataMapSummary
-from stg_core.results.store import Run
+from stg_core.results.run import Run
 from stg_core.system.errors import UserError
 from stg_core.system.words import counted, named
 from stg_core.tasks.data import weight_of_counts

@@ -33,7 +33,8 @@ from stg_core.judging.ensembles import (
     scores_of_counts,
 )
 from stg_core.results import store as store_module
-from stg_core.results.store import TABLES, Run, Store
+from stg_core.results.run import Run
+from stg_core.results.store import TABLES, Store
 from stg_core.system.errors import UserError
 from stg_core.system.files import atomic
 from stg_core.tasks.data import weight_of_counts

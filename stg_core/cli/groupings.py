@@ -24,7 +24,8 @@ from stg_core.cli.printing import (
     layout_text,
     tell_of_steps,
 )
-from stg_core.results.store import Run, Store
+from stg_core.results.run import Run
+from stg_core.results.store import Store
 from stg_core.system.errors import UserError
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from stg_core.results.store import Run
+from stg_core.results.run import Run
 from stg_core.system.words import counted
 from stg_core.training.spec import TrainingSpec
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from stg_core.cli.options import Answer, Command
 from stg_core.cli.printing import asked, run_line
-from stg_core.results.store import Run, Store
+from stg_core.results.run import Run
+from stg_core.results.store import Store
 from stg_core.system.errors import UserError
 from stg_core.system.files import atomic
 

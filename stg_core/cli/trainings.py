@@ -9,7 +9,8 @@ from stg_core.cli.options import Answer, Command, add_training_options, spec_fro
 from stg_core.cli.printing import run_line, tell_of_one
 from stg_core.cli.runs import described
 from stg_core.engine.foreground import run_anywhere
-from stg_core.results.store import Run, Store
+from stg_core.results.run import Run
+from stg_core.results.store import Store
 from stg_core.system.errors import UserError
 from stg_core.tasks.datasets import data_set_of, data_sets
 from stg_core.tasks.groups import GROUPS

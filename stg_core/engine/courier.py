@@ -24,7 +24,8 @@ from typing import TYPE_CHECKING, Any
 from filelock import Timeout
 
 from stg_core.results.archive import NotWhole, export_run, take_run
-from stg_core.results.store import Run, Store
+from stg_core.results.run import Run
+from stg_core.results.store import Store
 from stg_core.system.errors import Cancelled, UserError
 from stg_core.system.files import atomic
 from stg_core.training.callbacks import Callback

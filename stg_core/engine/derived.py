@@ -24,7 +24,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from threadpoolctl import threadpool_limits
 
 from stg_core.engine.command import Command
-from stg_core.results.store import BUNDLES, Run, Store
+from stg_core.results.run import Run
+from stg_core.results.store import BUNDLES, Store
 from stg_core.system.files import atomic
 
 if TYPE_CHECKING:

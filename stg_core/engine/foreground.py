@@ -10,7 +10,8 @@ from typing import Any
 
 from stg_core.engine.jobs import Engine
 from stg_core.engine.worker import run_spec
-from stg_core.results.store import Run, Store
+from stg_core.results.run import Run
+from stg_core.results.store import Store
 from stg_core.system.errors import UserError
 from stg_core.system.words import counted
 from stg_core.training.callbacks import Progress

@@ -20,7 +20,8 @@ from stg_core.grouping.memberships import Grouping, TaskSpace, group_tasks
 from stg_core.judging.plan import Plan, make_plan, mtl_spec_of, recorded_speed
 from stg_core.judging.study import Cell, Study
 from stg_core.judging.study_table import Row, row_not_run, rows_of, write_study
-from stg_core.results.store import Run, Store
+from stg_core.results.run import Run
+from stg_core.results.store import Store
 from stg_core.system.errors import UserError
 from stg_core.training.spec import TrainingSpec
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from stg_core.engine import courier
 from stg_core.engine.courier import EpochCount, Outpost
-from stg_core.results.store import Run, Store, without_nan
+from stg_core.results.run import Run
+from stg_core.results.store import Store, without_nan
 from stg_core.system.errors import UserError
 from stg_core.system.threads import wanted_threads
 from stg_core.training.callbacks import Callback, Progress, preparation_told_to

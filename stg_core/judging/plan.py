@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from stg_core.judging.ensembles import Floats
 from stg_core.judging.verdict import Words
-from stg_core.results.store import Run, Store
+from stg_core.results.run import Run
+from stg_core.results.store import Store
 from stg_core.system.errors import UserError
 from stg_core.tasks.groups import families_of_tasks
 from stg_core.tasks.images import IMAGE_COUNTS_AND_SHAPES

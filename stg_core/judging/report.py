@@ -33,7 +33,8 @@ from stg_core.judging.measures import chance_of, mean_of_defined, measures_of
 from stg_core.judging.plan import ROUTED, Ensemble, Plan, words_of
 from stg_core.judging.verdict import coins_of, verdict_in
 from stg_core.results import store as store_module
-from stg_core.results.store import REPORTS, Run, Store, without_nan
+from stg_core.results.run import Run
+from stg_core.results.store import REPORTS, Store, without_nan
 from stg_core.system.errors import UserError
 from stg_core.system.files import atomic
 from stg_core.system.words import counted

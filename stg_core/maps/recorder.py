@@ -2,10 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from stg_core.system.errors import UserError
 
 if TYPE_CHECKING:
     import torch
+
+NUMPY = "numpy"  # in place of a device: arrays of NumPy, and no torch
+RECORDED_BY_DEFAULT = 5
+
+
+def default_recorded_epochs(epochs: int) -> tuple[int, ...]:
+    """Five recorded epochs spread evenly to the last; fewer where there are not as many.
+
+    A recorded epoch is 2 or later: the variability of a single epoch is not defined.
+    """
+    steps = range(1, RECORDED_BY_DEFAULT + 1)
+    spread = {max(2, round(epochs * step / RECORDED_BY_DEFAULT)) for step in steps}
+    return tuple(sorted(e for e in spread if e <= epochs))
 
 
 class DataMapRecorder:
@@ -23,68 +40,156 @@ class DataMapRecorder:
     >>> recorder.snapshot()[0]
     tensor([[0.5000, 0.5000, 0.5000, 0.5000]], dtype=torch.float16)
 
-    Welford's algorithm in float32 (Sherif et al. 2023, section 3, with the sample variance).
+    With device="numpy" it takes and gives arrays of NumPy, and needs no torch. Welford's algorithm
+    in float32 (Sherif et al. 2023, section 3, with the sample variance).
     """
 
     def __init__(self, n_points: int, n_tasks: int, device: torch.device | str = "cpu") -> None:
+        # count, mean, sum of squared deviations side by side: one gather and one scatter a batch
+        shape = n_points, 3, n_tasks
+        self._xp: Any = np
+        self.state: Any
+        if device == NUMPY:
+            self.state = np.zeros(shape, np.float32)
+        else:
+            import torch
+
+            self._xp = torch
+            self.state = torch.zeros(shape, device=device)
+
+    def to(self, device: torch.device | str) -> DataMapRecorder:
+        """The same on another device, with tensors."""
         import torch
 
-        # count, mean, sum of squared deviations side by side: one gather and one scatter a batch
-        self.state = torch.zeros(n_points, 3, n_tasks, device=device)
+        moved = DataMapRecorder(0, self.state.shape[2], device)
+        moved.state = torch.as_tensor(self.state, device=device)
+        return moved
 
-    def update(self, indices: torch.Tensor | slice, confidence: torch.Tensor) -> None:
+    def update(self, indices: Any, confidence: Any) -> None:
         """Adds one confidence per (point, task), shape (B, T) in [0, 1]; NaN adds nothing.
 
-        `indices` (B,) must not repeat within a call; a slice of points is quicker.
+        `indices` (B,) are tensors or arrays like the state, or a slice of points, which is quicker.
+        A point that is there several times counts each time. Raises UserError for another shape,
+        and on the CPU for indices of points that there are not; an accelerator reports those in
+        its own way.
         """
-        confidence = confidence.to(self.state.dtype)
+        n_points, _, n_tasks = self.state.shape
+        if confidence.ndim != 2 or confidence.shape[1] != n_tasks:
+            raise UserError(
+                f"Confidences are {' × '.join(map(str, confidence.shape))} and should be one row"
+                f" for each point of the batch, with {n_tasks} columns, one for each task."
+            )
+        confidence = self._as_state(confidence)
         if isinstance(indices, slice):
             self._add(self.state[indices], confidence)
+            return
+        if tuple(indices.shape) != (len(confidence),):
+            raise UserError(
+                f"There are {len(confidence)} rows of confidences, and the indices are"
+                f" {' × '.join(map(str, indices.shape)) or 'a single number'}: give one for each."
+            )
+        repeats = True  # to look costs an accelerator a pause
+        if _on_cpu(indices):
+            check_indices(indices, n_points)
+            repeats = len(self._xp.unique(indices)) < len(indices)
+        if repeats:
+            self._add_each(indices, confidence)
         else:
-            rows = self.state.index_select(0, indices)
+            rows = self.state[indices]
             self._add(rows, confidence)
             self.state[indices] = rows
 
-    @staticmethod
-    def _add(rows: torch.Tensor, confidence: torch.Tensor) -> None:
-        """In place, to rows (B, 3, T) of the state."""
-        count, mean, m2 = rows.unbind(1)
-        seen = ~confidence.isnan()
-        count += seen
-        delta = (confidence - mean).where(seen, 0.0)
-        mean += delta / count.clamp(min=1)
-        m2 += delta * (confidence - mean).where(seen, 0.0)
+    def _as_state(self, confidence: Any) -> Any:
+        if self._xp is np:
+            return np.asarray(confidence, np.float32)
+        return confidence.to(self.state.dtype)
 
-    def snapshot(self) -> torch.Tensor:
+    def _add(self, rows: Any, confidence: Any) -> None:
+        """In place, to rows (B, 3, T) of the state."""
+        xp = self._xp
+        count, mean, m2 = rows[:, 0], rows[:, 1], rows[:, 2]
+        seen = ~xp.isnan(confidence)
+        count += seen
+        delta = xp.where(seen, confidence - mean, 0.0)
+        mean += delta / xp.clip(count, 1, None)
+        m2 += delta * xp.where(seen, confidence - mean, 0.0)
+
+    def _add_each(self, indices: Any, confidence: Any) -> None:
+        """The same where a point may be there several times: sums over its rows take their place.
+
+        What a point's rows add to the sum of squared deviations is the sum of (x − old mean)
+        (x − new mean), as of a single one.
+        """
+        xp = self._xp
+        count, mean, m2 = self.state[:, 0], self.state[:, 1], self.state[:, 2]
+        seen = ~xp.isnan(confidence)
+        delta = xp.where(seen, confidence - mean[indices], 0.0)
+        _add_at(count, indices, xp.where(seen, 1.0, 0.0))
+        _add_at(mean, indices, delta / xp.clip(count[indices], 1, None))
+        _add_at(m2, indices, delta * xp.where(seen, confidence - mean[indices], 0.0))
+
+    def snapshot(self) -> Any:
         """Confidence and variability so far, (2, T, N) float16; NaN where undefined.
 
         Confidence is defined from the first update on, variability from the second.
         """
-        import torch
-
-        count, mean, m2 = self.state.unbind(1)
-        confidence = mean.where(count > 0, torch.nan)
-        variability = (m2 / (count - 1)).sqrt().where(count > 1, torch.nan)
-        return torch.stack([confidence.T, variability.T]).half()
+        xp = self._xp
+        count, mean, m2 = self.state[:, 0], self.state[:, 1], self.state[:, 2]
+        confidence = xp.where(count > 0, mean, xp.nan)
+        spread = xp.sqrt(m2 / xp.clip(count - 1, 1, None))
+        variability = xp.where(count > 1, spread, xp.nan)
+        maps = xp.stack([confidence.T, variability.T])
+        return maps.astype(np.float16) if xp is np else maps.half()
 
     def merge(self, other: DataMapRecorder) -> None:
         """Adds what another recorder saw, as after data-parallel training (Chan et al. 1979)."""
-        count, mean, m2 = self.state.unbind(1)
-        count_b, mean_b, m2_b = other.state.to(self.state.device).unbind(1)
+        xp, state, others = self._xp, self.state, other.state
+        if xp is not np:
+            others = others.to(state.device)
+        count, mean, m2 = state[:, 0], state[:, 1], state[:, 2]
+        count_b, mean_b, m2_b = others[:, 0], others[:, 1], others[:, 2]
         total = count + count_b
-        share = count_b / total.clamp(min=1)
+        share = count_b / xp.clip(total, 1, None)
         delta = mean_b - mean
-        self.state = self._stack(
-            total, mean + delta * share, m2 + m2_b + delta.square() * count * share
+        parts = total, mean + delta * share, m2 + m2_b + delta * delta * count * share
+        self.state = xp.stack(parts, 1)
+
+
+def check_indices(indices: Any, n_points: int) -> None:
+    """Raises UserError where indices (B,), on the CPU, are no whole numbers or of no point."""
+    if "int" not in str(indices.dtype):
+        raise UserError(
+            f"Indices are whole numbers, those of the points of a batch, and not {indices.dtype}."
+        )
+    if len(indices) and not (int(indices.min()) >= 0 and int(indices.max()) < n_points):
+        wrong = indices[(indices < 0) | (indices >= n_points)]
+        raise UserError(
+            f"There is no point {int(wrong[0])}: the {n_points:,} points have the indices 0 to"
+            f" {n_points - 1}, in the order of the labels, whatever the order of a batch."
         )
 
-    @staticmethod
-    def _stack(*parts: torch.Tensor) -> torch.Tensor:
-        import torch
 
-        return torch.stack(parts, dim=1)
+def _on_cpu(array: Any) -> bool:
+    return isinstance(array, np.ndarray) or array.device.type == "cpu"
 
 
-def confidence(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+def _add_at(target: Any, indices: Any, values: Any) -> None:
+    """Adds every row of values to its row of the target, in place."""
+    if isinstance(target, np.ndarray):
+        np.add.at(target, indices, values)
+    else:
+        target.index_add_(0, indices, values.to(target.dtype))
+
+
+def confidence(logits: Any, targets: Any) -> Any:
     """Probability of the true class, 1 − |y − sigmoid(o)|, shape (B, T); NaN where y is NaN."""
-    return 1 - (targets - logits.detach().float().sigmoid()).abs()
+    return 1 - abs(targets - sigmoid(logits))
+
+
+def sigmoid(logits: Any) -> Any:
+    """Of tensors or arrays, in single precision; a tensor's without a gradient."""
+    if hasattr(logits, "detach"):
+        return logits.detach().float().sigmoid()
+    from scipy.special import expit
+
+    return expit(np.asarray(logits, np.float32))

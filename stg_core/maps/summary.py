@@ -11,7 +11,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from stg_core.maps.gram import SharedSums, nearest_gram, scaled_grams, shared_sums
 from stg_core.system.errors import UserError
+from stg_core.tasks.groups import Task
 
 FEATURES = ("confidence", "variability")
 KINDS = ("all", "positives", "negatives")
@@ -271,6 +272,27 @@ def summarise(
         positives=_positives(labels, binary),
         adjusted=adjusted,
     )
+
+
+def summarise_tasks(
+    maps: NDArray[np.float16],
+    labels: NDArray[np.float32],
+    tasks: Sequence[Task],
+    epochs: Sequence[int],
+) -> DataMapSummary:
+    """`summarise` of tasks of any kind, of which only those of yes or no have positives."""
+    binary = np.array([task.kind == "binary" for task in tasks])
+    answers = labels if binary.all() else np.where(binary | np.isnan(labels), labels, 0)
+    names = [task.name for task in tasks]
+    return summarise(maps, answers.astype(np.float32), names, epochs, binary.tolist())
+
+
+def joined(summaries: Sequence[DataMapSummary]) -> DataMapSummary:
+    """Of the same tasks and points, each with other recorded epochs: one with all of these."""
+    first, whole = summaries[0], {}
+    for name in ("epochs", "gram", "block_gram", "histogram", "task_means", "sample", "adjusted"):
+        whole[name] = np.concatenate([getattr(one, name) for one in summaries])
+    return replace(first, **whole)
 
 
 def _adjust(

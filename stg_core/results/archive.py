@@ -35,9 +35,8 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from stg_core.maps.summary import BINS, BLOCKS, LATER, SAMPLE_POINTS, DataMapSummary
+from stg_core.results.run import WEIGHTS, Run
 from stg_core.results.store import (
-    WEIGHTS,
-    Run,
     Store,
     checked_title,
     free_space,
@@ -86,6 +85,7 @@ def export_run(
     Without the large arrays the export holds what a bundled run holds: all that the pages Data
     maps, Grouping and Superclasses read. Raises UserError where the run has changed or is gone.
     """
+    run = run.kept()
     names = [name for name in run.files if name in SMALL]
     if with_arrays:
         names += sorted(ARRAYS & set(run.files) - (set() if run.keeps_logits else LOGITS))

@@ -4,6 +4,7 @@
       runs/<key>/     spec.json, metrics.json, summary.npz, datamaps.npy, logits and labels of the
                       test images and of the measured training points, model.safetensors
       work/<key>/     a training that is not finished: checkpoint, arrays so far
+      logs/<slug>/    what somebody's own training logged (see `maps.log_folder`)
       damaged/        folders that could not be read, set aside and never deleted
       cache/          index and small derived results (diskcache)
 
@@ -12,7 +13,6 @@ Nothing here is ever unpickled.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import math
@@ -23,7 +23,7 @@ import sqlite3
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
 from importlib.metadata import version
@@ -37,134 +37,27 @@ import safetensors.numpy
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
-from stg_core.maps.summary import DataMapSummary
+from stg_core.maps.log_folder import LOG
 from stg_core.results.cache import Cache
+from stg_core.results.logged import LoggedRun, logged_runs, read_logged
+from stg_core.results.run import BUNDLED, WEIGHTS, Run, file_digest
 from stg_core.system.errors import UserError
 from stg_core.system.files import DISK_FULL, FORBIDDEN, atomic
 from stg_core.system.home import home
 from stg_core.system.words import named
 from stg_core.tasks.groups import GROUPS
-from stg_core.training.metrics import mean_scores, score_name, scores_by_epoch
+from stg_core.training.metrics import scores_by_epoch
 from stg_core.training.spec import TrainingSpec
 
 if TYPE_CHECKING:
     from stg_core.training.loop import TrainingResult
 
 BUNDLES = Path(__file__).resolve().parents[2] / "assets" / "bundles"
-BUNDLED = "bundled:"
 REPORTS, TABLES, STUDIES = "specialists", "tables", "studies"
 NO_RUNS = (REPORTS, TABLES, STUDIES)  # the folders of BUNDLES that hold no run
 TITLES_NAMED = 5
 VERSIONED = ("torch", "torchvision", "numpy", "scikit-learn")
 LONGEST_TITLE = 80  # characters
-WEIGHTS = "model.safetensors"
-HASHED_UP_TO = 32 * 2**20  # larger arrays are checked by their size, small files by their digest
-
-
-@dataclass(frozen=True)
-class Run:
-    """A finished training in the store, or a bundled one.
-
-    id: its key, or "bundled:<name>"; provenance: device, precision, threads, seconds, images,
-    versions, command, created (ISO 8601); metrics: as in `Training.metrics`; own_title: the user's
-    own, or empty.
-    """
-
-    id: str
-    folder: Path
-    spec: TrainingSpec
-    provenance: Mapping[str, Any]
-    metrics: Mapping[str, Any]
-    files: Mapping[str, Mapping[str, Any]]
-    own_title: str = ""
-
-    @property
-    def bundled(self) -> bool:
-        return self.id.startswith(BUNDLED)
-
-    @property
-    def title(self) -> str:
-        title = self.own_title or self.spec.title
-        return f"{title} (bundled)" if self.bundled else title
-
-    @property
-    def size(self) -> int:
-        """Bytes on disk."""
-        return sum(file["bytes"] for file in self.files.values())
-
-    @property
-    def score_name(self) -> str:
-        """What `mean_score` is: "F1", "R²" or, of tasks of both kinds, "score"."""
-        return score_name([self.spec.group.task(name) for name in self.spec.tasks])
-
-    @property
-    def mean_score(self) -> float | None:
-        """Mean test F1, or R² of regressions, over the tasks after the last epoch.
-
-        None where it is defined for no task, and of a run that was not scored.
-        """
-        means = mean_scores(self.metrics.get("test", {}))
-        return means[-1] if means else None
-
-    @property
-    def has_data_maps(self) -> bool:
-        """Whether its tasks can be grouped: specialists and their rivals keep no data maps."""
-        return "summary.npz" in self.files
-
-    def require_data_maps(self) -> None:
-        """Raises UserError where it has none."""
-        if not self.has_data_maps:
-            raise UserError(f"The run {self.id} has no data maps: train it with recorded epochs.")
-
-    @cached_property
-    def summary(self) -> DataMapSummary:
-        """The summary of its data maps; raises UserError where it has none or it is damaged."""
-        self.require_data_maps()
-        return DataMapSummary.load((self.folder / "summary.npz").read_bytes())
-
-    def datamaps(self) -> NDArray[np.float16] | None:
-        """Data maps (E, 2, T, N) float16, memory-mapped; None where they are not kept."""
-        return self._array("datamaps.npy")
-
-    def test_logits(self) -> NDArray[np.float16] | None:
-        """Test logits (E', N_test, T) float16, memory-mapped; None where they are not kept."""
-        return self._array("test_logits.npy")
-
-    @property
-    def keeps_logits(self) -> bool:
-        """Whether the logits of `spec.logit_epochs` and their labels are here; not in a bundle."""
-        return "train_logits.npy" in self.files
-
-    def logits(self, split: str) -> NDArray[np.float16]:
-        """Outputs for "test" or measured "train" points, (E', N, O) float16, memory-mapped."""
-        return self._kept(f"{split}_logits.npy")
-
-    def labels(self, split: str) -> NDArray[Any]:
-        """Labels of the points of `logits`, (N, T), memory-mapped; see `TrainingResult`."""
-        return self._kept(f"{split}_labels.npy")
-
-    @property
-    def has_weights(self) -> bool:
-        """Whether another training can start from its model; runs of old or from afar have none."""
-        return WEIGHTS in self.files
-
-    @property
-    def weights_file(self) -> Path:
-        """Its weights, as they were after the last epoch; only where it has some."""
-        return self.folder / WEIGHTS
-
-    def _kept(self, name: str) -> NDArray[Any]:
-        if not self.keeps_logits:
-            raise UserError(f"The run {self.id} has no logits of every epoch: train it again.")
-        array: NDArray[Any] = np.load(self.folder / name, mmap_mode="r", allow_pickle=False)
-        return array
-
-    def _array(self, name: str) -> NDArray[np.float16] | None:
-        path = self.folder / name
-        if not path.exists():
-            return None
-        array: NDArray[np.float16] = np.load(path, mmap_mode="r", allow_pickle=False)
-        return array
 
 
 class Store:
@@ -193,6 +86,7 @@ class Store:
                 if str(error) not in self.damaged:
                     self.damaged.append(str(error))
         own = [run for key in self._keys() if (run := self._own(key))]
+        own += logged_runs(self.folder / "logs")
         own.sort(key=lambda run: str(run.provenance["created"]), reverse=True)
         return [*bundled, *own]
 
@@ -201,6 +95,10 @@ class Store:
         if name.startswith(BUNDLED):
             if name.removeprefix(BUNDLED) in _bundled_names():
                 return self._bundled(name.removeprefix(BUNDLED))
+        elif name.startswith(LOG):
+            folder = self.folder / "logs" / Path(name.removeprefix(LOG)).name
+            if (folder / "log.json").exists():
+                return read_logged(folder)
         elif name and name.isalnum():
             folders = [key for key in self._keys() if key.startswith(name)]
             if len(folders) > 1:
@@ -383,6 +281,9 @@ class Store:
                 "A bundled run keeps its title. Export it and import the file: the copy is yours"
                 " to rename."
             )
+        if isinstance(run, LoggedRun):
+            run.log.write_head(replace(run.head, title=own_title))
+            return self.run(run.id)
         with self._changing(run) as now:
             _write_head(now.folder, now.spec, now.provenance, now.files, own_title)
         return self.run(run.id)
@@ -391,6 +292,8 @@ class Store:
         """Deletes an own run for good; raises UserError for a bundled one, or one in use."""
         if run.bundled:
             raise UserError("A bundled run comes with the project and cannot be deleted.")
+        if isinstance(run, LoggedRun):
+            return self._delete_log(run)
         with self._changing(run) as now:
             # renamed first: if something interrupts the rest, no half of a run counts as damaged
             leaving = self.folder / "work" / f"{run.id}.deleted"
@@ -398,6 +301,19 @@ class Store:
             now.folder.rename(leaving)
             self._checked.pop(run.id, None)
             shutil.rmtree(leaving, ignore_errors=True)
+
+    def _delete_log(self, run: LoggedRun) -> None:
+        if run.live:
+            raise UserError(
+                f"Somebody is logging into {run.title} now: end that training, or wait for it."
+            )
+        leaving = self.folder / "work" / f"{run.folder.name}.deleted"
+        shutil.rmtree(leaving, ignore_errors=True)
+        try:
+            run.folder.rename(leaving)
+        except OSError as error:
+            raise UserError(f"The log {run.title} cannot be deleted ({error}).") from error
+        shutil.rmtree(leaving, ignore_errors=True)
 
     @contextmanager
     def _changing(self, run: Run) -> Iterator[Run]:
@@ -446,7 +362,7 @@ def write_spec(
 ) -> None:
     """Writes spec.json last: it lists the other files, so that damage to them is noticed."""
     files = {
-        path.name: {"bytes": path.stat().st_size, "blake2b": _digest(path)}
+        path.name: {"bytes": path.stat().st_size, "blake2b": file_digest(path)}
         for path in sorted(folder.iterdir())
         if path.name != "spec.json"
     }
@@ -492,7 +408,7 @@ def _read_run(run_id: str, folder: Path) -> Run:
             size = path.stat().st_size
             if size != known["bytes"]:
                 raise _Damaged(f"{name} has {size} bytes and should have {known['bytes']}")
-            if _digest(path) != known["blake2b"]:
+            if file_digest(path) != known["blake2b"]:
                 raise _Damaged(f"{name} has changed since it was written")
         metrics = json.loads((folder / "metrics.json").read_text())
         if any(len(scores) != len(spec.tasks) for scores in scores_by_epoch(metrics["test"])):
@@ -505,12 +421,6 @@ def _read_run(run_id: str, folder: Path) -> Run:
     ) as error:
         raise _Damaged(f"spec.json or metrics.json cannot be read: {error}") from error
     return Run(run_id, folder, spec, provenance, metrics, files, own_title)
-
-
-def _digest(path: Path) -> str | None:
-    if path.stat().st_size > HASHED_UP_TO:
-        return None
-    return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
 
 
 def _write_json(path: Path, value: Any) -> None:

@@ -95,7 +95,7 @@ class Heads:
         The probability of the true class; of a regression exp(−½(y − ŷ)²), y and ŷ scaled.
         """
         if self.all_binary:
-            return confidence(outputs, targets)
+            return torch.as_tensor(confidence(outputs, targets))
         outputs = outputs.detach().float()
         found = torch.empty_like(targets)
         found[:, self._binary] = confidence(outputs[:, self._logits], targets[:, self._binary])

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from stg_core.maps.recorder import DataMapRecorder
-from stg_core.maps.summary import DataMapSummary, summarise
+from stg_core.maps.summary import DataMapSummary, summarise_tasks
 from stg_core.system.errors import Cancelled, UserError
 from stg_core.system.files import SlabWriter, atomic
 from stg_core.system.memory import freed_memory_kept
@@ -470,10 +470,9 @@ def point_shape(points: NDArray[Any]) -> tuple[int, ...]:
 def summarised(
     maps: NDArray[np.float16], labels: NDArray[np.float32], spec: TrainingSpec
 ) -> DataMapSummary:
-    """The summary of data maps (E, 2, T, N); only binary tasks have positives."""
-    binary = np.array([spec.group.task(name).kind == "binary" for name in spec.tasks])
-    answers = labels if binary.all() else np.where(binary | np.isnan(labels), labels, 0)
-    return summarise(maps, answers.astype(np.float32), spec.tasks, spec.recorded, binary.tolist())
+    """The summary of data maps (E, 2, T, N) of a spec's tasks and recorded epochs."""
+    tasks = [spec.group.task(name) for name in spec.tasks]
+    return summarise_tasks(maps, labels, tasks, spec.recorded)
 
 
 def compact_labels(labels: NDArray[np.float32]) -> NDArray[np.int8]:

@@ -10,13 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from stg_core.maps.recorder import default_recorded_epochs
 from stg_core.system.errors import UserError
 from stg_core.system.words import counted
 from stg_core.tasks.groups import GROUPS, TaskGroup
 
 BUILT_IN_MODELS = ("mlp", "resnet18", "resnet34", "small_cnn", "tiny_cnn")
 AUGMENTATIONS = ("none", "shift", "shift+flip")
-RECORDED_BY_DEFAULT = 5
 LOGITS_KEPT_OF = 20  # epochs at most
 HIDDEN_WIDTHS, DROPOUT = (256, 128), 0.2  # of the model mlp
 EPOCHS, EPOCHS_OF_ROWS = 10, 30  # by default: an epoch of a table has few steps, and takes no time
@@ -36,16 +36,6 @@ def default_model(group: TaskGroup) -> str:
 def default_epochs(group: TaskGroup) -> int:
     """For how many epochs a group is trained where nothing else is said."""
     return EPOCHS_OF_ROWS if group.has_rows else EPOCHS
-
-
-def default_recorded_epochs(epochs: int) -> tuple[int, ...]:
-    """Five recorded epochs spread evenly to the last; fewer where there are not as many.
-
-    A recorded epoch is 2 or later: the variability of a single epoch is not defined.
-    """
-    steps = range(1, RECORDED_BY_DEFAULT + 1)
-    spread = {max(2, round(epochs * step / RECORDED_BY_DEFAULT)) for step in steps}
-    return tuple(sorted(e for e in spread if e <= epochs))
 
 
 @dataclass(frozen=True)

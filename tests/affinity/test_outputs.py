@@ -26,7 +26,8 @@ from stg_core.affinity.outputs import (
 from stg_core.grouping.memberships import TaskSpace
 from stg_core.maps.labels import overlap
 from stg_core.maps.summary import BINS, DataMapSummary, summarise
-from stg_core.results.store import Run, Store
+from stg_core.results.run import Run
+from stg_core.results.store import Store
 from stg_core.system.errors import UserError
 from stg_core.tasks.groups import Kind
 from stg_core.training.loop import TrainingResult

@@ -15,7 +15,8 @@ from stg_core.grouping.agreement import (
     read_reference,
 )
 from stg_core.grouping.memberships import TaskSpace, group_tasks
-from stg_core.results.store import Run, Store
+from stg_core.results.run import Run
+from stg_core.results.store import Store
 from tests.browser.conftest import keep_screenshot, settled
 
 pytestmark = pytest.mark.browser

@@ -37,7 +37,8 @@ from stg_core.grouping.choosing import Stability, choose, stability, stability_b
 from stg_core.grouping.layout import task_map
 from stg_core.grouping.memberships import METHODS, TaskSpace
 from stg_core.maps.summary import summarise
-from stg_core.results.store import Run, Store
+from stg_core.results.run import Run
+from stg_core.results.store import Store
 from tests.conftest import command_line, realistic_maps
 
 PATIENCE = 120  # seconds, on a busy machine

@@ -12,7 +12,8 @@ from stg_core.grouping.choosing import choose, stability
 from stg_core.grouping.memberships import TaskSpace, group_tasks
 from stg_core.judging.plan import make_plan
 from stg_core.maps.summary import DataMapSummary, summarise
-from stg_core.results.store import Run, Store
+from stg_core.results.run import Run
+from stg_core.results.store import Store
 from stg_core.system.errors import UserError
 from tests.conftest import realistic_maps
 

@@ -20,7 +20,8 @@ from stg_core.judging import plan as specialists
 from stg_core.judging.plan import Plan, make_plan, recorded_speed
 from stg_core.judging.report import make_report
 from stg_core.results.archive import export_run, import_run
-from stg_core.results.store import Run, Store, write_spec
+from stg_core.results.run import Run
+from stg_core.results.store import Store, write_spec
 from stg_core.system.errors import UserError
 from stg_core.training.models import build
 from stg_core.training.spec import TrainingSpec

@@ -31,7 +31,8 @@ from stg_core.judging.plan import Plan, families_of, make_plan, superclass_membe
 from stg_core.judging.report import make_report, specialisation
 from stg_core.judging.verdict import verdict_in
 from stg_core.maps.summary import summarise
-from stg_core.results.store import Run, Store
+from stg_core.results.run import Run
+from stg_core.results.store import Store
 from stg_core.system.errors import UserError
 from stg_core.tasks.groups import GROUPS, Task, TaskGroup
 from stg_core.training.spec import TrainingSpec

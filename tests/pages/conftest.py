@@ -21,7 +21,8 @@ from stg_core.engine import jobs
 from stg_core.engine.derived import Answer, Derived, Question
 from stg_core.engine.job import Job
 from stg_core.results import store
-from stg_core.results.store import Run, Store
+from stg_core.results.run import Run
+from stg_core.results.store import Store
 from stg_core.tasks.groups import GROUPS, custom_group
 from stg_core.training.spec import TrainingSpec
 

@@ -31,7 +31,8 @@ from stg_core.grouping.agreement import (
 )
 from stg_core.grouping.memberships import TaskSpace, group_tasks
 from stg_core.results.archive import export_run, import_run
-from stg_core.results.store import Run, Store
+from stg_core.results.run import Run
+from stg_core.results.store import Store
 from stg_core.tasks.groups import GROUPS, custom_group
 from stg_core.training.spec import TrainingSpec
 from tests.pages.conftest import ROOT, OpenApp, move, picture, slider, texts, titles

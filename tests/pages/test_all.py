@@ -10,7 +10,7 @@ import sys
 import numpy as np
 import pytest
 
-from stg_core.results.store import Run
+from stg_core.results.run import Run
 from tests.pages.conftest import ROOT, OpenApp, picture, slider, texts
 
 

@@ -17,7 +17,8 @@ from streamlit.testing.v1 import AppTest
 from app import images
 from app.widgets import plain
 from stg_core.engine.job import Job
-from stg_core.results.store import Run, Store
+from stg_core.results.run import Run
+from stg_core.results.store import Store
 from stg_core.tasks.data import TaskData, load_task_data
 from stg_core.tasks.groups import GROUPS
 from stg_core.tasks.images import load_images

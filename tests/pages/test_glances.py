@@ -15,7 +15,7 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from app.glances import Things
-from stg_core.results.store import Run
+from stg_core.results.run import Run
 from stg_core.tasks.data import TaskData, load_task_data
 from tests.pages.conftest import OpenApp, move, picture
 

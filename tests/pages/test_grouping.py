@@ -18,7 +18,8 @@ from stg_core.engine.derived import Answer, Progress
 from stg_core.grouping.choosing import stability
 from stg_core.grouping.memberships import TaskSpace, group_tasks
 from stg_core.maps.summary import DataMapSummary, summarise
-from stg_core.results.store import Run, Store, write_spec
+from stg_core.results.run import Run
+from stg_core.results.store import Store, write_spec
 from stg_core.tasks.groups import custom_group
 from stg_core.training.loop import train
 from stg_core.training.spec import TrainingSpec

@@ -16,7 +16,8 @@ from stg_core.engine.derived import kept_choice
 from stg_core.grouping import choosing
 from stg_core.grouping.choosing import Choice
 from stg_core.grouping.memberships import TaskSpace, group_tasks
-from stg_core.results.store import Run, Store
+from stg_core.results.run import Run
+from stg_core.results.store import Store
 from stg_core.tasks.groups import CIFAR100_SUPERCLASSES
 from stg_core.tasks.images import CLASS_NAMES
 from tests.pages.conftest import ROOT

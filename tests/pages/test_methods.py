@@ -26,7 +26,8 @@ from stg_core.affinity.methods import (
 from stg_core.affinity.preparing import make_plan, prepared_table
 from stg_core.affinity.table import bundled_table, bundled_tables, table_path
 from stg_core.results import store as store_module
-from stg_core.results.store import Run, Store
+from stg_core.results.run import Run
+from stg_core.results.store import Store
 from stg_core.tasks.choices import Choices
 from stg_core.tasks.groups import GROUPS
 from stg_core.tasks.sources import add_source

@@ -9,7 +9,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from stg_core.maps.summary import summarise
-from stg_core.results.store import Run
+from stg_core.results.run import Run
 from tests.benchmarks.missing import without
 from tests.conftest import realistic_maps
 from tests.pages.conftest import OpenApp, picture, slider, texts

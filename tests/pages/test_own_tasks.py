@@ -10,7 +10,8 @@ import pytest
 
 from stg_core.cli.main import main
 from stg_core.results.archive import export_run, import_run
-from stg_core.results.store import Run, Store
+from stg_core.results.run import Run
+from stg_core.results.store import Store
 from stg_core.tasks.datasets import DataSet, add, data_sets, remove
 from stg_core.training.spec import TrainingSpec
 from tests.pages.conftest import OpenApp, texts

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
 
-from stg_core.results.store import Run
+from stg_core.results.run import Run
 from tests.pages.conftest import ROOT, OpenApp, slider
 
 PAGES = ("start", "data_maps", "grouping", "agreement", "specialists", "methods", "lesson")

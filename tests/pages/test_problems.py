@@ -6,7 +6,7 @@ import pytest
 
 from app.widgets import plain
 from stg_core.grouping.memberships import TaskSpace, group_tasks
-from stg_core.results.store import Run
+from stg_core.results.run import Run
 from tests.pages.conftest import OpenApp
 
 

@@ -22,7 +22,8 @@ from stg_core.grouping.memberships import TaskSpace, group_tasks
 from stg_core.judging.plan import Plan, make_plan, mtl_spec_of
 from stg_core.judging.report import bundle_report, make_report
 from stg_core.judging.verdict import MEASURE_NAMES, verdict_in
-from stg_core.results.store import Run, Store
+from stg_core.results.run import Run
+from stg_core.results.store import Store
 from stg_core.tasks.datasets import add
 from stg_core.training.spec import TrainingSpec
 from tests.pages.conftest import OpenApp, StandInDerived, StandInEngine, slider, texts, titles

@@ -13,7 +13,8 @@ from streamlit.testing.v1 import AppTest
 from app.examples import CELL, GAP, contact_sheet
 from stg_core.engine.job import Job
 from stg_core.results.archive import export_run, import_run
-from stg_core.results.store import Run, Store
+from stg_core.results.run import Run
+from stg_core.results.store import Store
 from stg_core.tasks.groups import GROUPS, custom_group
 from stg_core.training.spec import TrainingSpec
 from tests.conftest import write_tree

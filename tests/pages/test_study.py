@@ -13,7 +13,7 @@ from stg_core.judging.findings import findings
 from stg_core.judging.study import study_of
 from stg_core.judging.study_table import row_not_run, write_study
 from stg_core.judging.verdict import SCHEME_NAMES
-from stg_core.results.store import Run
+from stg_core.results.run import Run
 from tests.judging.test_study import LOSES, OPEN, WINS, cell_rows
 from tests.pages.conftest import OpenApp, texts, titles
 

@@ -21,7 +21,8 @@ from hypothesis import strategies as st
 from stg_core.grouping.memberships import TaskSpace
 from stg_core.maps.summary import LATER, summarise
 from stg_core.results.archive import ARRAYS, LOGITS, export_run, file_name, import_run, take_run
-from stg_core.results.store import Run, Store
+from stg_core.results.run import Run
+from stg_core.results.store import Store
 from stg_core.system.errors import UserError
 from stg_core.tasks.data import TaskData
 from stg_core.tasks.groups import GROUPS

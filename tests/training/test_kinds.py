@@ -17,7 +17,8 @@ from sklearn import metrics as sklearn_metrics
 from stg_core.grouping.memberships import TaskSpace, group_tasks
 from stg_core.maps.recorder import DataMapRecorder, confidence
 from stg_core.maps.summary import summarise
-from stg_core.results.store import Run, Store
+from stg_core.results.run import Run
+from stg_core.results.store import Store
 from stg_core.system.errors import UserError
 from stg_core.tasks.data import TaskData, checked, load_task_data
 from stg_core.tasks.datasets import DataSet, add

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stg_core.maps.recorder import default_recorded_epochs
 from stg_core.system.errors import UserError
 from stg_core.tasks.groups import GROUPS, custom_group
-from stg_core.training.spec import TrainingSpec, default_recorded_epochs
+from stg_core.training.spec import TrainingSpec
 
 DIGITS = GROUPS["digits"]
 

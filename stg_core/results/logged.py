@@ -1,0 +1,254 @@
+"""Runs that somebody's own training logged: read from the folder of the log, like any other run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stg_core.maps.log_folder import LOG, Head, LogFolder, Progress
+from stg_core.maps.summary import DataMapSummary, joined, summarise_tasks
+from stg_core.results.run import Run, file_digest
+from stg_core.system.errors import UserError
+from stg_core.system.files import atomic
+from stg_core.system.words import counted, named
+from stg_core.tasks.groups import Task, TaskGroup
+from stg_core.training.spec import TrainingSpec
+
+LOGGED = "logged"  # in place of a model
+
+
+@dataclass(frozen=True)
+class LoggedRun(Run):
+    """A run that was logged, or is just being logged.
+
+    id: "log:<slug>"; head, progress: of its log, as they were when it was read.
+    """
+
+    head: Head = field(kw_only=True)
+    progress: Progress = field(kw_only=True)
+
+    @property
+    def log(self) -> LogFolder:
+        return LogFolder(self.folder)
+
+    @property
+    def title(self) -> str:
+        return self.own_title or self.head.name
+
+    @property
+    def live(self) -> bool:
+        """Whether somebody is logging into it now."""
+        return not self.progress.finished and bool(self.log.logging(self.head.ranks))
+
+    @property
+    def dead_ranks(self) -> list[int]:
+        """Of several processes, those that no longer log while others do."""
+        alive = self.log.logging(self.head.ranks)
+        if self.progress.finished or not alive:
+            return []
+        return [rank for rank in range(self.head.ranks) if rank not in alive]
+
+    @property
+    def size(self) -> int:
+        return sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
+
+    @property
+    def has_data_maps(self) -> bool:
+        return bool(self.progress.maps)
+
+    def require_data_maps(self) -> None:
+        if not self.has_data_maps:
+            raise UserError(
+                f"The log {named(self.title)} has {counted(self.progress.epoch, 'epoch')}: it can"
+                " be opened from its second epoch on."
+            )
+
+    @cached_property
+    def summary(self) -> DataMapSummary:
+        """Of all kept epochs; each is summarised once, by whoever first looks at it."""
+        self.require_data_maps()
+        try:
+            return joined([self._summary_of(epoch) for epoch in self.progress.maps])
+        except OSError as error:  # it went on meanwhile, and has thinned its epochs
+            raise UserError(
+                f"The log {named(self.title)} has just gone on: look at it again."
+            ) from error
+
+    def _summary_of(self, epoch: int) -> DataMapSummary:
+        path = self.folder / f"summary-{epoch}.npz"
+        try:
+            return DataMapSummary.load(path.read_bytes())
+        except (OSError, UserError):
+            pass  # nobody has looked at it yet
+        maps = np.asarray(self.log.data_map(epoch))[None]
+        labels = np.asarray(self.log.array("labels"))
+        found = summarise_tasks(maps, labels, self.head.tasks, (epoch,))
+        try:
+            with atomic(path) as file:
+                found.save(file)
+        except OSError:
+            pass  # it is no less true where it cannot be kept
+        return found
+
+    def datamaps(self) -> NDArray[np.float16] | None:
+        """Data maps (E, 2, T, N) float16 of the kept epochs."""
+        return np.stack([self.log.data_map(epoch) for epoch in self.progress.maps])
+
+    def test_logits(self) -> NDArray[np.float16] | None:
+        return self.logits("test") if self.progress.logits else None
+
+    @property
+    def keeps_logits(self) -> bool:
+        """Whether test points were logged, and the outputs of the measured training points."""
+        epochs = self.progress.logits
+        return bool(epochs) and all(self.log.has(f"train-{epoch}") for epoch in epochs)
+
+    @property
+    def logit_epochs(self) -> tuple[int, ...]:
+        return self.progress.logits
+
+    def logits(self, split: str) -> NDArray[np.float16]:
+        self._require_logits()
+        return np.stack([self.log.array(f"{split}-{epoch}") for epoch in self.progress.logits])
+
+    def labels(self, split: str) -> NDArray[Any]:
+        self._require_logits()
+        labels = np.asarray(self.log.array(f"{split}_labels"))
+        if self.spec.all_binary:
+            return np.where(np.isnan(labels), -1, labels).astype(np.int8)
+        return labels
+
+    def _require_logits(self) -> None:
+        if not self.keeps_logits:
+            raise UserError(
+                f"The log {named(self.title)} has no outputs for test points: log them after every"
+                " epoch with log.test(outputs), with TaskLog(…, test_labels=…)."
+            )
+
+    def kept(self) -> LoggedRun:
+        """The same with summary.npz and metrics.json among its files, as an export needs them."""
+        with atomic(self.folder / "summary.npz") as file:
+            self.summary.save(file)
+        with atomic(self.folder / "metrics.json") as file:
+            file.write(json.dumps(dict(self.metrics)).encode())
+        names = ("summary.npz", "metrics.json")
+        files = {
+            name: {
+                "bytes": (self.folder / name).stat().st_size,
+                "blake2b": file_digest(self.folder / name),
+            }
+            for name in names
+        }
+        return replace(self, files=files)
+
+
+def read_logged(folder: Path) -> LoggedRun:
+    """The run of a log's folder; raises UserError where there is none."""
+    log = LogFolder(folder)
+    head = log.head()
+    if head is None:
+        raise UserError(f"The log in {folder} is damaged: begin it anew, or import it again.")
+    progress = log.progress()
+    epochs = max(progress.epoch, 1)
+    group = TaskGroup(folder.name, head.name, head.tasks, digest=f"{LOG}{head.uid}")
+    recorded = tuple(epoch for epoch in progress.maps if epoch <= epochs)
+    spec = TrainingSpec(group, model=LOGGED, epochs=epochs, recorded_epochs=recorded)
+    provenance = {
+        "device": head.source,
+        "precision": "",
+        "threads": 0,
+        "seconds": progress.seconds,
+        "images": head.labels,
+        "versions": {},
+        "python": "",
+        "command": "",
+        "created": progress.updated or head.created,
+    }
+    return LoggedRun(
+        log.id,
+        folder,
+        spec,
+        provenance,
+        _metrics(log, progress, head.tasks),
+        {},
+        head.title,
+        head=head,
+        progress=progress,
+    )
+
+
+def logged_runs(logs: Path) -> Iterator[LoggedRun]:
+    """Of all logs of a folder that can be read, in no order."""
+    try:
+        folders = sorted(path for path in logs.iterdir() if (path / "log.json").exists())
+    except OSError:
+        return
+    for folder in folders:
+        try:
+            yield read_logged(folder)
+        except UserError:
+            continue
+
+
+def _metrics(log: LogFolder, progress: Progress, tasks: tuple[Task, ...]) -> Mapping[str, Any]:
+    """As of a training: the scores of the test points after each epoch that has some."""
+    return {"test": _scores(log, progress, tasks), "train": {}}
+
+
+def _scores(log: LogFolder, progress: Progress, tasks: tuple[Task, ...]) -> dict[str, Any]:
+    """Test scores by name, per epoch and task; read again only for epochs that are new."""
+    if not progress.logits:
+        return {}
+    path = log.path / "scores.json"
+    try:
+        known = dict(json.loads(path.read_bytes()))
+    except (OSError, ValueError):
+        known = {}
+    missing = [e for e in progress.logits if str(e) not in known]
+    if missing:
+        labels = np.asarray(log.array("test_labels"))
+        for epoch in missing:
+            known[str(epoch)] = test_scores(log.array(f"test-{epoch}"), labels, tasks)
+        known = {str(e): known[str(e)] for e in progress.logits}
+        try:
+            with atomic(path) as file:
+                file.write(json.dumps(known).encode())
+        except OSError:
+            pass
+    return {"f1": [known[str(e)] for e in progress.logits]}
+
+
+def test_scores(
+    logits: NDArray[Any], labels: NDArray[np.float32], tasks: tuple[Task, ...]
+) -> list[float | None]:
+    """The score of each task, (T,): F1, of classes its mean, of a regression R²; None where it is
+    not defined. logits (N, O), labels (N, T) as a log keeps them."""
+    from sklearn.metrics import f1_score, r2_score
+
+    scores: list[float | None] = []
+    start = 0
+    for t, task in enumerate(tasks):
+        own = np.asarray(logits[:, start : start + task.width], np.float32)
+        start += task.width
+        known = ~np.isnan(labels[:, t])
+        y, out = labels[known, t], own[known]
+        if task.kind == "regression":
+            defined = len(y) > 1 and float(np.ptp(y)) > 0
+            scores.append(float(r2_score(y, out[:, 0])) if defined else None)
+        elif task.kind == "multiclass":
+            chosen = out.argmax(axis=1) if len(y) else y
+            occurring = np.unique(y)
+            each = f1_score(y, chosen, labels=occurring, average="macro", zero_division=0)
+            scores.append(float(each) if len(y) else None)
+        else:
+            said = out[:, 0] > 0
+            defined = bool((y == 1).any())
+            scores.append(float(f1_score(y == 1, said, zero_division=0)) if defined else None)
+    return scores
