@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -186,9 +187,10 @@ class GroupingResult:
 
     def _keep(self, name: str) -> str:
         """Writes the log; the id of its run."""
-        from stg_core.maps.log import TaskLog
+        from stg_core.maps.log import LogNote, TaskLog
         from stg_core.maps.log_folder import LogFolder, logs_folder
 
+        name = " ".join(name.split())  # as a log writes it
         before = LogFolder.named(name, logs_folder()).head()
         if before is not None and before.source != SOURCE:
             raise UserError(
@@ -207,7 +209,8 @@ class GroupingResult:
             anew=True,
             source=SOURCE,
         )
-        with log:
+        with log, warnings.catch_warnings():
+            warnings.simplefilter("ignore", LogNote)  # `notes` has said it
             for epoch in range(1, len(self.outputs.epochs) + 1):
                 log.epoch(self.outputs.of_epoch(epoch))
         return log.run_id
