@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stg_core.maps.summary import BINS, MAX_VARIABILITY, DataMapSummary
+from stg_core.system.extras import of_extra
 
 if TYPE_CHECKING:
     import altair as alt
@@ -38,7 +39,8 @@ def memberships_chart(grouping: Grouping, colours: Labels) -> alt.LayerChart:
 
     colours (k,): of each cluster the index of its colour.
     """
-    import altair as alt
+    with of_extra("notebook"):
+        import altair as alt
 
     names, order = grouping.shown_names, by_cluster(grouping).tolist()
     painted = [cluster_colour(int(index)) for index in colours]
@@ -87,7 +89,8 @@ def memberships_chart(grouping: Grouping, colours: Labels) -> alt.LayerChart:
 
 def data_map_chart(summary: DataMapSummary, task: str, epoch: int) -> alt.Chart:
     """Density of a task's points in confidence and variability after a recorded epoch."""
-    import altair as alt
+    with of_extra("notebook"):
+        import altair as alt
 
     counts = summary.task_map(task, epoch).histogram
     tall, wide = 1 / BINS, MAX_VARIABILITY / BINS

@@ -26,6 +26,7 @@ from stg_core.grouping.pictures import (
 from stg_core.maps.epoch_outputs import EpochOutputs
 from stg_core.maps.summary import DataMapSummary
 from stg_core.system.errors import UserError
+from stg_core.system.extras import of_extra
 from stg_core.system.words import counted, named
 
 if TYPE_CHECKING:
@@ -65,8 +66,12 @@ class GroupingResult:
 
     @cached_property
     def memberships(self) -> pd.DataFrame:
-        """Share of each task, a row, in each cluster, a column, (T, k); rows sum to 1."""
-        import pandas as pd
+        """Share of each task, a row, in each cluster, a column, (T, k); rows sum to 1.
+
+        Needs pandas; `grouping.memberships` is the same as an array.
+        """
+        with of_extra("notebook"):
+            import pandas as pd
 
         columns = [f"cluster {j + 1}" for j in range(self.k)]
         index = pd.Index(self.tasks, name="task")
