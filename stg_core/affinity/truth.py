@@ -578,32 +578,41 @@ def _of_pairs(truth: TableTruth) -> str:
 
 
 def _of_own(reading: Reading) -> str:
-    return (
+    share = (
         f"A pair's own part, its gains less the effects of its two tasks, is"
-        f" {_percent(reading.own_share)} of the variance of what pairs gain; half of the seeds tell"
-        f" it as the other half does by {_number(reading.own.half)}, on other points by"
-        f" {_number(reading.own.points)}."
+        f" {_percent(reading.own_share)} of the variance of what pairs gain"
+    )
+    if np.isnan(reading.own.half):
+        return f"{share}."
+    return (
+        f"{share}; half of the seeds tell it as the other half does by"
+        f" {_number(reading.own.half)}, on other points by {_number(reading.own.points)}."
     )
 
 
 def _of_the_end(here: Reading, last: Reading) -> str:
     gains, own = last.gains, last.own
-    return (
+    told = (
         f"After the last epoch, without stopping, all tasks together gain"
-        f" {_percent(last.together.mean)} (stopped: {_percent(here.together.mean)}),"
-        f" {last.positive} of {last.pairs} pairs gain, and half of the seeds tell gains as the"
-        f" other half does by {_number(gains.half)}, on other points by {_number(gains.points)};"
-        f" the own part of pairs by {_number(own.half)} and {_number(own.points)}. What is more"
-        " there than above is how far company prevents overfitting."
+        f" {_percent(last.together.mean)} (stopped: {_percent(here.together.mean)}), and"
+        f" {last.positive} of {last.pairs} pairs gain."
     )
+    if not np.isnan(gains.half):
+        told += (
+            f" Half of the seeds tell gains as the other half does by {_number(gains.half)}, on"
+            f" other points by {_number(gains.points)}; the own part of pairs by"
+            f" {_number(own.half)} and {_number(own.points)}."
+        )
+    return f"{told} What is more there than above is how far company prevents overfitting."
 
 
 def _of_auroc(truth: TableTruth) -> str:
     more = truth.auroc_gain
-    ends = (f"{end:+.3f}".replace("-", "−") for end in (more.mean, more.low, more.high))
+    mean, *ends = (f"{end:+.3f}".replace("-", "−") for end in (more.mean, more.low, more.high))
+    interval = "" if np.isnan(more.low) else " ({} to {}, over seeds)".format(*ends)
     return (
         f"Mean AUROC of single models is {truth.auroc_alone:.3f}; that of all tasks together"
-        " differs by {} ({} to {}, over seeds).".format(*ends)
+        f" differs by {mean}{interval}."
     )
 
 

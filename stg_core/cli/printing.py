@@ -196,17 +196,17 @@ def truths_text(truth: TableTruth, judged: Sequence[MethodTruth]) -> str:
     from stg_core.affinity.truth import sentences
 
     lines = [
-        f"{one.title:34}{_estimated(one.score, '+.4f')}{_estimated(one.regret, '+.4f')}"
+        f"{one.title:32}{_estimated(one.score, '+.4f')}{_estimated(one.regret, '+.4f')}"
         f"{_estimated(one.over_random, '+.4f')}{one.cost:8.1f}"
         for one in judged
     ]
-    header = f"{'':34}{'gain':>26}{'regret':>26}{'over random':>26}{'cost':>8}"
+    header = f"{'':32}{'gain':>28}{'regret':>28}{'over random':>28}{'cost':>8}"
     return "\n".join([header, *lines, *sentences(truth, judged)])
 
 
 def _estimated(one: Estimate, digits: str) -> str:
-    """A mean and its interval, 26 letters wide."""
-    return f"{one.mean:{digits}} ({one.low:{digits}} to {one.high:{digits}})".rjust(26)
+    """A mean and its interval, 28 letters wide."""
+    return f"{one.mean:{digits}} ({one.low:{digits}} to {one.high:{digits}})".rjust(28)
 
 
 def _ends(interval: tuple[float, float], digits: str) -> str:
