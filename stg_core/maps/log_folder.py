@@ -269,8 +269,9 @@ class LogFolder:
 
     def drop_unfinished(self) -> None:
         """Files that a process was writing when it was killed."""
-        for split in ("state", "maps", "test", "train"):
-            for path in self.path.glob(f".{split}-*.part"):
+        of_others = ".summary", ".scores", ".metrics"  # which the app may be writing now
+        for path in self.path.glob(".*.part"):
+            if not path.name.startswith(of_others):
                 path.unlink(missing_ok=True)
 
     def last_part(self, rank: int) -> int:

@@ -146,7 +146,7 @@ class LoggedRun(Run):
             }
             for name in names
         }
-        return replace(self, files=files)
+        return replace(self, files=files, own_title=self.title)
 
 
 def read_logged(folder: Path) -> LoggedRun:
