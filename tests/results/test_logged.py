@@ -92,3 +92,16 @@ def test_a_logged_run_can_be_sent_and_opened_elsewhere(
     for name, gram in vars(run.summary).items():
         if isinstance(gram, np.ndarray):
             np.testing.assert_array_equal(getattr(copy.summary, name), gram)
+
+
+def test_a_damaged_data_map_and_one_that_was_thinned_meanwhile_are_told() -> None:
+    run = run_of(logged())
+    path = run.folder / f"maps-{run.progress.maps[-1]}.npy"
+    path.write_bytes(path.read_bytes()[:100])
+    for look in (lambda: run.summary, run.datamaps):
+        with pytest.raises(UserError, match="is damaged"):
+            look()
+    path.unlink()
+    for look in (lambda: run.summary, run.datamaps):
+        with pytest.raises(UserError, match="look at it again"):
+            look()
