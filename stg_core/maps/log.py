@@ -40,7 +40,13 @@ from stg_core.maps.log_labels import (
     with_classes,
 )
 from stg_core.maps.outputs import OutputReader, Outputs, as_numpy
-from stg_core.maps.recorder import NUMPY, DataMapRecorder, check_indices
+from stg_core.maps.recorder import (
+    NUMPY,
+    DataMapRecorder,
+    check_indices,
+    check_whole,
+    on_cpu,
+)
 from stg_core.system.errors import UserError
 from stg_core.system.words import counted, named
 from stg_core.tasks.names import check_names
@@ -48,6 +54,7 @@ from stg_core.tasks.names import check_names
 LONGEST_NAME = 80  # characters
 MEASURED_POINTS = 10_000  # training points whose outputs are kept, where test points are judged
 PATIENCE = 2.0  # seconds for which somebody who only looks may hold a lock
+WAYS = "Say anew=True to begin it anew, which deletes it, or take another name."
 MOST_MISSED = 3  # epochs that a rank may be behind before it is named
 
 
@@ -111,23 +118,16 @@ class TaskLog:
         self._reader = OutputReader(kind_of, self.labels, outputs)
         self.rank, self.ranks = _ranks(rank, ranks)
         self._folder = LogFolder.named(name, (folder or logs_folder()).resolve())
-        self._lock = self._take(name)
-        try:
-            self._head = self._begin_or_go_on(
-                new_head(
-                    name,
-                    kind_of,
-                    self.labels,
-                    self.ranks,
-                    outputs=outputs,
-                    planned=epochs,
-                    source=source,
-                ),
-                anew,
-            )
-        except BaseException:
-            self._lock.release()
-            raise
+        head = new_head(
+            name, kind_of, self.labels, self.ranks, outputs=outputs, planned=epochs, source=source
+        )
+        with self._folder.merging():  # whoever holds a rank's lock has joined
+            self._lock = self._take(name)
+            try:
+                self._head = self._begin_or_go_on(head, anew)
+            except BaseException:
+                self._lock.release()
+                raise
         self._epoch = self._progress.epoch + 1  # that is being logged, counted from 1
         self._batch = self._rows = 0
         self._recorder: DataMapRecorder | None = None
@@ -225,6 +225,8 @@ class TaskLog:
             check_labels(self._head.tasks, found, "test labels")
             self.test_labels = found
             self._folder.write("test_labels", self._reader.scaled(found))
+            if self._recorder is not None:
+                self._measure(self._recorder.state)
         if self.test_labels is None:
             raise UserError("Test points need labels: log.test(outputs, test_labels).")
         values = self._read(outputs)
@@ -232,6 +234,11 @@ class TaskLog:
             raise UserError(
                 f"There are {len(values):,} rows of test outputs and {len(self.test_labels):,} test"
                 " points: give a row for each, in the order of their labels."
+            )
+        if self._reader.outputs == "probabilities" and bool(self._reader.strange(values)):
+            raise UserError(
+                f"The test outputs of epoch {self._epoch} are no probabilities from 0 to 1, as"
+                " those of the training points are."
             )
         found = self._reader.as_logits(values)
         if np.isnan(found).any():
@@ -278,10 +285,11 @@ class TaskLog:
         """Says that the training has ended: the log is finished, and no longer live."""
         if self._lock is None:
             return
-        if self.ranks == 1 or self._all_have_ended():
-            self._progress = self._folder.progress()
-            self._write(dataclasses.replace(self._progress, finished=True))
-        self._let_go()
+        with self._folder.merging():
+            self._progress = self._with_notes(self._folder.progress())
+            whole = self._progress.epoch >= self.done  # no rank is behind, or has died
+            self._write(dataclasses.replace(self._progress, finished=whole and not self._others()))
+            self._let_go()
 
     def __enter__(self) -> Self:
         return self
@@ -305,7 +313,6 @@ class TaskLog:
         place = self._folder.path, self.rank
         if before := _OPEN.get(place):
             before._let_go()
-        self._folder.path.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self._folder.path / f"rank-{self.rank}.lock")
         try:
             lock.acquire(timeout=PATIENCE)
@@ -319,24 +326,25 @@ class TaskLog:
         return lock
 
     def _begin_or_go_on(self, head: Head, anew: bool) -> Head:
-        with self._folder.merging():
-            before, progress = self._folder.head(), self._folder.progress()
-            others = [r for r in self._folder.logging(self.ranks) if r != self.rank]
-            joins = before is not None and bool(others)  # the first of them has begun it
-            if before is None or (anew and not joins):
-                test = self.test_labels
-                scaled = None if test is None else self._reader.scaled(test)
-                if test is not None:
-                    check_labels(head.tasks, test, "test labels")
-                self._folder.begin(head, self.labels, scaled)
-                self._progress = Progress(updated=now())
-                return head
-            self._check_same(before, head, progress)
-        self._progress = progress
+        if self.test_labels is not None:
+            check_labels(head.tasks, self.test_labels, "test labels")
+        before, damage = self._folder.head(), self._folder.damage
+        joins = before is not None and self._others()  # the first of them has begun it
+        if damage and not anew:
+            raise UserError(f"{damage} {WAYS}")
+        if before is None or (anew and not joins):
+            test = self.test_labels
+            scaled = None if test is None else self._reader.scaled(test)
+            self._folder.begin(head, self.labels, scaled)
+            self._progress = Progress(updated=now())
+            return head
+        progress = self._progress = self._folder.progress()
+        self._check_same(before, head, progress)
         self._folder.drop_own_parts(self.rank)
+        if not joins:
+            self._folder.drop_unfinished()
         self._settle(before)
-        if before.outputs:
-            self._reader.outputs = self._reader.outputs or cast(Outputs, before.outputs)
+        self._settle_test_labels()
         if progress.epoch:
             self._tell(
                 f"The log {named(head.name)} goes on after epoch {progress.epoch}; anew=True begins"
@@ -349,29 +357,45 @@ class TaskLog:
 
     def _check_same(self, before: Head, head: Head, progress: Progress) -> None:
         """Raises UserError where a log cannot go on with these labels."""
-        ways = "Say anew=True to begin it anew, which deletes it, or take another name."
         if progress.finished:
             raise UserError(
                 f"There is a finished log {named(head.name)} of"
-                f" {counted(progress.epoch, 'epoch')}. {ways}"
+                f" {counted(progress.epoch, 'epoch')}. {WAYS}"
             )
-        if [t.name for t in before.tasks] != [t.name for t in head.tasks]:
-            raise UserError(f"The log {named(head.name)} has other tasks. {ways}")
+        if [(t.name, t.kind) for t in before.tasks] != [(t.name, t.kind) for t in head.tasks]:
+            raise UserError(f"The log {named(head.name)} has other tasks. {WAYS}")
+        if progress.epoch and head.outputs and before.outputs not in (None, head.outputs):
+            raise UserError(f"The log {named(head.name)} is one of {before.outputs}. {WAYS}")
         if before.labels != head.labels:
             raise UserError(
                 f"The labels have changed since the log {named(head.name)} was begun: its points"
-                f" may be others now. {ways}"
+                f" may be others now. {WAYS}"
             )
         if before.ranks != head.ranks:
             raise UserError(
                 f"The log {named(head.name)} was begun by {counted(before.ranks, 'process')}, and"
-                f" this is one of {head.ranks}. {ways}"
+                f" this is one of {head.ranks}. {WAYS}"
             )
 
     def _settle(self, head: Head) -> None:
         """Takes the classes of a log that was begun before."""
-        if head.tasks != self._reader.tasks:
-            self._reader = OutputReader(head.tasks, self.labels, self._reader.outputs)
+        outputs = self._reader.outputs or cast(Outputs | None, head.outputs)
+        self._reader = OutputReader(head.tasks, self.labels, outputs)
+
+    def _settle_test_labels(self) -> None:
+        """Takes those of a log that was begun before, or gives it these."""
+        before = self._folder.array("test_labels") if self._folder.has("test_labels") else None
+        if self.test_labels is None:
+            self.test_labels = before
+            return
+        scaled = self._reader.scaled(self.test_labels)
+        if before is None:
+            self._folder.write("test_labels", scaled)
+        elif not np.array_equal(before, scaled, equal_nan=True):
+            raise UserError(
+                f"The test labels have changed since the log {named(self._folder.path.name)} was"
+                f" begun. {WAYS}"
+            )
 
     def _read(self, outputs: Any) -> Any:
         """A batch, (B, O); the first one says how many classes there are, and what outputs are."""
@@ -452,15 +476,15 @@ class TaskLog:
 
     def _indices(self, indices: Any, values: Any) -> Any:
         """Which points a batch is of, (B,), checked where that takes no accelerator."""
-        tensor = hasattr(indices, "detach")
-        if not tensor:
+        if not hasattr(indices, "detach"):
             indices = np.asarray(indices)
         if indices.ndim != 1 or len(indices) != len(values):
             raise UserError(
                 f"There are {counted(len(values), 'row')} of outputs, and the indices are"
                 f" {' × '.join(map(str, indices.shape)) or 'a single number'}: give one for each."
             )
-        if not tensor or indices.device.type == "cpu":
+        check_whole(indices)
+        if on_cpu(indices):
             check_indices(indices, len(self.labels))
             return indices
         n_points = len(self.labels)
@@ -484,7 +508,7 @@ class TaskLog:
 
     def _watch(self, what: str, flag: Any) -> None:
         """Raises UserError where a flag is set; of an accelerator, at the end of the epoch."""
-        if not isinstance(flag, np.generic | np.ndarray | bool) and flag.device.type != "cpu":
+        if not isinstance(flag, np.generic | bool) and not on_cpu(flag):
             self._flags.append((what, self._batch, flag))
         elif bool(flag):
             raise self._refused(what, self._batch)
@@ -498,18 +522,22 @@ class TaskLog:
         set_ = torch.stack([flag for _, _, flag in flags]).cpu().tolist()
         for (what, batch, _), is_set in zip(flags, set_, strict=True):
             if is_set:
+                self._forget_epoch()
                 raise self._refused(what, batch)
+
+    def _forget_epoch(self) -> None:
+        """Goes back to the end of the last one."""
+        self._recorder, self._pending, self._test = None, [], None
+        self._batch = self._rows = 0
 
     def _refused(self, what: str, batch: int) -> UserError:
         hint = {
             "are not numbers (NaN)": "The training may have diverged: try a lower learning rate.",
             "are no probabilities from 0 to 1": 'Say outputs="logits" if that is what they are.',
         }.get(what, f"Indices are 0 to {len(self.labels) - 1}, in the order of the labels.")
-        kept = counted(self.done, "epoch")
-        return UserError(
-            f"The outputs of epoch {self._epoch}, batch {batch} {what}. {hint} The {kept} before"
-            " are kept."
-        )
+        kept = " The epochs before are kept." if self.done else ""
+        whose = "indices" if "points" in what else "outputs"
+        return UserError(f"The {whose} of epoch {self._epoch}, batch {batch} {what}. {hint}{kept}")
 
     # ------------------------------------------------------------------------- the end of an epoch
 
@@ -527,6 +555,7 @@ class TaskLog:
         if self._test is not None:
             folder.write(f"test-{epoch}", self._test.astype(np.float16))
             if sample is not None:
+                kept = {e for e in kept if folder.has(f"train-{e}")}  # all have both from now on
                 folder.write(f"train-{epoch}", self._reader.as_logits(sample).astype(np.float16))
             kept.add(epoch)
         elapsed = time.monotonic() - self._began
@@ -581,13 +610,13 @@ class TaskLog:
             arrays["sample"] = as_numpy(self._measured)[:-1]
         self._folder.write_part(self._epoch, self.rank, arrays)
         with self._folder.merging():
-            self._progress = self._folder.progress()
+            self._progress = self._with_notes(self._folder.progress())
             everybody = all(
                 self._folder.part(self._epoch, rank).exists() for rank in range(self.ranks)
             )
             if self._progress.epoch == self._epoch - 1 and everybody:
                 self._merge_parts()
-        self._tell_of_the_dead()
+            self._tell_of_the_dead()
 
     def _merge_parts(self) -> None:
         """Adds the parts of an epoch in the order of the ranks."""
@@ -618,10 +647,16 @@ class TaskLog:
                 f"Rank {', '.join(map(str, dead))} of {self.ranks} no longer logs: epochs are"
                 f" finished up to {self._progress.epoch}, of which all have logged their part."
             )
+            self._write(self._progress)
 
-    def _all_have_ended(self) -> bool:
-        """Whether all ranks but this one have let go."""
-        return not [r for r in self._folder.logging(self.ranks) if r != self.rank]
+    def _others(self) -> list[int]:
+        """The ranks that are logging now, without this one."""
+        return [rank for rank in self._folder.logging(self.ranks) if rank != self.rank]
+
+    def _with_notes(self, progress: Progress) -> Progress:
+        """What another process wrote, with the notes of this one."""
+        notes = dict.fromkeys((*progress.notes, *self._progress.notes))
+        return dataclasses.replace(progress, notes=tuple(notes))
 
     # ----------------------------------------------------------------------------------- its folder
 
@@ -700,10 +735,8 @@ def _checked_name(name: str) -> str:
 
 def _ranks(rank: int | None, ranks: int | None) -> tuple[int, int]:
     """Which of how many processes this is."""
-    if ranks is None:
-        ranks = int(os.environ.get("WORLD_SIZE") or 1) if rank is None else rank + 1
-        rank = int(os.environ.get("RANK") or 0) if rank is None else rank
-    rank = rank or 0
+    ranks = int(os.environ.get("WORLD_SIZE") or 1) if ranks is None else ranks
+    rank = int(os.environ.get("RANK") or 0) if rank is None and ranks > 1 else rank or 0
     if not 0 <= rank < ranks:
         raise UserError(f"Of {counted(ranks, 'process')}, ranks are 0 to {ranks - 1}, not {rank}.")
     return rank, ranks

@@ -18,7 +18,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,7 +32,7 @@ from numpy.typing import NDArray
 
 from stg_core.maps.recorder import NUMPY, DataMapRecorder
 from stg_core.system.errors import UserError
-from stg_core.system.files import atomic
+from stg_core.system.files import DISK_FULL, atomic
 from stg_core.system.home import home
 from stg_core.tasks.groups import Task
 
@@ -97,6 +98,32 @@ class Progress:
     notes: tuple[str, ...] = ()
     finished: bool = False
 
+    @classmethod
+    def from_json(cls, plain: Any) -> Progress:
+        """The inverse of `asdict`; raises ValueError, TypeError or AttributeError."""
+        found = cls(**{name: _tuples(value) for name, value in plain.items()})
+        epochs = found.epoch, *found.maps, *found.logits
+        if not all(isinstance(e, int) and 0 <= e <= found.epoch for e in epochs):
+            raise ValueError(f"epochs {epochs}")
+        if not isinstance(found.finished, bool) or not isinstance(found.seconds, float | int):
+            raise TypeError("finished or seconds")
+        return found
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """A sentence in place of a trace, where a folder cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        full = error.errno in DISK_FULL
+        way = "Make room" if full else "Say with STG_HOME where it can be"
+        where = f" in {Path(error.filename).parent}" if error.filename else ""
+        raise UserError(
+            f"The log cannot be kept{where} ({error.strerror or error}). {way}, and log on: the"
+            " finished epochs are kept."
+        ) from error
+
 
 class LogFolder:
     """The folder of one log."""
@@ -127,16 +154,31 @@ class LogFolder:
         """None where there is no log, or a damaged one."""
         try:
             return Head.from_json(json.loads((self.path / "log.json").read_bytes()))
-        except (OSError, ValueError, KeyError, TypeError, UserError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, UserError):
             return None
 
     def progress(self) -> Progress:
+        """Nothing yet where there is none; raises UserError for a damaged one."""
+        path = self.path / "progress.json"
         try:
-            plain = json.loads((self.path / "progress.json").read_bytes())
-            listed = {k: _tuples(v) for k, v in plain.items()}
-            return Progress(**listed)
-        except (OSError, ValueError, TypeError):
+            return Progress.from_json(json.loads(path.read_bytes()))
+        except FileNotFoundError:
             return Progress()
+        except (OSError, ValueError, TypeError, AttributeError) as error:
+            raise UserError(f"{path} is damaged: it cannot be read.") from error
+
+    @property
+    def damage(self) -> str:
+        """What of this log cannot be read, in a sentence; "" where all is well, or nothing is."""
+        path = self.path / "log.json"
+        if path.exists() and self.head() is None:
+            return f"{path} is damaged: it cannot be read."
+        try:
+            if epoch := self.progress().epoch:
+                self.recorder(epoch)
+        except UserError as error:
+            return str(error)
+        return ""
 
     def array(self, name: str) -> NDArray[Any]:
         """Such as "labels" or "maps-4", memory-mapped; raises OSError or ValueError."""
@@ -152,7 +194,13 @@ class LogFolder:
 
     def recorder(self, epoch: int) -> DataMapRecorder:
         """As it was after the last epoch."""
-        state = self.array(f"state-{epoch}")
+        try:
+            state = self.array(f"state-{epoch}")
+            if state.ndim != 3 or state.shape[1] != 3 or state.dtype != np.float32:
+                raise ValueError
+        except (OSError, ValueError, EOFError) as error:
+            path = self.path / f"state-{epoch}.npy"
+            raise UserError(f"{path} is damaged: it cannot be read.") from error
         recorder = DataMapRecorder(state.shape[0], 0, NUMPY)
         recorder.state = np.array(state)
         return recorder
@@ -163,21 +211,25 @@ class LogFolder:
 
     # ----------------------------------------------------------------------------------- writing
 
+    @told()
     def begin(
         self, head: Head, labels: NDArray[np.float32], test: NDArray[np.float32] | None
     ) -> None:
         """Takes the place of whatever log was there."""
         self.path.mkdir(parents=True, exist_ok=True)
-        for old in (*self.path.glob("*.np[yz]"), *self.path.glob("*.json"), *self._parts("*")):
+        head_first = self.path / "log.json", *self.path.glob("*.json")  # then it is no log
+        for old in (*head_first, *self.path.glob("*.np[yz]"), *self._parts("*")):
             old.unlink(missing_ok=True)
         self.write("labels", labels)
         if test is not None:
             self.write("test_labels", test)
         self.write_head(head)
 
+    @told()
     def write_head(self, head: Head) -> None:
         _write_json(self.path / "log.json", head.to_json())
 
+    @told()
     def write_progress(self, progress: Progress) -> None:
         """Ends an epoch, or a log; then the files of epochs that it does not keep are removed."""
         _write_json(self.path / "progress.json", asdict(progress))
@@ -189,6 +241,7 @@ class LogFolder:
             if path.name not in kept:
                 path.unlink(missing_ok=True)
 
+    @told()
     def write(self, name: str, array: NDArray[Any]) -> None:
         with atomic(self.path / f"{name}.npy") as file:
             np.save(file, array, allow_pickle=False)
@@ -198,6 +251,7 @@ class LogFolder:
     def part(self, epoch: int, rank: int) -> Path:
         return self.path / "parts" / f"epoch-{epoch}.rank-{rank}.npz"
 
+    @told()
     def write_part(self, epoch: int, rank: int, arrays: Mapping[str, NDArray[Any]]) -> None:
         path = self.part(epoch, rank)
         path.parent.mkdir(exist_ok=True)
@@ -213,6 +267,13 @@ class LogFolder:
         for path in self._parts(str(rank)):
             path.unlink(missing_ok=True)
 
+    def drop_unfinished(self) -> None:
+        """Files that a process was writing when it was killed."""
+        of_others = ".summary", ".scores", ".metrics"  # which the app may be writing now
+        for path in self.path.glob(".*.part"):
+            if not path.name.startswith(of_others):
+                path.unlink(missing_ok=True)
+
     def last_part(self, rank: int) -> int:
         """The last epoch of which this rank has logged its part and that is not finished; 0 for
         none."""
@@ -227,9 +288,17 @@ class LogFolder:
     def _parts(self, rank: str) -> Iterable[Path]:
         return (self.path / "parts").glob(f"epoch-*.rank-{rank}.npz")
 
-    def merging(self) -> FileLock:
-        """Held while the parts of an epoch are put together."""
-        return FileLock(self.path / "merge.lock")
+    @contextmanager
+    def merging(self) -> Iterator[None]:
+        """Held while a process joins or leaves, and while parts of an epoch are put together."""
+        with told():
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.path / "merge.lock")
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
 
 
 def new_head(

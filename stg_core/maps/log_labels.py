@@ -26,7 +26,10 @@ def label_matrix_of(labels: Any, tasks: Sequence[str] | None) -> tuple[tuple[str
     """
     if isinstance(labels, Mapping):
         own: Sequence[str] = [str(name) for name in labels]
-        array = _numbers(np.stack([_plain(column) for column in labels.values()], axis=1))
+        columns = [_plain(column) for column in labels.values()]
+        if not columns or any(c.shape != columns[0].shape or c.ndim != 1 for c in columns):
+            raise UserError("The labels by name should be columns of the same length, (N,) each.")
+        array = _numbers(np.stack(columns, axis=1))
     else:
         own = [str(name) for name in getattr(labels, "columns", ())]
         array = _numbers(_plain(labels))
@@ -34,7 +37,8 @@ def label_matrix_of(labels: Any, tasks: Sequence[str] | None) -> tuple[tuple[str
         array = array[:, None]
     if array.ndim != 2 or not array.size:
         raise UserError(
-            f"The labels are {' × '.join(map(str, array.shape))} and should be points × tasks."
+            f"The labels are {' × '.join(map(str, array.shape)) or 'a single number'} and should"
+            " be points × tasks, (N, T)."
         )
     names = tuple(map(str, tasks)) if tasks is not None else tuple(own) or default_names(array)
     if len(names) != array.shape[1]:
@@ -64,6 +68,8 @@ def tasks_of(
     else "0", "1" and so on up to the largest label. Raises UserError for labels that are not of
     their kind, and where it should be asked what they mean.
     """
+    if kinds is not None and not isinstance(kinds, (str, Mapping)):
+        raise UserError('Say kinds="binary", or of which kind each is: kinds={name: "regression"}.')
     said = dict.fromkeys(names, kinds) if isinstance(kinds, str) else dict(kinds or {})
     classes = classes or {}
     if unknown := [name for name in (*said, *classes) if name not in names]:
@@ -148,7 +154,15 @@ def _plain(values: Any) -> NDArray[Any]:
         values = values.detach().cpu()
         if str(values.dtype) == "torch.bfloat16":
             values = values.float()
-    return np.asarray(values)
+    if hasattr(values, "to_numpy"):  # pandas: its NA is no number
+        try:
+            return np.asarray(values.astype("Float64").to_numpy(dtype=float, na_value=np.nan))
+        except (TypeError, ValueError):
+            return np.asarray(values)
+    try:
+        return np.asarray(values)
+    except ValueError as error:
+        raise UserError(f"The labels cannot be read as an array ({error}).") from error
 
 
 def _numbers(array: NDArray[Any]) -> Labels:

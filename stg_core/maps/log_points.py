@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stg_core.maps.log_folder import told
 from stg_core.system.errors import UserError
 from stg_core.system.files import atomic
 from stg_core.system.words import named
@@ -41,9 +42,9 @@ def keep_points(log: Path, what: Any, n_points: int) -> dict[str, Any]:
             f"There are {len(table):,} rows that say what a point is, and {n_points:,} points: give"
             " a row for each, in the order of the labels."
         )
-    table.columns = [str(column) for column in table.columns]
+    table = table.set_axis([str(column) for column in table.columns], axis=1)
     try:
-        with atomic(log / TABLE) as file:
+        with told(), atomic(log / TABLE) as file:
             table.reset_index(drop=True).to_parquet(file)
     except (ValueError, TypeError) as error:  # a column of things that are neither text nor number
         raise UserError(f"What the points are cannot be kept as a table ({error}).") from error
@@ -72,7 +73,7 @@ def _keep_images(log: Path, folder: Path, n_points: int) -> dict[str, Any]:
             f"The folder {named(folder.name)} has {len(names):,} images, and there are"
             f" {n_points:,} points: it should have one for each, in the order of their names."
         )
-    with atomic(log / IMAGES) as file:
+    with told(), atomic(log / IMAGES) as file:
         file.write(json.dumps(names).encode())
     return {"kind": "images", "folder": str(folder)}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +47,8 @@ class OutputReader:
             for t in np.flatnonzero(kinds == "multiclass").tolist()
         ]
         self.asked = np.flatnonzero(~np.isin(np.arange(self.n_outputs), self.first_number))
+        self._two_columns: Outputs | None = None  # what two columns of a yes-or-no task were
+        self._on_device: dict[tuple[str, Any], Any] = {}
         self.mean, self.deviation = _mean_and_deviation(labels, self.numbers)
 
     @property
@@ -97,9 +99,10 @@ class OutputReader:
         if len(shape) == 2 and shape[1] == task.width:
             return values
         if len(shape) == 2 and shape[1] == 2 and task.kind == "binary":
-            if self.outputs == "probabilities" or (
-                self.outputs is None and _are_probabilities(values)
-            ):
+            if self.outputs is None:
+                apart = "probabilities" if _are_probabilities(values) else "logits"
+                self._two_columns = cast(Outputs, apart)
+            if (self.outputs or self._two_columns) == "probabilities":
                 return values[:, 1:]
             return values[:, 1:] - values[:, :1]
         raise UserError(
@@ -120,6 +123,7 @@ class OutputReader:
         array = as_numpy(values)
         asked = array[:, self.asked]
         within = bool(((asked >= -SLACK) & (asked <= 1 + SLACK) | np.isnan(asked)).all())
+        within = within and self._two_columns != "logits"  # whose difference may lie anywhere
         sums = [array[:, own].sum(axis=1) for _, own in self.classes]
         to_one = all(np.allclose(s[~np.isnan(s)], 1, atol=1e-2) for s in sums)
         if within and not to_one:
@@ -142,14 +146,27 @@ class OutputReader:
             return self._of_binary(values, targets)
         found = targets + 0.0
         if len(self.binary):
-            own = self._of_binary(values[:, self.first_binary], targets[:, self.binary])
-            found[:, self.binary] = own
+            columns = self._columns("binary", values)
+            own = values[:, self._columns("first_binary", values)]
+            found[:, columns] = self._of_binary(own, targets[:, columns])
         for t, r in zip(self.numbers.tolist(), self.first_number.tolist(), strict=True):
             error = (values[:, r] - targets[:, t]) / float(self.deviation[t])
             found[:, t] = _exp(-error * error / 2)
         for t, own in self.classes:
             found[:, t] = self._of_classes(values[:, own], targets[:, t])
         return found
+
+    def _columns(self, name: str, like: Any) -> Any:
+        """Numbers of columns where the values are: to send them with each batch would wait."""
+        columns = getattr(self, name)
+        if isinstance(like, np.ndarray):
+            return columns
+        key = name, like.device
+        if key not in self._on_device:
+            import torch
+
+            self._on_device[key] = torch.from_numpy(columns).to(like.device)
+        return self._on_device[key]
 
     def _of_binary(self, values: Any, targets: Any) -> Any:
         if self.outputs == "logits":
@@ -172,7 +189,7 @@ class OutputReader:
 
         NaN is none: a point without labels may have it.
         """
-        asked = values[:, self.asked] if len(self.numbers) else values
+        asked = values[:, self._columns("asked", values)] if len(self.numbers) else values
         return ((asked < -SLACK) | (asked > 1 + SLACK)).any()
 
     def as_logits(self, values: Any) -> NDArray[np.float32]:

@@ -74,22 +74,32 @@ class DataMapRecorder:
         its own way.
         """
         n_points, _, n_tasks = self.state.shape
+        confidence = self._as_state(confidence)
         if confidence.ndim != 2 or confidence.shape[1] != n_tasks:
             raise UserError(
                 f"Confidences are {' × '.join(map(str, confidence.shape))} and should be one row"
                 f" for each point of the batch, with {n_tasks} columns, one for each task."
             )
-        confidence = self._as_state(confidence)
         if isinstance(indices, slice):
-            self._add(self.state[indices], confidence)
+            rows = self.state[indices]
+            if len(rows) != len(confidence):
+                raise UserError(
+                    f"There are {len(confidence)} rows of confidences for a slice of {len(rows)}"
+                    " points: give one for each."
+                )
+            self._add(rows, confidence)
             return
+        if not hasattr(indices, "shape"):
+            indices = np.asarray(indices)
+        check_whole(indices)
+        indices = self._as_indices(indices)
         if tuple(indices.shape) != (len(confidence),):
             raise UserError(
                 f"There are {len(confidence)} rows of confidences, and the indices are"
                 f" {' × '.join(map(str, indices.shape)) or 'a single number'}: give one for each."
             )
         repeats = True  # to look costs an accelerator a pause
-        if _on_cpu(indices):
+        if on_cpu(indices):
             check_indices(indices, n_points)
             repeats = len(self._xp.unique(indices)) < len(indices)
         if repeats:
@@ -102,7 +112,12 @@ class DataMapRecorder:
     def _as_state(self, confidence: Any) -> Any:
         if self._xp is np:
             return np.asarray(confidence, np.float32)
-        return confidence.to(self.state.dtype)
+        return self._xp.as_tensor(confidence).to(self.state.dtype)
+
+    def _as_indices(self, indices: Any) -> Any:
+        if self._xp is np:
+            return np.asarray(indices)
+        return self._xp.as_tensor(indices).long()  # bytes would be a mask
 
     def _add(self, rows: Any, confidence: Any) -> None:
         """In place, to rows (B, 3, T) of the state."""
@@ -155,12 +170,17 @@ class DataMapRecorder:
         self.state = xp.stack(parts, 1)
 
 
-def check_indices(indices: Any, n_points: int) -> None:
-    """Raises UserError where indices (B,), on the CPU, are no whole numbers or of no point."""
+def check_whole(indices: Any) -> None:
+    """Raises UserError where indices, on any device, are no whole numbers."""
     if "int" not in str(indices.dtype):
         raise UserError(
             f"Indices are whole numbers, those of the points of a batch, and not {indices.dtype}."
         )
+
+
+def check_indices(indices: Any, n_points: int) -> None:
+    """Raises UserError where indices (B,), on the CPU, are no whole numbers or of no point."""
+    check_whole(indices)
     if len(indices) and not (int(indices.min()) >= 0 and int(indices.max()) < n_points):
         wrong = indices[(indices < 0) | (indices >= n_points)]
         raise UserError(
@@ -169,7 +189,8 @@ def check_indices(indices: Any, n_points: int) -> None:
         )
 
 
-def _on_cpu(array: Any) -> bool:
+def on_cpu(array: Any) -> bool:
+    """Whether to look at its values takes no accelerator."""
     return isinstance(array, np.ndarray) or array.device.type == "cpu"
 
 

@@ -35,6 +35,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from stg_core.maps.summary import BINS, BLOCKS, LATER, SAMPLE_POINTS, DataMapSummary
+from stg_core.results.logged import LOGGED
 from stg_core.results.run import WEIGHTS, Run
 from stg_core.results.store import (
     Store,
@@ -345,6 +346,10 @@ def _check_types(spec: TrainingSpec) -> None:
 @_as_found("its metrics.json is of another kind")
 def _check_metrics(path: Path, spec: TrainingSpec) -> None:
     metrics, n_epochs, n_tasks = _json(path.read_bytes()), spec.epochs, len(spec.tasks)
+    if spec.model == LOGGED:  # of the epochs for which test points were logged
+        for scores in metrics["test"].values():
+            _check_numbers(scores, (min(len(scores), n_epochs), n_tasks), gaps=True)
+        return
     for name in ("loss", "seconds", "images_per_second", "evaluation_seconds"):
         _check_numbers(metrics[name], (n_epochs,))
     for split in ("train", "test"):

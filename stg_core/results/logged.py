@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -74,11 +75,22 @@ class LoggedRun(Run):
     def summary(self) -> DataMapSummary:
         """Of all kept epochs; each is summarised once, by whoever first looks at it."""
         self.require_data_maps()
-        try:
+        with self._as_it_was():
             return joined([self._summary_of(epoch) for epoch in self.progress.maps])
+
+    @contextmanager
+    def _as_it_was(self) -> Iterator[None]:
+        """A sentence where an array is gone or damaged."""
+        try:
+            yield
         except OSError as error:  # it went on meanwhile, and has thinned its epochs
             raise UserError(
                 f"The log {named(self.title)} has just gone on: look at it again."
+            ) from error
+        except (ValueError, EOFError) as error:
+            raise UserError(
+                f"A file of the log {named(self.title)} is damaged ({error}): begin it anew, or"
+                " import it again."
             ) from error
 
     def _summary_of(self, epoch: int) -> DataMapSummary:
@@ -99,7 +111,8 @@ class LoggedRun(Run):
 
     def datamaps(self) -> NDArray[np.float16] | None:
         """Data maps (E, 2, T, N) float16 of the kept epochs."""
-        return np.stack([self.log.data_map(epoch) for epoch in self.progress.maps])
+        with self._as_it_was():
+            return np.stack([self.log.data_map(epoch) for epoch in self.progress.maps])
 
     def test_logits(self) -> NDArray[np.float16] | None:
         return self.logits("test") if self.progress.logits else None
@@ -116,7 +129,8 @@ class LoggedRun(Run):
 
     def logits(self, split: str) -> NDArray[np.float16]:
         self._require_logits()
-        return np.stack([self.log.array(f"{split}-{epoch}") for epoch in self.progress.logits])
+        with self._as_it_was():
+            return np.stack([self.log.array(f"{split}-{epoch}") for epoch in self.progress.logits])
 
     def labels(self, split: str) -> NDArray[Any]:
         self._require_logits()
@@ -146,7 +160,7 @@ class LoggedRun(Run):
             }
             for name in names
         }
-        return replace(self, files=files)
+        return replace(self, files=files, own_title=self.title)
 
 
 def read_logged(folder: Path) -> LoggedRun:

@@ -559,6 +559,32 @@ def bench_l(options: argparse.Namespace) -> None:
         )
 
 
+# -------------------------------------------------------------- (m): the log of somebody's own loop
+
+
+def bench_m(options: argparse.Namespace) -> None:
+    from tests.benchmarks.logs import TASKS, seconds_of_end, seconds_of_steps
+
+    for model, target in (("small_cnn", 2.0), ("mlp", None)):
+        updates, steps = seconds_of_steps(model, 6 * options.repetitions)
+        told(
+            "m",
+            f"per cent of a step that log.update takes, {TASKS} tasks, batch 256, {model}",
+            100 * statistics.median(updates) / statistics.median(steps),
+            target,
+            f"update {spread(updates)}, step {spread(steps)}",
+        )
+        ends, n_points = seconds_of_end(options.repetitions)
+        epoch = statistics.median(steps) * n_points / 256
+        told(
+            "m",
+            f"per cent of an epoch of {n_points:,} points that log.end_epoch takes, {model}",
+            100 * statistics.median(ends) / epoch,
+            None,
+            f"end_epoch {spread(ends)}, epoch {epoch:.3g} s by its steps",
+        )
+
+
 BENCHMARKS: dict[str, Callable[[argparse.Namespace], None]] = {
     "a": bench_a,
     "b": bench_b,
@@ -572,6 +598,7 @@ BENCHMARKS: dict[str, Callable[[argparse.Namespace], None]] = {
     "j": bench_j,
     "k": bench_k,
     "l": bench_l,
+    "m": bench_m,
 }
 
 
