@@ -68,6 +68,26 @@ class Run:
         return means[-1] if means else None
 
     @property
+    def live(self) -> bool:
+        """Whether it goes on now."""
+        return False
+
+    @property
+    def ended(self) -> bool:
+        """Whether it will not go on."""
+        return True
+
+    @property
+    def outdated(self) -> bool:
+        """Whether it has gone on since it was read; cheap to ask."""
+        return False
+
+    @property
+    def how_far(self) -> str:
+        """Such as "epoch 4 of 10"; empty once it has ended."""
+        return ""
+
+    @property
     def has_data_maps(self) -> bool:
         """Whether its tasks can be grouped: specialists and their rivals keep no data maps."""
         return "summary.npz" in self.files
