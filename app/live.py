@@ -60,5 +60,7 @@ def ago(run: LoggedRun) -> str:
 
 
 def titled(run: Run) -> str:
-    """Its title, and how far it is while it goes on."""
-    return f"{run.title} (logging, {run.how_far})" if run.live else run.title
+    """Its title, and how far it is where it has not ended."""
+    if run.ended:
+        return run.title
+    return f"{run.title} ({'logging' if run.live else 'stopped'}, {run.how_far})"

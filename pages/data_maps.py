@@ -14,7 +14,8 @@ from app.charts.data_maps import Small, bounds_of, data_map, region_of, small_ma
 from app.live_slider import live_slider
 from app.parameters import Flag, Number, OneOf, Reading, in_url, number_of
 from stg_core.maps.labels import labels_in_words
-from stg_core.maps.summary import KINDS, REGIONS, Region
+from stg_core.maps.summary import KINDS, REGIONS, Region, TaskMap
+from stg_core.results.logged import LoggedRun
 from stg_core.results.run import Run
 from stg_core.system.errors import UserError
 from stg_core.system.words import counted, named
@@ -186,6 +187,9 @@ def region_points(run: Run, task: str, epoch: int, kind: str, region: Region | N
     )
     points.download(run, task, found, inside)
     try:
+        if isinstance(run, LoggedRun):
+            logged_points(run, task, found, shown)
+            return
         if run.spec.group.has_rows:
             points.show_rows(run, points.Rows(run), task, found, shown)
             return
@@ -199,6 +203,16 @@ def region_points(run: Run, task: str, epoch: int, kind: str, region: Region | N
             images.show_images(pictures, found, shown)
     else:
         images.wait_for_images(run)
+
+
+def logged_points(run: LoggedRun, task: str, found: TaskMap, shown: NDArray[np.int64]) -> None:
+    known = points.LoggedPoints(run)
+    if known.kind != "images":
+        points.show_logged(run, known, task, found, shown)
+        return
+    labels = known.answers(run.spec.group.task(task), found.indices[shown])
+    with st.container(height=330, border=False):
+        images.show_images(known, found, shown, labels)
 
 
 # ---------------------------------------------------------------------------------- all the tasks

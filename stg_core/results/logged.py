@@ -209,7 +209,6 @@ def stamp_of(folder: Path, ranks: int = 1) -> Stamp:
     return (*written, *LogFolder(folder).logging(ranks))
 
 
-
 def logged_runs(logs: Path) -> Iterator[LoggedRun]:
     """Of all logs of a folder that can be read, in no order."""
     try:
