@@ -57,10 +57,3 @@ def ago(run: LoggedRun) -> str:
         if minutes >= size:
             return f"the last epoch was {counted(minutes // size, unit)} ago"
     return "the last epoch was just now"
-
-
-def titled(run: Run) -> str:
-    """Its title, and how far it is where it has not ended."""
-    if run.ended:
-        return run.title
-    return f"{run.title} ({'logging' if run.live else 'stopped'}, {run.how_far})"

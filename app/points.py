@@ -69,11 +69,15 @@ def known_points(run: Run) -> Rows | LoggedPoints | None:
 
 
 def show_logged(
-    run: LoggedRun, known: LoggedPoints, task: str, found: TaskMap, positions: NDArray[np.int64]
+    run: Run,
+    known: LoggedPoints | None,
+    task: str,
+    found: TaskMap,
+    positions: NDArray[np.int64],
 ) -> None:
-    """The same of a logged run, with what was said of its points."""
+    """A table of points of a logged run, with what was said of them; None of an imported one."""
     frame = region_frame(run, task, found, positions, known)
-    said = known.rows(found.indices[positions])
+    said = known.rows(found.indices[positions]) if known else pd.DataFrame(index=frame.index)
     said.columns = [f"{name} (logged)" if name in frame else name for name in said.columns]
     measured = frame[["index", "label", "confidence", "variability"]].set_index(said.index)
     st.dataframe(
@@ -87,7 +91,9 @@ def show_logged(
             "variability": st.column_config.NumberColumn(format="%.2f"),
         },
     )
-    if not known.kind:
+    if known is None:
+        st.caption("What a point is stayed where this run was logged.")
+    elif not known.kind:
         st.caption(NOT_SAID)
 
 

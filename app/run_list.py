@@ -7,7 +7,7 @@ import io
 import pandas as pd
 import streamlit as st
 
-from app import live, state, widgets
+from app import state, widgets
 from stg_core.results.archive import export_run, file_name, import_run
 from stg_core.results.logged import LoggedRun
 from stg_core.results.run import Run
@@ -24,7 +24,7 @@ def list_runs(runs: list[Run]) -> None:
     st.dataframe(
         pd.DataFrame(
             {
-                "Run": [live.titled(run) for run in runs],
+                "Run": [run.title_now for run in runs],
                 **score_columns(runs),
                 "Model": [None if run.spec.logged else run.spec.model for run in runs],
                 "Epochs": [run.spec.epochs for run in runs],
@@ -110,7 +110,9 @@ def show_run(run: Run) -> None:
             key="export",
             on_click="ignore",
             icon=":material/download:",
-            help="A .zip file for another machine, with all that the pages show. With the arrays of"
+            help="A .zip file for another machine, with all that the pages show, as it is now."
+            if run.spec.logged
+            else "A .zip file for another machine, with all that the pages show. With the arrays of"
             f" every point: `python -m stg_core export {run.id} --with-arrays`",
         )
         if st.button(

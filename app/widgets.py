@@ -95,7 +95,7 @@ def _run_chooser(chosen: str | None) -> None:
     if state.kept("run") != chosen:
         st.rerun()  # of the whole page: another one was chosen
     runs = [run for run in state.shared().store.runs() if run.has_data_maps]
-    titles = {run.id: live.titled(run) for run in runs}
+    titles = {run.id: run.title_now for run in runs}
     st.session_state["run_choice"] = chosen if chosen in titles else None
     st.selectbox(
         "Run",

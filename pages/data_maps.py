@@ -187,7 +187,7 @@ def region_points(run: Run, task: str, epoch: int, kind: str, region: Region | N
     )
     points.download(run, task, found, inside)
     try:
-        if isinstance(run, LoggedRun):
+        if run.spec.logged:
             logged_points(run, task, found, shown)
             return
         if run.spec.group.has_rows:
@@ -205,9 +205,9 @@ def region_points(run: Run, task: str, epoch: int, kind: str, region: Region | N
         images.wait_for_images(run)
 
 
-def logged_points(run: LoggedRun, task: str, found: TaskMap, shown: NDArray[np.int64]) -> None:
-    known = points.LoggedPoints(run)
-    if known.kind != "images":
+def logged_points(run: Run, task: str, found: TaskMap, shown: NDArray[np.int64]) -> None:
+    known = points.LoggedPoints(run) if isinstance(run, LoggedRun) else None
+    if known is None or known.kind != "images":
         points.show_logged(run, known, task, found, shown)
         return
     labels = known.answers(run.spec.group.task(task), found.indices[shown])

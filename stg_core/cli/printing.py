@@ -35,7 +35,7 @@ def run_line(run: Run) -> str:
     """A run by its id, with its title and score."""
     seconds, score = run.provenance["seconds"], run.mean_score
     told = "–" if score is None else f"{score:.3f}"
-    return f"{run.id}  {run.title}  mean {run.score_name} {told}  {seconds:.0f} s"
+    return f"{run.id}  {run.title_now}  mean {run.score_name} {told}  {seconds:.0f} s"
 
 
 def grouping_text(grouping: Grouping, explained: Explained | None = None) -> str:

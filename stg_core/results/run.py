@@ -49,6 +49,13 @@ class Run:
         return f"{title} (bundled)" if self.bundled else title
 
     @property
+    def title_now(self) -> str:
+        """Its title, and how far it is where it has not ended."""
+        if self.ended:
+            return self.title
+        return f"{self.title} ({'logging' if self.live else 'stopped'}, {self.how_far})"
+
+    @property
     def size(self) -> int:
         """Bytes on disk."""
         return sum(file["bytes"] for file in self.files.values())
