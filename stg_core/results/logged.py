@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stg_core.maps.log import MEASURED_POINTS
 from stg_core.maps.log_folder import LOG, Head, LogFolder, Progress
 from stg_core.maps.summary import DataMapSummary, joined, summarise_tasks
 from stg_core.results.run import Run, file_digest
@@ -135,8 +136,13 @@ class LoggedRun(Run):
         return np.stack([self.log.array(f"{split}-{epoch}") for epoch in self.progress.logits])
 
     def labels(self, split: str) -> NDArray[Any]:
-        self._require_logits()
-        labels = np.asarray(self.log.array(f"{split}_labels"))
+        if split == "train" and not self.log.has("train_labels"):
+            n_points = self.head.n_points
+            spread = np.linspace(0, n_points - 1, min(n_points, MEASURED_POINTS)).astype(int)
+            labels = np.asarray(self.log.array("labels")[spread])
+        else:
+            self._require_logits()
+            labels = np.asarray(self.log.array(f"{split}_labels"))
         if self.spec.all_binary:
             return np.where(np.isnan(labels), -1, labels).astype(np.int8)
         return labels
