@@ -151,6 +151,8 @@ class Run:
         return self
 
     def _kept(self, name: str) -> NDArray[Any]:
+        if not self.keeps_logits and self.spec.logged:
+            raise UserError(f"The outputs of {self.title} stayed where it was logged.")
         if not self.keeps_logits:
             raise UserError(f"The run {self.id} has no logits of every epoch: train it again.")
         array: NDArray[Any] = np.load(self.folder / name, mmap_mode="r", allow_pickle=False)
