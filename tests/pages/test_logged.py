@@ -392,7 +392,10 @@ def test_points_of_a_region_are_images_of_the_folder(open_app: OpenApp, tmp_path
     app = open_app("data_maps", run, run=run.id, task="task 1", region="0,0.7,0,1")
     assert not app.exception and not app.error
     shown = [image for element in app.get("image") for image in element.proto.imgs]
-    told = [re.match(r"Training point (\d+), an image of (\d+).png, (\d),", i.alt) for i in shown]
+    told = [
+        re.match(r"Training point (\d+), an image of (\d+).png, (?:class )?(\d)[,:]", i.alt)
+        for i in shown
+    ]
     assert len(told) == 60 and all(told)
     for index, file, label in (one.groups() for one in told if one):
         assert int(index) == int(file) and int(label) == loop.labels[int(index), 1]
