@@ -25,7 +25,8 @@ from stg_core.maps.log import TaskLog
 
 rng = np.random.default_rng(0)
 true, noise = rng.normal(size=(300, 8)), rng.normal(size=(300, 8))
-log = TaskLog("watched", [f"task {t}" for t in range(8)], true > 0, outputs="logits", epochs=6)
+names = [f"task {t}" for t in range(8)]
+log = TaskLog(sys.argv[1], names, true > 0, outputs="logits", epochs=6)
 for epoch, _ in enumerate(sys.stdin, start=1):
     noise += rng.normal(size=noise.shape)
     outputs = 0.5 * epoch * true + noise
@@ -40,9 +41,10 @@ log.close()
 class Loop:
     """Somebody's training, in a process of its own."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, name: str) -> None:
+        self.name, self.run = name, f"log:{name}"
         self._process = subprocess.Popen(
-            [sys.executable, "-c", LOOP],
+            [sys.executable, "-c", LOOP, name],
             cwd=ROOT,
             env={**os.environ, "STG_HOME": str(home)},
             stdin=subprocess.PIPE,
@@ -78,8 +80,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]
 
 
 @pytest.fixture
-def loop(place: tuple[str, Path]) -> Iterator[Loop]:
-    started = Loop(place[1])
+def loop(place: tuple[str, Path], request: pytest.FixtureRequest) -> Iterator[Loop]:
+    started = Loop(place[1], "watched" if "grows_in" in request.node.name else "typed")
     yield started
     started.kill()
 
@@ -164,7 +166,24 @@ def test_a_log_grows_in_the_open_app(
     expect(slider(grouping, "Clusters (k)")).to_have_attribute("aria-valuetext", "4")
 
 
-def test_a_killed_loop_is_told_and_what_is_typed_stays(
+def test_what_a_person_types_stays_while_a_log_grows_and_its_end_is_told(
     place: tuple[str, Path], open_page: Callable[..., Page], loop: Loop
 ) -> None:
-    pass
+    loop.epochs(2)
+    start = open_page(f"{place[0]}/?run=bundled:g2")
+    expect(start.get_by_text(f"{loop.name} (logging, epoch 2 of 6)").last).to_be_attached()
+    start.get_by_test_id("stMain").get_by_role("button", name="Import", exact=True).click()
+    expect(start.get_by_role("dialog")).to_be_visible()
+    agreement = open_page(f"{place[0]}/agreement?run={loop.run}")
+    labels = agreement.get_by_role("textbox", name="One line for each task")
+    labels.fill("task,label\ntask 0,half typed")
+
+    loop.epochs(1)
+    expect(start.get_by_text(f"{loop.name} (logging, epoch 3 of 6)").last).to_be_attached()
+    expect(start.get_by_role("dialog")).to_be_visible()
+    expect(mark(agreement, "Epoch 3 of 6, still logging")).to_be_visible()
+    expect(labels).to_have_value("task,label\ntask 0,half typed")
+
+    loop.kill()
+    expect(agreement.get_by_text("nobody is logging")).to_be_visible()
+    expect(agreement.get_by_text("still logging")).to_have_count(0)
