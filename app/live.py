@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from datetime import UTC, datetime
 
 import streamlit as st
 
+from app import state
 from app.words import plain
 from stg_core.results.logged import LoggedRun
 from stg_core.results.run import Run
+from stg_core.system.errors import UserError
 from stg_core.system.words import counted
 
 LOOK = 2.0  # seconds between two looks at a run that goes on
+BRIEFLY = 0.3  # seconds that a page waits for a summary; that of a large log takes some
 SELDOM = 5.0  # seconds between two looks at which runs there are
 LATER = "once the run has ended"  # slow results of a run that goes on
+
+_worker = ThreadPoolExecutor(1, thread_name_prefix="summaries")
 
 
 def follow(run: Run) -> None:
@@ -22,11 +28,26 @@ def follow(run: Run) -> None:
         return
 
     def look() -> None:
-        if run.outdated:
+        if run.outdated and is_summarised(run.id):
             st.rerun()
         say_how_far(run)
 
     st.fragment(look, run_every=LOOK)()
+
+
+def is_summarised(run_id: str) -> bool:
+    """Whether a page need not wait for the summary of a run as it is now; else it is begun."""
+    try:
+        run = state.shared().store.run(run_id)
+    except UserError:  # the page says so
+        return True
+    summing = _summing(run_id, str(run.provenance["created"]), run)
+    return bool(wait([summing], BRIEFLY).done)
+
+
+@st.cache_resource(show_spinner=False, max_entries=16)
+def _summing(run_id: str, version: str, _run: Run) -> Future[object]:
+    return _worker.submit(lambda: _run.summary)
 
 
 def say_how_far(run: Run) -> None:
