@@ -14,12 +14,16 @@ import io
 from collections.abc import Callable
 from typing import Any, Literal
 
+import numpy as np
 import streamlit as st
+from numpy.typing import NDArray
 from PIL import Image
 
 from app import images
 from app.images import TrainingImages, as_picture
+from app.logged_points import LoggedPoints
 from app.points import Rows
+from stg_core.results.logged import LoggedRun
 from stg_core.results.run import Run
 from stg_core.system.errors import UserError
 from stg_core.tasks.datasets import has_data_set
@@ -27,7 +31,7 @@ from stg_core.tasks.images import has_images, prepared_images
 
 Things = Literal["points", "tasks"]
 Glance = dict[str, Any]
-Known = TrainingImages | Rows
+Known = TrainingImages | Rows | LoggedPoints
 LONGEST = 12  # digits of a point: a browser may send anything
 
 # A picture says LOOKS and hears SEEN: see task_pictures/glance.js.
@@ -66,7 +70,9 @@ _glances = st.components.v2.component("stg_explorer.glances", js=JS)
 def whose(run: Run, things: Things) -> str | None:
     """What a picture of such things calls its `glances`; None where the images are not here."""
     group = run.spec.group
-    if group.is_own:
+    if isinstance(run, LoggedRun):
+        here = bool(LoggedPoints(run).kind)
+    elif group.is_own:
         here = has_data_set(group)
     else:
         here = has_images(group.dataset) or prepared_images(group.dataset) is not None
@@ -91,7 +97,7 @@ def answer(run: Run, things: Things) -> None:
     found, glance = True, None
     if asker == of:
         try:
-            known = Rows(run) if run.spec.group.has_rows else images.training_images(run)
+            known = _known(run)
             found = known is not None
             glance = known and (find(run, known, name) or _nothing(name))
         except UserError:  # they are not those of this run
@@ -103,9 +109,16 @@ def answer(run: Run, things: Things) -> None:
     _glances(key=key, data={"of": of, "glance": glance}, on_looks_change=looked)
 
 
+def _known(run: Run) -> Known | None:
+    if isinstance(run, LoggedRun):
+        return LoggedPoints(run)
+    return Rows(run) if run.spec.group.has_rows else images.training_images(run)
+
+
 def _of_point(run: Run, known: Known, name: str) -> Glance | None:
     index = int(name) if name.isdecimal() and len(name) < LONGEST else -1
-    if not 0 <= index < len(known.points):
+    n_points = len(known) if isinstance(known, LoggedPoints) else len(known.points)
+    if not 0 <= index < n_points:
         return None
     return _glance(name, known, index, "")
 
@@ -121,18 +134,20 @@ def _of_task(run: Run, known: Known, name: str) -> Glance | None:
     yes = summary.task_map(name, int(summary.epochs[-1]), "positives").indices
     if not len(yes):
         return None
-    upright = yes if isinstance(known, Rows) else yes[~known.turned[yes]]
+    upright = yes[~known.turned[yes]] if isinstance(known, TrainingImages) else yes
     index = int(upright[-1] if len(upright) else yes[-1])
     return _glance(name, known, index, "A yes, for example: ")
 
 
 def _glance(name: str, known: Known, index: int, before: str) -> Glance:
-    if isinstance(known, Rows):
-        return {"name": name, "image": "", "lines": [before + known.called(index)]}
+    if isinstance(known, Rows | LoggedPoints):
+        pictured = isinstance(known, LoggedPoints) and known.kind == "images"
+        image = _as_url(known.image(index)) if pictured else ""
+        return {"name": name, "image": image, "lines": [before + known.called(index)]}
     turned = ", upside down" if known.turned[index] else ""
     said = f"an image of {known.called(index)}{turned}"
     lines = [before + said if before else said[0].upper() + said[1:]]
-    return {"name": name, "image": _as_url(known, index), "lines": lines}
+    return {"name": name, "image": _as_url(known.image(index)), "lines": lines}
 
 
 FIND: dict[Things, Callable[[Run, Known, str], Glance | None]] = {
@@ -145,7 +160,7 @@ def _nothing(name: str) -> Glance:
     return {"name": name, "image": "", "lines": []}
 
 
-def _as_url(known: TrainingImages, index: int) -> str:
+def _as_url(image: NDArray[np.uint8]) -> str:
     file = io.BytesIO()
-    Image.fromarray(as_picture(known.image(index)).squeeze()).save(file, "PNG")
+    Image.fromarray(as_picture(image).squeeze()).save(file, "PNG")
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()

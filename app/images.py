@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 import streamlit as st
@@ -68,17 +70,8 @@ class TrainingImages:
         return np.array(self.pixels[self.points[index]])[:: -1 if self.turned[index] else 1]
 
     def enlarged(self, index: int) -> NDArray[np.uint8]:
-        """One image as RGBA, with whole pixels of the screen for each of its own, and a margin."""
-        image = self.image(index)
-        times = max(round(SIDE / len(image)), 1)
-        rgb = (
-            np.broadcast_to(as_picture(image), (*image.shape[:2], 3))
-            .repeat(times, 0)
-            .repeat(times, 1)
-        )
-        opaque = np.full((*rgb.shape[:2], 1), 255, dtype=np.uint8)
-        margin = ((0, 0), (MARGIN, MARGIN), (0, 0))
-        return np.pad(np.concatenate([rgb, opaque], axis=-1), margin)
+        """One image for the screen, as RGBA."""
+        return enlarged(self.image(index))
 
     def name(self, index: int) -> str:
         """What people call a point: its class, or the text or id that it was added with."""
@@ -91,6 +84,16 @@ class TrainingImages:
     def called(self, index: int) -> str:
         """The same as a sentence says it: "class bird", or what its owner calls the point."""
         return self.name(index) if self.own else f"class {self.name(index)}"
+
+
+def enlarged(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """An image as RGBA, with whole pixels of the screen for each of its own, and a margin."""
+    times = max(round(SIDE / len(image)), 1)
+    shape = (*image.shape[:2], 3)
+    rgb = np.broadcast_to(as_picture(image), shape).repeat(times, 0).repeat(times, 1)
+    opaque = np.full((*rgb.shape[:2], 1), 255, dtype=np.uint8)
+    margin = ((0, 0), (MARGIN, MARGIN), (0, 0))
+    return np.pad(np.concatenate([rgb, opaque], axis=-1), margin)
 
 
 def as_picture(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -177,11 +180,30 @@ def _preparation(dataset: str, home: str, data: str) -> Preparation:
     return Preparation(dataset)
 
 
-def show_images(images: TrainingImages, found: TaskMap, positions: NDArray[np.int64]) -> None:
-    """A grid of points of a data map: class and label, confidence ± variability, index."""
+class Pictured(Protocol):
+    """Points that are images, as far as a grid of them needs to know."""
+
+    def enlarged(self, index: int) -> NDArray[np.uint8]: ...
+
+    def name(self, index: int) -> str: ...
+
+    def called(self, index: int) -> str: ...
+
+
+def show_images(
+    images: Pictured,
+    found: TaskMap,
+    positions: NDArray[np.int64],
+    labels: Sequence[str] | None = None,
+) -> None:
+    """A grid of points of a data map: class and label, confidence ± variability, index.
+
+    labels: of these points, by default positive or negative.
+    """
     captions, texts = [], []
-    for p in positions:
+    for i, p in enumerate(positions):
         index, label = int(found.indices[p]), "positive" if found.positive[p] else "negative"
+        label = labels[i] if labels else label
         shown = f"{found.confidence[p]:.2f} ± {found.variability[p]:.2f}"
         name = images.name(index)
         captions.append(f"**{plain(name)}**  \n{label}  \n{shown}  \n#{index}")

@@ -125,11 +125,12 @@ def live_slider(
     of: str = "",
     play: bool = False,
     disabled: bool = False,
+    thinned: bool = False,
     show: Callable[[Value], str] = str,
 ) -> Value:
     """One of the ascending `options`, kept in the URL as `key`; `play` adds a button that walks on.
 
-    of: what the largest option counts, such as "tasks".
+    of: what the largest option counts, such as "tasks"; thinned: see `Step`.
 
     Inside a fragment, only that fragment runs again while the slider is dragged.
     """
@@ -144,7 +145,7 @@ def live_slider(
         if 0 <= int(index) < len(options):
             state.keep_moving(key, said(options[int(index)]))
 
-    linked = state.kept(key, Step(options, of))
+    linked = state.kept(key, Step(options, of, thinned))
     value = next((option for option in options if str(option) == linked), default)
     state.keep(key, said(value))
     _slider(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -56,14 +56,20 @@ class OneOf:
 
 @dataclass(frozen=True)
 class SeveralOf:
-    """Any number of a few texts, each once; an empty parameter says none of them."""
+    """Any number of a few texts, each once; an empty parameter says none of them.
+
+    thinned: of numbers, as of `Step`.
+    """
 
     options: Sequence[object]
+    thinned: bool = False
 
     def read(self, values: Sequence[str]) -> Reading:
         if not any(values):
             return Reading([""])
         known = {str(option) for option in self.options}
+        if self.thinned and all(value.isdecimal() for value in values):
+            values = [str(n) for n in nearest(map(float, values), self.options)]
         kept = list(dict.fromkeys(value for value in values if value in known))
         strange = [value for value in values if value not in known]
         if not strange:
@@ -100,21 +106,25 @@ class Number:
 
 @dataclass(frozen=True)
 class Step:
-    """One of ascending numbers: the nearest of them. `of`: what the largest counts."""
+    """One of ascending numbers: the nearest of them. `of`: what the largest counts.
+
+    thinned: whether others were among them, so that nothing is wrong with one that is no longer.
+    """
 
     options: Sequence[float]
     of: str = ""
+    thinned: bool = False
 
     def read(self, values: Sequence[str]) -> Reading:
         within = Number(self.options[0], self.options[-1], fraction=True, of=self.of).read(values)
         if within.values is None or within.wrong:
             return within
         number = float(within.values[0])
-        nearest = min(self.options, key=lambda option: abs(option - number))
-        if math.isclose(nearest, number, rel_tol=1e-9, abs_tol=1e-12):
-            return Reading([str(nearest)])
-        wrong = f"{named(values[-1])[1:-1]} is not one of its steps: {_said(nearest)} is shown"
-        return Reading([str(nearest)], wrong)
+        (taken,) = nearest([number], self.options)
+        if self.thinned or math.isclose(taken, number, rel_tol=1e-9, abs_tol=1e-12):
+            return Reading([str(taken)])
+        wrong = f"{named(values[-1])[1:-1]} is not one of its steps: {_said(taken)} is shown"
+        return Reading([str(taken)], wrong)
 
 
 @dataclass(frozen=True)
@@ -161,6 +171,11 @@ def number_of(text: str) -> float | None:
     if len(text) > LONGEST_NUMBER:
         return -math.inf if text.startswith("-") else math.inf
     return float(text)
+
+
+def nearest(wanted: Iterable[float], options: Sequence[Any]) -> list[Any]:
+    """The nearest of some numbers to each wanted one, ascending, each once."""
+    return sorted({min(options, key=lambda option: abs(option - n)) for n in wanted})
 
 
 def _said(number: float) -> str:

@@ -9,8 +9,11 @@ import pandas as pd
 import streamlit as st
 from numpy.typing import NDArray
 
+from app.logged_points import NOT_SAID, LoggedPoints
 from app.tables import as_csv
+from app.words import answer_of
 from stg_core.maps.summary import TaskMap
+from stg_core.results.logged import LoggedRun
 from stg_core.results.run import Run
 from stg_core.system.errors import UserError
 from stg_core.tasks.data import sampled_points
@@ -58,13 +61,40 @@ class Rows:
         )
 
 
-def answer_of(task: Task, value: float) -> str:
-    """A label as people know it: yes or no, the name of a class, a number."""
-    if np.isnan(value):
-        return "–"
-    if task.kind == "binary":
-        return "yes" if value else "no"
-    return task.values[int(value)] if task.kind == "multiclass" else f"{value:g}"
+def known_points(run: Run) -> Rows | LoggedPoints | None:
+    """What its owner says of the points of a run; None for those of the built-in data sets."""
+    if isinstance(run, LoggedRun):
+        return LoggedPoints(run)
+    return Rows(run) if run.spec.group.is_own else None
+
+
+def show_logged(
+    run: Run,
+    known: LoggedPoints | None,
+    task: str,
+    found: TaskMap,
+    positions: NDArray[np.int64],
+) -> None:
+    """A table of points of a logged run, with what was said of them; None of an imported one."""
+    frame = region_frame(run, task, found, positions, known)
+    said = known.rows(found.indices[positions]) if known else pd.DataFrame(index=frame.index)
+    said.columns = [f"{name} (logged)" if name in frame else name for name in said.columns]
+    measured = frame[["index", "label", "confidence", "variability"]].set_index(said.index)
+    st.dataframe(
+        pd.concat([measured[["index"]], said, measured.drop(columns="index")], axis=1),
+        hide_index=True,
+        height=330,
+        placeholder="–",
+        alt=f"Table of {len(frame)} training points: index, label, confidence and variability",
+        column_config={
+            "confidence": st.column_config.NumberColumn(format="%.2f"),
+            "variability": st.column_config.NumberColumn(format="%.2f"),
+        },
+    )
+    if known is None:
+        st.caption("What a point is stayed where this run was logged.")
+    elif not known.kind:
+        st.caption(NOT_SAID)
 
 
 def show_rows(
@@ -96,7 +126,7 @@ def region_frame(
     task: str,
     found: TaskMap,
     positions: NDArray[np.int64],
-    rows: Rows | None,
+    rows: Rows | LoggedPoints | None,
 ) -> pd.DataFrame:
     """index, id, confidence, variability and label of points of a data map, and their text."""
     asked = run.spec.group.task(task)
@@ -105,7 +135,11 @@ def region_frame(
     labels = ["yes" if yes else "no" for yes in found.positive[positions]]
     if asked.kind != "binary":
         labels = ["–"] * len(indices)
-    if rows is not None:
+    if isinstance(rows, LoggedPoints):
+        labels = rows.answers(asked, indices)
+        if rows.kind == "images":
+            columns["id"] = [rows.file(int(i)) for i in indices]
+    elif rows is not None:
         about = rows.about(indices)
         columns["id"] = [one["id"] for one in about]
         labels = rows.answers(asked, indices)
@@ -124,7 +158,7 @@ def download(run: Run, task: str, found: TaskMap, inside: NDArray[np.int64]) -> 
 
     def content() -> bytes:
         try:
-            rows = Rows(run) if run.spec.group.is_own else None
+            rows = known_points(run)
         except UserError:  # the data set is not here: indices and labels are known without it
             rows = None
         frame = region_frame(run, task, found, inside, rows)

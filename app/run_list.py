@@ -9,6 +9,7 @@ import streamlit as st
 
 from app import state, widgets
 from stg_core.results.archive import export_run, file_name, import_run
+from stg_core.results.logged import LoggedRun
 from stg_core.results.run import Run
 from stg_core.results.store import LONGEST_TITLE
 
@@ -23,14 +24,15 @@ def list_runs(runs: list[Run]) -> None:
     st.dataframe(
         pd.DataFrame(
             {
-                "Run": [run.title for run in runs],
+                "Run": [run.title_now for run in runs],
                 **score_columns(runs),
-                "Model": [run.spec.model for run in runs],
+                "Model": [None if run.spec.logged else run.spec.model for run in runs],
                 "Epochs": [run.spec.epochs for run in runs],
                 "When": [widgets.when(run) for run in runs],
-                "Took": [widgets.duration(run.provenance["seconds"]) for run in runs],
+                "Took": [took(run) for run in runs],
                 "Size": [run.size for run in runs],
                 "Group": [run.spec.group.title for run in runs],
+                **sources(runs),
             }
         ),
         hide_index=True,
@@ -42,7 +44,7 @@ def list_runs(runs: list[Run]) -> None:
         alt=f"Table of {len(runs)} runs",
         column_config={
             "Group": st.column_config.TextColumn(help="Task group."),
-            "Epochs": st.column_config.NumberColumn(help="Passes over all training images."),
+            "Epochs": st.column_config.NumberColumn(help="Passes over all training points."),
             **{
                 name: st.column_config.NumberColumn(
                     format="%.3f",
@@ -53,8 +55,20 @@ def list_runs(runs: list[Run]) -> None:
             "When": st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm"),
             "Took": st.column_config.TextColumn(help="On the machine where it was trained."),
             "Size": st.column_config.NumberColumn(format="bytes", help="On this disk."),
+            "Logged by": st.column_config.TextColumn(help="What trained it, outside of this app."),
         },
     )
+
+
+def took(run: Run) -> str | None:
+    seconds = run.provenance["seconds"]
+    return widgets.duration(seconds) if seconds or not run.spec.logged else None
+
+
+def sources(runs: list[Run]) -> dict[str, list[str | None]]:
+    """A column for what wrote the logs, where some are."""
+    found = [run.provenance["device"] if run.spec.logged else None for run in runs]
+    return {"Logged by": found} if any(found) else {}
 
 
 def score_columns(runs: list[Run]) -> dict[str, list[float | None]]:
@@ -69,6 +83,7 @@ def score_columns(runs: list[Run]) -> dict[str, list[float | None]]:
 def tick(key: str, ids: list[str]) -> None:
     rows = st.session_state[key]["selection"].get("rows") or []
     state.keep("run", ids[rows[0]] if rows else None)
+    st.rerun(["runs", "chosen run"])
 
 
 def show_run(run: Run) -> None:
@@ -77,6 +92,8 @@ def show_run(run: Run) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         if run.has_data_maps:
             widgets.open_run(run.id)
+        elif run.spec.logged:
+            st.caption("It can be opened from its second epoch on.")
         if st.button(
             "Rename",
             key="rename",
@@ -93,7 +110,9 @@ def show_run(run: Run) -> None:
             key="export",
             on_click="ignore",
             icon=":material/download:",
-            help="A .zip file for another machine, with all that the pages show. With the arrays of"
+            help="A .zip file for another machine, with all that the pages show, as it is now."
+            if run.spec.logged
+            else "A .zip file for another machine, with all that the pages show. With the arrays of"
             f" every point: `python -m stg_core export {run.id} --with-arrays`",
         )
         if st.button(
@@ -118,9 +137,10 @@ def ask_for_title(run: Run) -> None:
         "Title",
         value=run.own_title,
         max_chars=LONGEST_TITLE,
-        placeholder=run.spec.title,
+        placeholder=run.head.name if isinstance(run, LoggedRun) else run.spec.title,
         key=f"title {run.id}",
-        help="Shown wherever this run is. Empty: what it was trained with.",
+        help="Shown wherever this run is. Empty: "
+        + ("what the log is called." if run.spec.logged else "what it was trained with."),
     )
     if st.button("Save", key="save title", type="primary"):
         with widgets.user_errors():
@@ -130,10 +150,10 @@ def ask_for_title(run: Run) -> None:
 
 @st.dialog("Delete this run?")
 def ask_for_deletion(run: Run) -> None:
-    st.markdown(
-        f"**{widgets.plain(run.title)}** will be gone for good, and training it again takes"
-        f" {widgets.duration(run.provenance['seconds'])}."
-    )
+    again = f"training it again takes {widgets.duration(run.provenance['seconds'])}"
+    if run.spec.logged:
+        again = "only what trained it can log it again"
+    st.markdown(f"**{widgets.plain(run.title)}** will be gone for good, and {again}.")
     with st.container(horizontal=True):
         if st.button("Delete", key="delete for good", type="primary"):
             with widgets.user_errors():

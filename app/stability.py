@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from app import state
+from app.live import LATER
 from stg_core.engine.derived import stability_question
 from stg_core.results.run import Run
 
@@ -36,6 +37,8 @@ def say_stability(run: Run, space: TaskSpace, k: int, method: str = "soft") -> N
     if answer.value:
         if text := stability_text(answer.value["mean"], k, n_tasks):
             st.caption(text, help=ABOUT)
+    elif answer.later:
+        st.caption(f"Stability of this k: {LATER}.", help=ABOUT)
     elif answer.pending:
 
         def look() -> None:

@@ -19,6 +19,7 @@ from stg_core.engine.derived import Derived, stability_question
 from stg_core.engine.jobs import Engine
 from stg_core.results.run import Run
 from stg_core.results.store import Store
+from stg_core.system.errors import UserError
 from stg_core.system.home import home
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ FIRST_CHOICE = "bundled:digits"
 REST = 0.6  # seconds after the last move of a slider
 MOVING = "choices that the URL does not say yet"
 FIRST_PAGE = "where the visit began"
+ATTEMPTS = 3
 BELATED = 10.0  # seconds after a choice in which a browser may still send what the URL said before
 
 
@@ -192,9 +194,21 @@ def chosen_run(runs: list[Run]) -> Run:
     if wanted:
         run = shared().store.run(wanted)
         run.require_data_maps()
+        if run.live:
+            run = _as_it_is(run)
     else:
         run = first_run(runs)
     keep("run", run.id)
+    return run
+
+
+def _as_it_is(run: Run) -> Run:
+    """A live run with its summary; it may thin its epochs between the two."""
+    for _ in range(ATTEMPTS):
+        with suppress(UserError):
+            run.summary  # noqa: B018
+            break
+        run = shared().store.run(run.id)
     return run
 
 

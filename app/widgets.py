@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from app import state
+from app import live, state
 from app.charts.training import learning_curve
 from app.live_slider import live_slider
-from app.parameters import OneOf, SeveralOf, in_url
+from app.parameters import OneOf, SeveralOf, in_url, nearest
 from app.stability import say_stability
 from app.words import plain
 from stg_core.engine.derived import Answer, Derived
@@ -66,6 +66,8 @@ def page_head(title: str, about: str) -> tuple[Run | None, DeltaGenerator]:
     with middle:
         run = choose_run()
     st.caption(about)
+    if run:
+        live.follow(run)
     return run, right
 
 
@@ -80,8 +82,21 @@ def choose_run() -> Run | None:
     chosen = None
     with user_errors():
         chosen = state.chosen_run(runs)
-    titles = {run.id: run.title for run in runs}
-    st.session_state["run_choice"] = chosen.id if chosen else None
+    said = state.kept("run")
+    st.fragment(_run_chooser, run_every=live.SELDOM)(said)
+    if said and not chosen:
+        with suppress(UserError):  # which is told above
+            live.follow(state.shared().store.run(said))
+    return chosen
+
+
+def _run_chooser(chosen: str | None) -> None:
+    """In a fragment that looks again and again: a run that comes is among them without a reload."""
+    if state.kept("run") != chosen:
+        st.rerun()  # of the whole page: another one was chosen
+    runs = [run for run in state.shared().store.runs() if run.has_data_maps]
+    titles = {run.id: run.title_now for run in runs}
+    st.session_state["run_choice"] = chosen if chosen in titles else None
     st.selectbox(
         "Run",
         list(titles),
@@ -89,9 +104,8 @@ def choose_run() -> Run | None:
         key="run_choice",
         placeholder="Choose a run",
         on_change=lambda: state.keep("run", st.session_state["run_choice"]),
-        help="A finished training: which tasks, which model, how many epochs, which seed.",
+        help="A training, finished or still logging: its tasks, its model, its epochs and seed.",
     )
-    return chosen
 
 
 def open_run(run_id: str) -> None:
@@ -110,7 +124,7 @@ def training_place() -> str:
     """Where the engine trains, and on what as far as the last training there told."""
     if address := os.environ.get("STG_SCHEDULER"):
         return f"the cluster at {address}"
-    own = [run for run in state.shared().store.runs() if not run.bundled]
+    own = [run for run in state.shared().store.runs() if not (run.bundled or run.spec.logged)]
     return f"this machine ({own[0].provenance['device']})" if own else "this machine"
 
 
@@ -206,10 +220,13 @@ def look_ahead(derived: Derived, run: Run, space: TaskSpace, k: int) -> None:
 def choose_input(run: Run) -> Input:
     """Method, recorded epochs and features."""
     recorded = run.summary.epochs.tolist()
-    if st.session_state.get("recorded_epochs_of_run", recorded) != recorded:
+    before = st.session_state.get("recorded epochs", (run.id, recorded))
+    if before[1] != recorded:
         # another run's choice would leave those that happen to be in both
-        st.session_state["grouping_epochs"] = recorded
-    st.session_state["recorded_epochs_of_run"] = recorded
+        chosen = st.session_state.get("grouping_epochs", before[1])
+        stays = before[0] == run.id and chosen != before[1]
+        st.session_state["grouping_epochs"] = nearest(chosen, recorded) if stays else recorded
+    st.session_state["recorded epochs"] = run.id, recorded
     method = st.selectbox(
         "Method",
         METHODS,
@@ -223,7 +240,7 @@ def choose_input(run: Run) -> Input:
         selection_mode="multi",
         wrap=True,
         default=recorded,
-        **in_url("grouping_epochs", SeveralOf(recorded)),
+        **in_url("grouping_epochs", SeveralOf(recorded, thinned=run.spec.logged)),
         help="The data maps of these epochs are compared.",
     )
     features = st.pills(
@@ -303,6 +320,8 @@ def wait_for(
         if show and now.so_far is not None:
             show(now.so_far)
 
+    if answer.later:
+        return
     if answer.pending:
         st.fragment(look, run_every=POLL)()
     elif answer.problem:

@@ -8,6 +8,7 @@ import streamlit as st
 
 from app import state, widgets
 from app.charts import agreement as charts
+from app.live import LATER
 from app.parameters import OneOf, in_url
 from app.references import choose_reference
 from app.score_curve import score_curve
@@ -100,8 +101,13 @@ def scores_for_every_k(run: Run, chosen: widgets.Chosen, found: Agreement) -> No
         **in_url("score", OneOf([title for title, _ in charts.SCORES.values()])),
         help=SCORES_HELP,
     )
+    k = chosen.grouping.k
+    if run.live:
+        charts.scores_by_k({k: found.scores}, score, k, found.scores[score])
+        st.caption(f"The scores of every other k: {LATER}.")
+        return
     curve = score_curve(run, found.reference, chosen.space, chosen.grouping)
-    polling, k = not curve.complete, chosen.grouping.k
+    polling = not curve.complete
     total = min(MAX_K, len(chosen.grouping.tasks)) - 1
 
     def draw() -> None:

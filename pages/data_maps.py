@@ -9,11 +9,13 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from app import glances, images, points, state, widgets
+from app.charts.base import number
 from app.charts.data_maps import Small, bounds_of, data_map, region_of, small_maps
 from app.live_slider import live_slider
 from app.parameters import Flag, Number, OneOf, Reading, in_url, number_of
 from stg_core.maps.labels import labels_in_words
-from stg_core.maps.summary import KINDS, REGIONS, Region
+from stg_core.maps.summary import KINDS, REGIONS, Region, TaskMap
+from stg_core.results.logged import LoggedRun
 from stg_core.results.run import Run
 from stg_core.system.errors import UserError
 from stg_core.system.words import counted, named
@@ -94,6 +96,7 @@ def controls(run: Run) -> tuple[str, str | None, str, int]:
             help="The data map as it stood after this epoch. Play walks through all of them.",
             play=True,
             disabled=len(epochs) < 2,
+            thinned=run.spec.logged,
         )
     return task, beside, kind, epoch
 
@@ -111,18 +114,18 @@ def one_map(
     summary = run.summary
     t, e = summary.tasks.tolist().index(task), summary.epochs.tolist().index(epoch)
     confidence, variability = summary.task_means[e, :, t]
-    score = test_scores(run)[t]
-    measure = score_name([run.spec.group.task(task)])
+    measure, last = score_name([run.spec.group.task(task)]), scored_epoch(run)
     found = summary.task_map(task, epoch, kind)
     points = counted(int(found.histogram.sum()), "point")
     means = f"mean confidence {confidence:.2f}, variability {variability:.2f}"
-    told = f"test {measure} {'–' if np.isnan(score) else format(score, '.2f')}"
+    told = f"test {measure} {number(test_scores(run)[t], '.2f')}" if last else ""
     st.caption(
         ", ".join(filter(None, [points, means, told, labels_in_words(summary, task)])),
         help="The means are over all points of the task: a confidence of 0.5 is guessing a yes or"
-        f" no, 1 is sure and right. {measure}, on test points after the last epoch: 1 is perfect."
-        " In common: points labelled for both of those labelled for either, in the median over the"
-        " other tasks.",
+        " no, 1 is sure and right."
+        + (f" {measure}, on test points after epoch {last}: 1 is perfect." if last else "")
+        + " In common: points labelled for both of those labelled for either, in the median over"
+        " the other tasks.",
     )
     data_map(
         found,
@@ -184,6 +187,9 @@ def region_points(run: Run, task: str, epoch: int, kind: str, region: Region | N
     )
     points.download(run, task, found, inside)
     try:
+        if run.spec.logged:
+            logged_points(run, task, found, shown)
+            return
         if run.spec.group.has_rows:
             points.show_rows(run, points.Rows(run), task, found, shown)
             return
@@ -199,19 +205,29 @@ def region_points(run: Run, task: str, epoch: int, kind: str, region: Region | N
         images.wait_for_images(run)
 
 
+def logged_points(run: Run, task: str, found: TaskMap, shown: NDArray[np.int64]) -> None:
+    known = points.LoggedPoints(run) if isinstance(run, LoggedRun) else None
+    if known is None or known.kind != "images":
+        points.show_logged(run, known, task, found, shown)
+        return
+    labels = known.answers(run.spec.group.task(task), found.indices[shown])
+    with st.container(height=330, border=False):
+        images.show_images(known, found, shown, labels)
+
+
 # ---------------------------------------------------------------------------------- all the tasks
 
 
 @st.fragment(key="all tasks")
 def all_tasks(run: Run) -> None:
     st.header("All tasks")
-    measures = [*MEASURES, test_score(run)]
+    measures = [*MEASURES, test_score(run)] if scored_epoch(run) else [*MEASURES]
     by, order, turn = st.columns([4, 2, 4], vertical_alignment="bottom", gap="medium")
     measure = by.selectbox(
         "Sorted by",
         measures,
         **in_url("sort", OneOf(measures)),
-        help="Means are over all points of a task. F1, on test images after the last epoch: 1 is"
+        help="Means are over all points of a task. F1, on test points after the last epoch: 1 is"
         " perfect; of a regression it is R². The number stands beside the name.",
     )
     backwards = order.toggle(
@@ -242,8 +258,9 @@ def sorted_maps(run: Run, measure: str, backwards: bool) -> list[Small]:
     values = {
         "mean confidence": summary.task_means[-1, 0].tolist(),
         "mean variability": summary.task_means[-1, 1].tolist(),
-        test_score(run): np.nan_to_num(test_scores(run)).tolist(),
     }
+    if scored_epoch(run):
+        values[test_score(run)] = np.nan_to_num(test_scores(run)).tolist()
     names = summary.tasks.tolist()
     keys = values | {
         "order in the group": list(range(len(names))),
@@ -266,8 +283,15 @@ def test_score(run: Run) -> str:
     return f"test {run.score_name}"
 
 
+def scored_epoch(run: Run) -> int:
+    """After which the test points were scored last; 0 where none were logged."""
+    every = scores_by_epoch(run.metrics.get("test", {}))
+    scored = run.metrics.get("scored_epochs") or [run.spec.epochs]
+    return int(scored[-1]) if len(every) else 0
+
+
 def test_scores(run: Run) -> NDArray[np.float64]:
-    """F1, or R² of a regression, of each task after the last epoch, (T,); NaN where undefined."""
+    """F1, or R² of a regression, of each task after that epoch, (T,); NaN where undefined."""
     every = scores_by_epoch(run.metrics.get("test", {}))
     return every[-1] if len(every) else np.full(len(run.spec.tasks), np.nan)
 

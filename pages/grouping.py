@@ -11,6 +11,7 @@ import streamlit as st
 
 from app import glances, state, widgets
 from app.charts import grouping as charts
+from app.live import LATER
 from app.parameters import OneOf, in_url
 from app.studies import say_default
 from app.tables import as_csv
@@ -32,7 +33,8 @@ def memberships(run: Run, chosen: Chosen) -> None:
     shown, layout, note = wanted, answer.value, ""
     if layout is None:
         shown, layout = "pca", derived.layout(run, chosen.space, "pca").value
-        note = f"{charts.MAPS[wanted][0]} is being computed: this is PCA"
+        when = f"comes {LATER}" if answer.later else "is being computed"
+        note = f"{charts.MAPS[wanted][0]} {when}: this is PCA"
     if answer.problem:
         note = f"{charts.MAPS[wanted][0]} failed: this is PCA"
     assert layout is not None
@@ -67,7 +69,13 @@ def which_k(run: Run, chosen: Chosen) -> None:
         return derived.choice(run, chosen.space, grouping.fuzzifier, grouping.method)
 
     answer = ask()
-    if answer.pending:
+    if answer.later:
+        st.info(
+            "All tasks are grouped again and again on resampled training points, for every k:"
+            f" {LATER}, and not anew after each epoch.",
+            icon=":material/hourglass_empty:",
+        )
+    elif answer.pending:
         st.info(
             "All tasks are grouped again and again on resampled training points, for every k, once"
             " for this run and choice of data maps. What is done is kept.",
@@ -203,7 +211,8 @@ def explore(run: Run, given: Input, view: str) -> None:
         if not chosen.grouping.problem:
             st.page_link(
                 state.SPECIALISTS,
-                label=f"Does it pay? Train {chosen.grouping.k} specialists",
+                label=f"Does it pay? {'Log' if run.spec.logged else 'Train'}"
+                f" {chosen.grouping.k} specialists",
                 icon=":material/groups:",
                 query_params=choices(chosen) | {"result": "this plan"},
             )

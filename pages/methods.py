@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import many_groups, own_groups, state, truths, widgets
+from app import kept_groups, many_groups, own_groups, state, truths, widgets
 from app.charts import methods as charts
 from app.charts.base import number
 from app.charts.specialists import interval
@@ -433,6 +433,7 @@ def choose_table() -> str:
         st.info("No table came with this project. Restore assets/bundles.")
     names = truths.names() | {name: TITLES.get(name, name) for name in bundled}
     names |= {key: title_in(*stamp_of(key)) for key in kept}
+    names |= kept_groups.logged_runs()
     for comparison, path in kept_comparisons(state.shared().store).items():
         names[comparison] = comparison
         with suppress(UserError):  # its own view says what is wrong with it
@@ -536,5 +537,7 @@ if name.startswith(truths.PREFIX):
     truths.show(name)
 elif name == OWN:
     plan_own()
+elif name in kept_groups.logged_runs():
+    kept_groups.show(state.shared().store.run(name))
 else:
     show(name)

@@ -9,6 +9,7 @@ import streamlit as st
 from app import state, widgets
 from app.data_sets import show_own, tell_what_was_added
 from app.examples import contact_sheet
+from app.live import SELDOM
 from app.parameters import Flag, in_url
 from app.run_list import ask_for_file, list_runs, show_run
 from app.scrolling import scroll_to
@@ -149,8 +150,8 @@ def show_runs() -> None:
     title, button = st.columns([5, 1], vertical_alignment="bottom")
     title.header(
         "Runs",
-        help="Finished trainings of this machine, and those that came with the"
-        " project. Tick one to open it.",
+        help="Trainings of this machine, logs of other programs, and what came with the project."
+        " Tick one to open it.",
     )
     if button.button(
         "Import",
@@ -160,6 +161,12 @@ def show_runs() -> None:
         help="Takes a run from a .zip file that was exported.",
     ):
         ask_for_file()
+    st.fragment(list_all_runs, run_every=SELDOM, key="runs")()
+    show_chosen_run()
+
+
+def list_all_runs() -> None:
+    """In a fragment that looks again and again: logs come and go on without a word to this page."""
     with widgets.user_errors():
         everything = state.shared().store.runs()
         runs = [run for run in everything if run.has_data_maps]
@@ -167,17 +174,23 @@ def show_runs() -> None:
         if hidden and st.toggle(
             f"Also {hidden} without data maps",
             **in_url("all_runs", Flag()),
-            help="Specialists and their rivals: the Specialists page has what they found.",
+            help="Specialists and their rivals, of which the Specialists page has what they found;"
+            " and logs before their second epoch.",
         ):
             runs = everything
         if runs:
             list_runs(runs)
+        if not runs:
+            st.caption("None yet: the first one takes a minute with the task group digits.")
+        elif not state.kept("run"):
+            st.caption("Tick a run to open it.")
+
+
+@st.fragment(key="chosen run")
+def show_chosen_run() -> None:
+    with widgets.user_errors():
         if wanted := state.kept("run"):
             show_run(state.shared().store.run(wanted))
-        elif runs:
-            st.caption("Tick a run to open it.")
-        else:
-            st.caption("None yet: the first one takes a minute with the task group digits.")
 
 
 # ------------------------------------------------------------------------------------ the page

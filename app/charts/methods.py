@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import altair as alt
 import numpy as np
@@ -52,7 +52,20 @@ SIZES = (2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 50, 100, 200, 500, 1_000)
 # --------------------------------------------------------------------------------- groups chosen
 
 
-def groups(judged: Sequence[Judged], titles: Mapping[str, str], tasks: Sequence[str]) -> None:
+class Grouped(Protocol):
+    """What a method chose: the tasks of each group, and the place of each task's group."""
+
+    @property
+    def method(self) -> str: ...
+
+    @property
+    def groups(self) -> tuple[tuple[str, ...], ...]: ...
+
+    @property
+    def served_by(self) -> tuple[int, ...]: ...
+
+
+def groups(judged: Sequence[Grouped], titles: Mapping[str, str], tasks: Sequence[str]) -> None:
     """A row per method: the group that serves each task, and those it is trained in besides."""
     rows = []
     for one in judged:

@@ -27,6 +27,7 @@ from stg_core.cli.printing import (
 )
 from stg_core.cli.trainings import trained_with_data_maps
 from stg_core.judging.verdict import MEASURE_NAMES
+from stg_core.results.run import Run
 from stg_core.results.store import Store
 from stg_core.system.errors import UserError
 from stg_core.training.callbacks import Progress
@@ -38,19 +39,25 @@ if TYPE_CHECKING:
     from stg_core.affinity.table import GroupTable
 
 
+OF_WHAT_IS_KEPT = ("datamaps", "labels", "errors", "pvi")  # affinities without gradients
+
+
 def add_commands(command: Command) -> None:
     _add_affinity(command("affinity", _affinity, "Tell how much each task helps each other one."))
     _add_methods(command("methods", _methods, "Compare ways to choose groups of tasks."))
 
 
 def _add_affinity(parser: argparse.ArgumentParser) -> None:
-    add_training_options(parser)
+    add_training_options(parser, required=False)
     parser.add_argument(
         "--method",
-        choices=("tag", "cosine", "etap", "transfer", "gradtag", "datamaps"),
+        choices=("tag", "cosine", "etap", "transfer", "gradtag", *OF_WHAT_IS_KEPT),
         default="tag",
         help="lookahead, gradient cosine, first-order lookahead, transfer gain of pairs (up to 12"
-        " tasks), estimated fine-tuning, or alike data maps (default tag)",
+        " tasks), estimated fine-tuning, alike data maps, or of labels, errors, PVI (default tag)",
+    )
+    parser.add_argument(
+        "--run", metavar="RUN", help="of a run that is here, such as log:NAME, without a training"
     )
     parser.add_argument(
         "--every",
@@ -69,6 +76,11 @@ def _add_affinity(parser: argparse.ArgumentParser) -> None:
 def _add_methods(parser: argparse.ArgumentParser) -> None:
     add_training_options(parser, required=False)
     parser.add_argument("--table", metavar="NAME", help="digits-8 or g1-6, which are here")
+    parser.add_argument(
+        "--run",
+        metavar="RUN",
+        help="groups that follow from what a run keeps, such as log:NAME, without a training",
+    )
     parser.add_argument("--budget", type=int, default=3, help="number of models (default 3)")
     parser.add_argument(
         "--methods",
@@ -116,6 +128,8 @@ def _add_methods(parser: argparse.ArgumentParser) -> None:
 def _methods(options: argparse.Namespace) -> Answer:
     from stg_core.affinity import methods
 
+    if options.run:
+        return _groups_of_kept(options)
     if many := _many_from(options):
         return _many_compared(many, options.measure)
     if options.table and options.seeds:
@@ -136,6 +150,30 @@ def _methods(options: argparse.Namespace) -> Answer:
         "methods": {one.method: asdict(one) for one in judged},
     }
     return answer, methods_text(judged)
+
+
+def _groups_of_kept(options: argparse.Namespace) -> Answer:
+    """Of a run that is not trained again, with a sentence on each method that cannot be had."""
+    from stg_core.affinity.kept import OF_GRADIENTS, OF_OUTPUTS, OF_TRAININGS, groups_of_kept, needs
+
+    if unknown := [m for m in options.methods if m not in OF_OUTPUTS]:
+        known = unknown[0] in (*OF_GRADIENTS, *OF_TRAININGS)
+        why = needs(unknown[0]) if known else f"There is no method {unknown[0]!r}."
+        raise UserError(f"{why} Of a run choose from {', '.join(OF_OUTPUTS)}.")
+    run = Store().run(options.run)
+    found, lacking = groups_of_kept(run, options.budget, options.cluster_by)
+    chosen = [one for one in found if not options.methods or one.method in options.methods]
+    answer = {
+        "run": run.id,
+        "budget": options.budget,
+        "tasks": run.summary.tasks.tolist(),
+        "methods": {one.method: asdict(one) for one in chosen},
+        "lacking": lacking,
+    }
+    lines = [
+        f"{one.method:14}{' | '.join(' '.join(group) for group in one.groups)}" for one in chosen
+    ]
+    return answer, "\n".join([*lines, *lacking])
 
 
 def _many_from(options: argparse.Namespace) -> ManyPlan | None:
@@ -256,10 +294,15 @@ def _new_bundle(options: argparse.Namespace, wanted: Sequence[str]) -> GroupTabl
 
 
 def _affinity(options: argparse.Namespace) -> Answer:
+    if options.run:
+        return _affinity_of_run(options)
+    if not options.group:
+        raise UserError("Name tasks to train with --group, or a run that is here with --run.")
     store, spec = Store(), spec_from(options)
     settings = {"method": options.method, "spec": spec.to_json()}
-    if options.method == "datamaps":
-        answer = {**settings, **_affinity_from_data_maps(store, spec)}
+    if options.method in OF_WHAT_IS_KEPT:
+        run = trained_with_data_maps(store, spec)
+        answer = {**settings, **_kept_affinity(run, options.method, run.provenance["seconds"])}
     else:
         from stg_core.affinity.joint import affinity_of
 
@@ -284,18 +327,37 @@ def _overlap_warning(spec: TrainingSpec) -> str:
     return overlap_warning(spec.tasks, overlap_of_labels(labels == labels))
 
 
-def _affinity_from_data_maps(store: Store, spec: TrainingSpec) -> dict[str, Any]:
+def _affinity_of_run(options: argparse.Namespace) -> Answer:
+    from stg_core.affinity.kept import needs
+    from stg_core.affinity.outputs import overlap_warning
+    from stg_core.maps.labels import overlap
+
+    if options.method not in OF_WHAT_IS_KEPT:
+        kept = ", ".join(OF_WHAT_IS_KEPT)
+        raise UserError(f"{needs(options.method)} Choose a --method from {kept}.")
+    run = Store().run(options.run)
+    summary = run.summary
+    answer = _kept_affinity(run, options.method, 0.0) | {"method": options.method}
+    answer["overlap"] = overlap_warning(summary.tasks.tolist(), overlap(summary))
+    return answer, affinity_text(answer)
+
+
+def _kept_affinity(run: Run, method: str, seconds: float) -> dict[str, Any]:
+    """From what a run keeps; seconds: that its training took, 0 where none was needed."""
     from stg_core.affinity.joint import datamap_similarity
+    from stg_core.affinity.outputs import affinity_from
     from stg_core.grouping.memberships import TaskSpace
 
-    run = trained_with_data_maps(store, spec)
-    similarity = datamap_similarity(TaskSpace(run.summary))
-    seconds = run.provenance["seconds"]
+    if method == "datamaps":
+        found = datamap_similarity(TaskSpace(run.summary))
+    else:
+        found = affinity_from(run, method)
+    cost = 1.0 if seconds else 0.0
     return {
         "run": run.id,
         "tasks": run.spec.tasks,
-        "affinity": similarity.tolist(),
+        "affinity": found.tolist(),
         "seconds": seconds,
-        "cost": 1.0,
-        "counted_cost": 1.0,
+        "cost": cost,
+        "counted_cost": cost,
     }

@@ -35,7 +35,7 @@ def run_line(run: Run) -> str:
     """A run by its id, with its title and score."""
     seconds, score = run.provenance["seconds"], run.mean_score
     told = "–" if score is None else f"{score:.3f}"
-    return f"{run.id}  {run.title}  mean {run.score_name} {told}  {seconds:.0f} s"
+    return f"{run.id}  {run.title_now}  mean {run.score_name} {told}  {seconds:.0f} s"
 
 
 def grouping_text(grouping: Grouping, explained: Explained | None = None) -> str:
@@ -119,14 +119,14 @@ def affinity_text(answer: dict[str, Any]) -> str:
         for task, row in zip(tasks, answer["affinity"], strict=True)
     ]
     header = " " * width + "".join(f"{task:>{column}}" for task in tasks)
-    lines = [
-        header,
-        *rows,
+    told = [
         "What training on a row's task does for a column's task; positive helps.",
         f"{answer['seconds']:,.1f} s, the cost of {answer['cost']:.2f} ordinary trainings"
         f" ({answer['counted_cost']:.2f} by count).",
-        answer["overlap"],
     ]
+    if not answer["cost"]:
+        told = ["How well a row's task and a column's task go together. It took no training."]
+    lines = [header, *rows, *told, answer["overlap"]]
     return "\n".join(filter(None, lines))
 
 

@@ -120,6 +120,8 @@ def described(run: Run) -> dict[str, Any]:
     return {
         "run": run.id,
         "title": run.title,
+        "live": run.live,
+        "how_far": run.how_far,
         "key": run.spec.key,
         "mean_f1": run.mean_score if run.score_name == "F1" else None,
         "score": {"name": run.score_name, "mean": run.mean_score},

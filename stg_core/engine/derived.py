@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -69,7 +69,8 @@ class Answer(Generic[T]):
     """A value, or a problem in a sentence, or neither while it is being computed.
 
     progress: how far it is, where that is known; so_far: what there is of it; waits: whether it
-    has not begun, since others are computed before it.
+    has not begun, since others are computed before it; later: whether it will not begin before its
+    run has ended.
     """
 
     value: T | None = None
@@ -77,6 +78,7 @@ class Answer(Generic[T]):
     progress: Progress | None = None
     so_far: T | None = None
     waits: bool = False
+    later: bool = False
 
     @property
     def pending(self) -> bool:
@@ -85,10 +87,14 @@ class Answer(Generic[T]):
 
 @dataclass(frozen=True)
 class Question:
-    """A slow result: its key in the cache, and the words of the command that puts it there."""
+    """A slow result: its key in the cache, and the words of the command that puts it there.
+
+    later: whether it is of a run that goes on, and would be another question after every epoch.
+    """
 
     key: str
     words: tuple[str, ...]
+    later: bool = False
 
 
 def layout_question(run: Run, space: TaskSpace, how: str) -> Question:
@@ -104,7 +110,7 @@ def quality_question(run: Run, space: TaskSpace, fuzzifier: float, method: str) 
     if method != "points":  # on which it has no effect
         options += ["--fuzzifier", repr(float(fuzzifier))]
     asked = _question(run, space, "choose", *options)
-    return Question(f"{asked.key} {QUALITY_FORMAT}", asked.words)
+    return replace(asked, key=f"{asked.key} {QUALITY_FORMAT}")
 
 
 def report_question(store: Store, run: Run, space: TaskSpace, plan: Plan) -> Question:
@@ -125,14 +131,14 @@ def report_question(store: Store, run: Run, space: TaskSpace, plan: Plan) -> Que
     trainings = [(spec.key, store.get(spec)) for spec in plan.trainings]
     made = [[key, run and run.provenance.get("created")] for key, run in trainings]
     digest = hashlib.sha256(json.dumps([REPORT_FORMAT, made]).encode()).hexdigest()[:16]
-    return Question(f"{asked.key} {digest}", asked.words)
+    return replace(asked, key=f"{asked.key} {digest}")
 
 
 def _question(run: Run, space: TaskSpace, command: str, *options: str) -> Question:
     epochs, features = ",".join(map(str, space.epochs)), ",".join(space.features)
     words = (command, run.id, "--recorded-epochs", epochs, "--features", features, *options)
     created = str(run.provenance.get("created", ""))
-    return Question(" ".join(["derived", str(FORMAT), created, *words]), words)
+    return Question(" ".join(["derived", str(FORMAT), created, *words]), words, run.live)
 
 
 # ------------------------------------------------------------------------------ computed here
@@ -312,7 +318,7 @@ class Derived:
         answer = self.get(question)
         if answer.value is not None:
             return Answer(_map_from(answer.value))
-        return Answer(None, answer.problem, waits=answer.waits)
+        return replace(answer, so_far=None)
 
     def choice(self, run: Run, space: TaskSpace, fuzzifier: float, method: str) -> Answer[Choice]:
         """`choose`; all that is slow in the background, for "soft" and "hard" once for all."""
@@ -330,7 +336,7 @@ class Derived:
             choice = choose(space, Stability(**stability), fuzzifier, method, qualities)
         if last.value is not None:
             return Answer(choice)
-        return Answer(None, last.problem, last.progress, choice, last.waits)
+        return replace(last, value=None, so_far=choice)
 
     def report(self, run: Run, space: TaskSpace, plan: Plan) -> Answer[dict[str, Any]]:
         """`make_report`, in the background."""
@@ -339,6 +345,8 @@ class Derived:
     def get(self, question: Question) -> Answer[Any]:
         """The answer as plain values; asks for it where nobody has."""
         key = question.key
+        if question.later and key not in self._known:
+            return Answer(later=True)
         with self._lock:
             self._collect()
             if not (key in self._known or key in self._problems or key in self._running):

@@ -35,7 +35,6 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from stg_core.maps.summary import BINS, BLOCKS, LATER, SAMPLE_POINTS, DataMapSummary
-from stg_core.results.logged import LOGGED
 from stg_core.results.run import WEIGHTS, Run
 from stg_core.results.store import (
     Store,
@@ -86,6 +85,11 @@ def export_run(
     Without the large arrays the export holds what a bundled run holds: all that the pages Data
     maps, Grouping and Superclasses read. Raises UserError where the run has changed or is gone.
     """
+    if with_arrays and run.spec.logged:
+        raise UserError(
+            f"{run.title} was logged, and its arrays stay where they are, in {run.folder}: export"
+            " it without them."
+        )
     run = run.kept()
     names = [name for name in run.files if name in SMALL]
     if with_arrays:
@@ -97,7 +101,7 @@ def export_run(
             files = {name: _add(archive, run, name) for name in names}
             head = {
                 "key": run.spec.key,
-                "title": run.own_title,
+                "title": run.title if run.spec.logged else run.own_title,
                 "spec": run.spec.to_json(),
                 "provenance": run.provenance,
                 "files": files,
@@ -346,9 +350,10 @@ def _check_types(spec: TrainingSpec) -> None:
 @_as_found("its metrics.json is of another kind")
 def _check_metrics(path: Path, spec: TrainingSpec) -> None:
     metrics, n_epochs, n_tasks = _json(path.read_bytes()), spec.epochs, len(spec.tasks)
-    if spec.model == LOGGED:  # of the epochs for which test points were logged
-        for scores in metrics["test"].values():
-            _check_numbers(scores, (min(len(scores), n_epochs), n_tasks), gaps=True)
+    if spec.logged:  # of which the test scores alone are known, of the epochs that have some
+        scored, scores = metrics["scored_epochs"], metrics["test"].get("f1", [])
+        _check_numbers(scored, (len(scored),))
+        _check_numbers(scores, (len(scored), n_tasks) if scored else (0,), gaps=True)
         return
     for name in ("loss", "seconds", "images_per_second", "evaluation_seconds"):
         _check_numbers(metrics[name], (n_epochs,))

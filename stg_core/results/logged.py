@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stg_core.maps.log import MEASURED_POINTS
 from stg_core.maps.log_folder import LOG, Head, LogFolder, Progress
 from stg_core.maps.summary import DataMapSummary, joined, summarise_tasks
 from stg_core.results.run import Run, file_digest
@@ -20,20 +21,21 @@ from stg_core.system.errors import UserError
 from stg_core.system.files import atomic
 from stg_core.system.words import counted, named
 from stg_core.tasks.groups import Task, TaskGroup
-from stg_core.training.spec import TrainingSpec
+from stg_core.training.spec import LOGGED, TrainingSpec
 
-LOGGED = "logged"  # in place of a model
+Stamp = tuple[Any, ...]
 
 
 @dataclass(frozen=True)
 class LoggedRun(Run):
     """A run that was logged, or is just being logged.
 
-    id: "log:<slug>"; head, progress: of its log, as they were when it was read.
+    id: "log:<slug>"; head, progress, stamp: of its log, as they were when it was read.
     """
 
     head: Head = field(kw_only=True)
     progress: Progress = field(kw_only=True)
+    stamp: Stamp = field(kw_only=True)
 
     @property
     def log(self) -> LogFolder:
@@ -47,6 +49,21 @@ class LoggedRun(Run):
     def live(self) -> bool:
         """Whether somebody is logging into it now."""
         return not self.progress.finished and bool(self.log.logging(self.head.ranks))
+
+    @property
+    def ended(self) -> bool:
+        return self.progress.finished
+
+    @property
+    def outdated(self) -> bool:
+        return stamp_of(self.folder, self.head.ranks) != self.stamp
+
+    @property
+    def how_far(self) -> str:
+        if self.ended:
+            return ""
+        planned, epoch = self.head.planned or 0, self.progress.epoch
+        return f"epoch {epoch} of {planned}" if planned >= max(epoch, 1) else f"epoch {epoch}"
 
     @property
     def dead_ranks(self) -> list[int]:
@@ -133,8 +150,13 @@ class LoggedRun(Run):
             return np.stack([self.log.array(f"{split}-{epoch}") for epoch in self.progress.logits])
 
     def labels(self, split: str) -> NDArray[Any]:
-        self._require_logits()
-        labels = np.asarray(self.log.array(f"{split}_labels"))
+        if split == "train" and not self.log.has("train_labels"):
+            n_points = self.head.n_points
+            spread = np.linspace(0, n_points - 1, min(n_points, MEASURED_POINTS)).astype(int)
+            labels = np.asarray(self.log.array("labels")[spread])
+        else:
+            self._require_logits()
+            labels = np.asarray(self.log.array(f"{split}_labels"))
         if self.spec.all_binary:
             return np.where(np.isnan(labels), -1, labels).astype(np.int8)
         return labels
@@ -169,6 +191,7 @@ def read_logged(folder: Path) -> LoggedRun:
     head = log.head()
     if head is None:
         raise UserError(f"The log in {folder} is damaged: begin it anew, or import it again.")
+    stamp = stamp_of(folder, head.ranks)  # first: what is read after it may be newer
     progress = log.progress()
     epochs = max(progress.epoch, 1)
     group = TaskGroup(folder.name, head.name, head.tasks, digest=f"{LOG}{head.uid}")
@@ -195,7 +218,15 @@ def read_logged(folder: Path) -> LoggedRun:
         head.title,
         head=head,
         progress=progress,
+        stamp=stamp,
     )
+
+
+def stamp_of(folder: Path, ranks: int = 1) -> Stamp:
+    """Another one once a log has gone on, has another title, or somebody begins or ends logging."""
+    files = [folder / name for name in ("log.json", "progress.json")]
+    written = [path.stat().st_mtime_ns if path.exists() else 0 for path in files]
+    return (*written, *LogFolder(folder).logging(ranks))
 
 
 def logged_runs(logs: Path) -> Iterator[LoggedRun]:
@@ -213,7 +244,8 @@ def logged_runs(logs: Path) -> Iterator[LoggedRun]:
 
 def _metrics(log: LogFolder, progress: Progress, tasks: tuple[Task, ...]) -> Mapping[str, Any]:
     """As of a training: the scores of the test points after each epoch that has some."""
-    return {"test": _scores(log, progress, tasks), "train": {}}
+    scores = _scores(log, progress, tasks)
+    return {"test": scores, "train": {}, "scored_epochs": list(progress.logits)}
 
 
 def _scores(log: LogFolder, progress: Progress, tasks: tuple[Task, ...]) -> dict[str, Any]:

@@ -49,6 +49,13 @@ class Run:
         return f"{title} (bundled)" if self.bundled else title
 
     @property
+    def title_now(self) -> str:
+        """Its title, and how far it is where it has not ended."""
+        if self.ended:
+            return self.title
+        return f"{self.title} ({'logging' if self.live else 'stopped'}, {self.how_far})"
+
+    @property
     def size(self) -> int:
         """Bytes on disk."""
         return sum(file["bytes"] for file in self.files.values())
@@ -66,6 +73,26 @@ class Run:
         """
         means = mean_scores(self.metrics.get("test", {}))
         return means[-1] if means else None
+
+    @property
+    def live(self) -> bool:
+        """Whether it goes on now."""
+        return False
+
+    @property
+    def ended(self) -> bool:
+        """Whether it will not go on."""
+        return True
+
+    @property
+    def outdated(self) -> bool:
+        """Whether it has gone on since it was read; cheap to ask."""
+        return False
+
+    @property
+    def how_far(self) -> str:
+        """Such as "epoch 4 of 10"; empty once it has ended."""
+        return ""
 
     @property
     def has_data_maps(self) -> bool:
@@ -124,6 +151,8 @@ class Run:
         return self
 
     def _kept(self, name: str) -> NDArray[Any]:
+        if not self.keeps_logits and self.spec.logged:
+            raise UserError(f"The outputs of {self.title} stayed where it was logged.")
         if not self.keeps_logits:
             raise UserError(f"The run {self.id} has no logits of every epoch: train it again.")
         array: NDArray[Any] = np.load(self.folder / name, mmap_mode="r", allow_pickle=False)

@@ -37,7 +37,7 @@ import safetensors.numpy
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
-from stg_core.maps.log_folder import LOG
+from stg_core.maps.log_folder import LOG, LogFolder
 from stg_core.results.cache import Cache
 from stg_core.results.logged import LoggedRun, logged_runs, read_logged
 from stg_core.results.run import BUNDLED, WEIGHTS, Run, file_digest
@@ -96,9 +96,10 @@ class Store:
             if name.removeprefix(BUNDLED) in _bundled_names():
                 return self._bundled(name.removeprefix(BUNDLED))
         elif name.startswith(LOG):
-            folder = self.folder / "logs" / Path(name.removeprefix(LOG)).name
-            if (folder / "log.json").exists():
-                return read_logged(folder)
+            logs, called = self.folder / "logs", name.removeprefix(LOG)
+            for folder in (logs / Path(called).name, LogFolder.named(called, logs).path):
+                if (folder / "log.json").exists():
+                    return read_logged(folder)
         elif name and name.isalnum():
             folders = [key for key in self._keys() if key.startswith(name)]
             if len(folders) > 1:
@@ -282,7 +283,7 @@ class Store:
                 " to rename."
             )
         if isinstance(run, LoggedRun):
-            run.log.write_head(replace(run.head, title=own_title))
+            run.log.write_head(replace(run.log.head() or run.head, title=own_title))
             return self.run(run.id)
         with self._changing(run) as now:
             _write_head(now.folder, now.spec, now.provenance, now.files, own_title)

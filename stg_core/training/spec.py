@@ -17,6 +17,7 @@ from stg_core.tasks.groups import GROUPS, TaskGroup
 
 BUILT_IN_MODELS = ("mlp", "resnet18", "resnet34", "small_cnn", "tiny_cnn")
 AUGMENTATIONS = ("none", "shift", "shift+flip")
+LOGGED = "logged"  # in place of a model, where another program trained it
 LOGITS_KEPT_OF = 20  # epochs at most
 HIDDEN_WIDTHS, DROPOUT = (256, 128), 0.2  # of the model mlp
 EPOCHS, EPOCHS_OF_ROWS = 10, 30  # by default: an epoch of a table has few steps, and takes no time
@@ -162,6 +163,11 @@ class TrainingSpec:
         return tuple(round(self.epochs * step / kept) for step in range(1, kept + 1))
 
     @property
+    def logged(self) -> bool:
+        """Whether another program trained it, and logged what it learned."""
+        return self.model == LOGGED
+
+    @property
     def key(self) -> str:
         """16 hexadecimal digits that name the result of this spec.
 
@@ -183,6 +189,8 @@ class TrainingSpec:
     @property
     def title(self) -> str:
         """For people; what is as usual is left out, so that two specs may have the same."""
+        if self.logged:
+            return f"{self.group.dataset}, logged, {counted(self.epochs, 'epoch')}"
         model = self.model if self.width == 1 else f"{self.model} {self.width:g} times as wide"
         parts = [self.group.title, model, counted(self.epochs, "epoch"), f"seed {self.seed}"]
         n_tasks, n_all = len(self.tasks), len(self.group.tasks)

@@ -72,3 +72,18 @@ def test_a_card_of_a_task_group_fills_the_settings_and_the_address(
     expect(page).to_have_url(f"{address}/?group=g3")
     page.reload()
     expect(page.get_by_role("combobox", name="Task group")).to_have_value(re.compile(r"\(G3\)"))
+
+
+def test_a_run_that_is_ticked_is_opened_below_the_table(
+    address: str, open_page: Callable[..., Page]
+) -> None:
+    page = open_page(address)
+    expect(page.get_by_text("Tick a run to open it.")).to_be_visible()
+    expect(main_button(page, "Rename")).to_have_count(0)
+    table = page.get_by_test_id("stDataFrame")
+    table.scroll_into_view_if_needed()
+    for chosen in (True, False):
+        table.click(position={"x": 18, "y": 52})  # the box before the first row
+        expect(main_button(page, "Rename")).to_have_count(int(chosen))
+        expect(page.get_by_text("Tick a run to open it.")).to_have_count(int(not chosen))
+        expect(page).to_have_url(re.compile(r"run=bundled" if chosen else r"/$"))

@@ -79,6 +79,8 @@ class StandInDerived(Derived):
     def get(self, question: Question) -> Answer[Any]:
         if question.key in self._known:
             return Answer(self._known[question.key])
+        if question.later:
+            return Answer(later=True)
         return self.given.get(question.words[0], Answer())
 
     def ask_again(self) -> None:
