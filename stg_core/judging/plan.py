@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from stg_core.judging.ensembles import Floats
 from stg_core.judging.verdict import Words
+from stg_core.results.logged import LOGGED
 from stg_core.results.run import Run
 from stg_core.results.store import Store
 from stg_core.system.errors import UserError
@@ -458,7 +459,9 @@ class _Maker:
 
 
 def multiply_adds_of(spec: TrainingSpec) -> int | None:
-    """Of one input of its model; None for a model of one's own."""
+    """Of one input of its model; None for a model of one's own, and of a run that was logged."""
+    if spec.model == LOGGED:
+        return None
     shape, outputs = _point_shape(spec), spec.n_outputs
     return multiply_adds(spec.model, shape, outputs, spec.width, spec.hidden_widths)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -76,10 +76,12 @@ class LoggedRun(Run):
         self.require_data_maps()
         try:
             return joined([self._summary_of(epoch) for epoch in self.progress.maps])
-        except OSError as error:  # it went on meanwhile, and has thinned its epochs
-            raise UserError(
-                f"The log {named(self.title)} has just gone on: look at it again."
-            ) from error
+        except OSError as error:
+            raise self._has_gone_on() from error
+
+    def _has_gone_on(self) -> UserError:
+        """It has thinned its epochs meanwhile."""
+        return UserError(f"The log {named(self.title)} has just gone on: look at it again.")
 
     def _summary_of(self, epoch: int) -> DataMapSummary:
         path = self.folder / f"summary-{epoch}.npz"
@@ -102,21 +104,27 @@ class LoggedRun(Run):
         return np.stack([self.log.data_map(epoch) for epoch in self.progress.maps])
 
     def test_logits(self) -> NDArray[np.float16] | None:
-        return self.logits("test") if self.progress.logits else None
+        return self.logits("test") if self.keeps_logits else None
 
     @property
     def keeps_logits(self) -> bool:
         """Whether test points were logged, and the outputs of the measured training points."""
-        epochs = self.progress.logits
-        return bool(epochs) and all(self.log.has(f"train-{epoch}") for epoch in epochs)
+        return bool(self.logit_epochs)
 
-    @property
+    @cached_property
     def logit_epochs(self) -> tuple[int, ...]:
-        return self.progress.logits
+        """Those with both: the first epochs may not have seen every measured point yet."""
+        return tuple(e for e in self.progress.logits if self.log.has(f"train-{e}"))
 
     def logits(self, split: str) -> NDArray[np.float16]:
+        return np.stack(self.logits_by_epoch(split))
+
+    def logits_by_epoch(self, split: str) -> Sequence[NDArray[np.float16]]:
         self._require_logits()
-        return np.stack([self.log.array(f"{split}-{epoch}") for epoch in self.progress.logits])
+        try:
+            return [self.log.array(f"{split}-{epoch}") for epoch in self.logit_epochs]
+        except OSError as error:
+            raise self._has_gone_on() from error
 
     def labels(self, split: str) -> NDArray[Any]:
         self._require_logits()
@@ -126,6 +134,11 @@ class LoggedRun(Run):
         return labels
 
     def _require_logits(self) -> None:
+        if self.progress.logits and not self.keeps_logits:
+            raise UserError(
+                f"The log {named(self.title)} has outputs for test points, but not for all of the"
+                " training points on which thresholds are chosen: log every point at least once."
+            )
         if not self.keeps_logits:
             raise UserError(
                 f"The log {named(self.title)} has no outputs for test points: log them after every"
@@ -198,8 +211,15 @@ def logged_runs(logs: Path) -> Iterator[LoggedRun]:
 
 
 def _metrics(log: LogFolder, progress: Progress, tasks: tuple[Task, ...]) -> Mapping[str, Any]:
-    """As of a training: the scores of the test points after each epoch that has some."""
-    return {"test": _scores(log, progress, tasks), "train": {}}
+    """As of a training: the scores of the test points after each epoch that has some.
+
+    "own_seconds" is the time that passed between the ends of epochs, of all together.
+    """
+    return {
+        "test": _scores(log, progress, tasks),
+        "train": {},
+        "own_seconds": [progress.seconds] if progress.seconds else None,
+    }
 
 
 def _scores(log: LogFolder, progress: Progress, tasks: tuple[Task, ...]) -> dict[str, Any]:
