@@ -6,8 +6,10 @@ numbers in it. What it logs is matched by name (see `brought_back`).
 
 from __future__ import annotations
 
+import json
+import textwrap
 from collections.abc import Sequence
-from pprint import pformat
+from itertools import accumulate
 from string import Template
 
 from stg_core.judging.brought_back import Due
@@ -32,7 +34,9 @@ TASKS = $tasks
 KINDS = $kinds
 $columns
 # name of the log, what it says of its weights, seed, epochs, weight of each task in the loss
-MODELS = $models
+MODELS = [
+$models
+]
 
 """
 )
@@ -208,10 +212,6 @@ def snippet(framework: str, tasks: Sequence[Task], models: Sequence[Due], run: s
     if not models:
         raise UserError("All of these logs are back: there is nothing left to train.")
     mixed = any(task.kind != "binary" for task in tasks)
-    numbers = [
-        (due.name, due.mark, due.spec.seed, due.epochs, [round(w, 6) for w in due.weights])
-        for due in models
-    ]
     head = HEAD.substitute(
         count=counted(len(models), "model"),
         run=named(run),
@@ -220,8 +220,8 @@ def snippet(framework: str, tasks: Sequence[Task], models: Sequence[Due], run: s
         imports=IMPORTS[framework],
         tasks=_written([task.name for task in tasks]),
         kinds=_written({task.name: task.kind for task in tasks}) if mixed else '"binary"',
-        columns=f"COLUMNS = {_written(_columns(tasks))}  # of each task\n" if mixed else "",
-        models=_written(numbers),
+        columns=f"COLUMNS = {_columns(tasks)}  # of each task\n" if mixed else "",
+        models="\n".join(map(_model, models)),
     )
     if framework == "keras":
         losses = KERAS_MIXED if mixed else KERAS_BINARY
@@ -239,12 +239,20 @@ def _about_outputs(tasks: Sequence[Task]) -> str:
 
 def _columns(tasks: Sequence[Task]) -> list[slice]:
     """Of the outputs, those of each task."""
-    found, start = [], 0
-    for task in tasks:
-        found.append(slice(start, start + task.width))
-        start += task.width
-    return found
+    ends = accumulate(task.width for task in tasks)
+    return [slice(end - task.width, end) for task, end in zip(tasks, ends, strict=True)]
+
+
+def _model(due: Due) -> str:
+    weights = textwrap.wrap(", ".join(f"{weight:.6g}" for weight in due.weights), LINE - 8)
+    about = f"{_written(due.name)}, {_written(due.mark)}, {due.spec.seed}, {due.epochs}"
+    return "\n".join([f"    ({about}, [", *(f"        {line}" for line in weights), "    ]),"])
 
 
 def _written(value: object) -> str:
-    return pformat(value, width=LINE, compact=True, sort_dicts=False)
+    """As Python has it, in lines that are not too long."""
+    text = json.dumps(value, ensure_ascii=False)
+    if len(text) < LINE - len("TASKS = "):
+        return text
+    indented = json.dumps(value, ensure_ascii=False, indent=4)
+    return indented[:-2] + ",\n" + indented[-1]
