@@ -431,7 +431,9 @@ def _of_weights(due: Due, run: LoggedRun) -> str:
 def _about_lacking(scheme: str, lacking: Sequence[Found]) -> str:
     first = lacking[0]
     name = named(first.due.name, LONGEST_NAME)
-    is_there = f"is there, but cannot be judged. {first.problem}"
-    state = is_there if first.run else "is not there."
-    more = f" So it is with {len(lacking) - 1} more." if len(lacking) > 1 else ""
-    return f"Not judged yet, for {SCHEME_NAMES[scheme]}: the log {name} {state}{more}"
+    state = f"cannot be judged. {first.problem}" if first.run else "is not there."
+    more = f" Nor can {len(lacking) - 1} more of its logs be judged." if len(lacking) > 1 else ""
+    return (
+        f"Not judged yet, for {SCHEME_NAMES[scheme]}: the log {name} {state}{more} The page"
+        " Specialists and the option --snippet have code that logs them."
+    )

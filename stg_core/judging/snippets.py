@@ -11,11 +11,14 @@ import textwrap
 from collections.abc import Sequence
 from itertools import accumulate
 from string import Template
+from typing import TYPE_CHECKING
 
-from stg_core.judging.brought_back import Due
 from stg_core.system.errors import UserError
 from stg_core.system.words import counted, named
 from stg_core.tasks.groups import Task
+
+if TYPE_CHECKING:
+    from stg_core.judging.brought_back import Due
 
 FRAMEWORKS = ("pytorch", "lightning", "keras")
 LINE = 100  # characters
