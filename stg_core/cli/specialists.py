@@ -189,7 +189,12 @@ def _brought_back(options: argparse.Namespace, store: Store, back: BroughtBack) 
     missing = "\n".join(about_missing(one) for one in back.missing())
     if options.dry_run:
         return told, "\n".join(filter(None, ["\n".join(map(found_line, back.shown())), missing]))
-    plan = back.judged(options.schemes)
+    try:
+        plan = back.judged(options.schemes)
+    except UserError as error:
+        raise UserError(
+            f"{error} See with --dry-run what came back, and with --snippet the code that logs it."
+        ) from error
     report = kept_report(store, back.run, back.space, plan, tell_of_steps, back)
     answer, text = _judged(report, f"{options.average}-{options.routing}", options.measure)
     return answer | told, "\n\n".join(filter(None, [text, missing]))

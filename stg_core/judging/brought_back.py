@@ -131,8 +131,8 @@ class BroughtBack:
                 " is to be brought back."
             )
         self.run, self.grouping, self.space = run, grouping, space
-        logs = [one for one in store.runs() if isinstance(one, LoggedRun)]
-        self._by_title = {_plain(one.title): one for one in reversed(logs)}  # the newest counts
+        self.logs = [one for one in store.runs() if isinstance(one, LoggedRun)]
+        self._by_title = {_plain(one.title): one for one in reversed(self.logs)}  # the newest
         self.seeds = tuple(seeds) or self._seeds_that_are_back()
 
     # ---------------------------------------------------------------------------------- what is due
@@ -433,7 +433,4 @@ def _about_lacking(scheme: str, lacking: Sequence[Found]) -> str:
     name = named(first.due.name, LONGEST_NAME)
     state = f"cannot be judged. {first.problem}" if first.run else "is not there."
     more = f" Nor can {len(lacking) - 1} more of its logs be judged." if len(lacking) > 1 else ""
-    return (
-        f"Not judged yet, for {SCHEME_NAMES[scheme]}: the log {name} {state}{more} The page"
-        " Specialists and the option --snippet have code that logs them."
-    )
+    return f"Not judged yet, for {SCHEME_NAMES[scheme]}: the log {name} {state}{more}"

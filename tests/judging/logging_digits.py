@@ -43,8 +43,8 @@ def digits() -> tuple[Any, Any, Any, Any]:
 TRAIN_INPUTS, TRAIN_LABELS, TEST_INPUTS, TEST_LABELS = digits()
 
 
-def make_model() -> nn.Module:
-    return nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, len(NAMES)))
+def make_model(n_tasks: int = len(NAMES)) -> nn.Module:
+    return nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, n_tasks))
 
 
 class Loader:
@@ -64,6 +64,8 @@ def log_training(
     *,
     seed: int = 0,
     epochs: int = EPOCHS,
+    names: Sequence[str] = NAMES,
+    train_labels: Any = TRAIN_LABELS,
     test_labels: Any = TEST_LABELS,
     test: bool = True,
     source: str = "TaskLog",
@@ -71,17 +73,18 @@ def log_training(
 ) -> str:
     """A plain loop that logs; the id of its run."""
     torch.manual_seed(seed)
-    model, shares = make_model(), torch.tensor(weights)
+    model, shares = make_model(len(names)), torch.tensor(weights)
+    targets = torch.from_numpy(train_labels)
     optimizer = torch.optim.Adam(model.parameters(), lr=5e-3)
     log = TaskLog(
-        *(name, NAMES, TRAIN_LABELS),
+        *(name, names, train_labels),
         outputs="logits",
         test_labels=test_labels if test else None,
         source=source,
     )
     for _ in range(epochs):
-        for rows, inputs, labels in Loader():
-            logits = model(inputs)
+        for rows, inputs, _ in Loader():
+            logits, labels = model(inputs), targets[rows]
             each = F.binary_cross_entropy_with_logits(logits, labels.nan_to_num(), reduction="none")
             loss = ((each * ~labels.isnan()).mean(0) * shares).sum()
             optimizer.zero_grad()
