@@ -53,11 +53,25 @@ def _run(arguments: Sequence[str] | None) -> int:
     except UserError as error:
         print(f"stg_core: {error}", file=sys.stderr)
         return 2
+    except ModuleNotFoundError as error:
+        print(f"stg_core: {_what_to_install(error)}", file=sys.stderr)
+        return 2
     except (KeyboardInterrupt, Cancelled):
         print(getattr(options, "cancelled", GOES_ON), file=sys.stderr)
         return 130
     print(json.dumps(without_nan(answer)) if options.json else text)
     return 0
+
+
+def _what_to_install(error: ModuleNotFoundError) -> str:
+    """What a light installation lacks; raises the error for anything that is no library."""
+    library = (error.name or "").split(".")[0]
+    if library in ("", "stg_core"):
+        raise error
+    return (
+        f"This needs {library}, which is not installed: pip install 'stg-explorer[train,app]', or"
+        " pip install -r requirements.txt in a checkout."
+    )
 
 
 def _parser() -> argparse.ArgumentParser:
