@@ -105,7 +105,13 @@ def show(run: Run, chosen: Chosen, seeds: Sequence[int], back: BroughtBack) -> N
             "Look again", key="look for logs", icon=":material/refresh:", help="For new logs."
         )
     if missing := back.missing():
-        st.markdown("\n".join(f"- {about_missing(one, back)}" for one in missing))
+        st.markdown("\n".join(f"- {about_missing(one)}" for one in missing))
+        st.caption(
+            "The code above logs them so, but for models of another size or beginning, which your"
+            " own loop has to make. Any log counts that has the name, the same tasks and points in"
+            " the same order, and outputs for the test points: log.test(outputs) before every"
+            " log.end_epoch()."
+        )
 
 
 def watch(run: Run, chosen: Chosen, seeds: Sequence[int], seen: list[tuple[str, str]]) -> None:
@@ -161,14 +167,15 @@ def row_of(found: Found, with_seed: bool) -> dict[str, Any]:
     }
 
 
-def about_missing(missing: Missing, back: BroughtBack) -> str:
+def about_missing(missing: Missing) -> str:
     """What would be compared, what that costs, and how its logs are to be called."""
     trainings = f"{number(missing.cost, '.4g')} training{'s' * (missing.cost != 1)} of MTL"
     took = "" if missing.seconds is None else f", about {widgets.duration(missing.seconds)}"
     names = [widgets.plain(named(one.due.name, LONGEST_TITLE)) for one in missing.logs]
     more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    lacks = "not whole" if any(one.run for one in missing.logs) else "missing"
     return (
-        f"**{scheme_title(missing.scheme)}** is missing: {about_scheme(missing.scheme)}. It would"
+        f"**{scheme_title(missing.scheme)}**, {lacks}: {about_scheme(missing.scheme)}. It would"
         f" cost as much as {trainings}{took}. Log it as {', '.join(names[:MOST_NAMED])}{more}."
     )
 

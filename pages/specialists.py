@@ -646,9 +646,10 @@ def judge(run: Run, given: Input) -> None:
 
 def judge_log(run: LoggedRun, chosen: Chosen) -> None:
     """Of a run that others trained: what they need for its specialists, and what they logged."""
-    seeds = choose_seeds(
-        str(run.spec.seed), "Empty: the run's own, and those of which all specialists are back."
-    )
+    with st.columns([4, 1])[1]:
+        seeds = choose_seeds(
+            str(run.spec.seed), "Empty: the run's own, and those of which all specialists are back."
+        )
     back = brought_back.brought_back(run, chosen, seeds)
     brought_back.take_along(back)
     brought_back.show(run, chosen, seeds, back)

@@ -189,7 +189,7 @@ def words_of(spec: TrainingSpec) -> Words:
         score=score_name(tasks),
         answers="all classes" if any(t.kind == "multiclass" for t in tasks) else "yes and no",
         family="family" if spec.group.is_own else "superclass",
-        point="point" if spec.group.has_rows else "image",
+        point="point" if spec.group.has_rows or spec.model == LOGGED else "image",
     )
 
 

@@ -25,8 +25,8 @@ LINE = 100  # characters
 
 HEAD = Template(
     """\
-# $count for the judgement of $run: each is trained as
-# the model of all tasks was, with weights of its own on the losses of the tasks. Yours to define:
+# $count for the judgement of $run,
+# each trained as that was, with weights of its own on the losses of the tasks. Yours to define:
 # - make_model(): a new model, whose outputs are $outputs
 # - $data
 # - train_labels, test_labels: (points, tasks), NaN where one is missing

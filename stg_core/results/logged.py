@@ -268,7 +268,7 @@ def test_scores(
             each = f1_score(y, chosen, labels=occurring, average="macro", zero_division=0)
             scores.append(float(each) if len(y) else None)
         else:
-            said = out[:, 0] > 0
-            defined = bool((y == 1).any())
-            scores.append(float(f1_score(y == 1, said, zero_division=0)) if defined else None)
+            said, positive = out[:, 0] > 0, y == 1  # counted here: hundreds of tasks are quick
+            right, total = (said & positive).sum(), said.sum() + positive.sum()
+            scores.append(float(2 * right / total) if positive.any() else None)
     return scores

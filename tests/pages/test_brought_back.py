@@ -98,7 +98,7 @@ def test_what_is_missing_is_named_with_its_cost(open_app: OpenApp, my_run: Run) 
     assert states.pop("my run") == "there"
     assert len(states) == 7 and set(states.values()) == {"not there"}
     shown = texts(app)
-    assert "**Longer model** is missing" in shown
+    assert "**Longer model**, missing" in shown
     assert "as much as 3 trainings of MTL" in shown and "Log it as “my run / k2 longer”" in shown
     (info,) = app.info
     assert "the log “my run / k2 specialist 1” is not there" in info.value
@@ -120,7 +120,7 @@ def test_what_came_back_is_judged_as_own_trainings_are(
         *("MTL", "Specialists", "Plain ensemble", "Random grouping", "Longer model")
     ]
     assert scores["Training cost"].tolist() == ["1.00", "3.00", "2.00", "2.00", "3.00"]
-    assert "**Wider model** is missing" in texts(app) and not app.info
+    assert "**Wider model**, missing" in texts(app) and not app.info
 
 
 def test_a_log_of_another_name_is_said_to_be_a_specialist(open_app: OpenApp, my_run: Run) -> None:
