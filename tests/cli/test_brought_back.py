@@ -10,6 +10,10 @@ import numpy as np
 import pytest
 
 from stg_core.cli.main import main
+from stg_core.engine.derived import report_question
+from stg_core.grouping.memberships import TaskSpace, group_tasks
+from stg_core.judging.brought_back import BroughtBack
+from stg_core.results.store import Store
 from tests.judging.logging_digits import NAMES, log_training, run_snippet
 
 SPECIALISTS = ["specialists", "log:my-run", "--k", "2"]
@@ -91,3 +95,17 @@ def test_what_cannot_be_is_said(
 def test_a_run_of_the_own_engine_has_no_snippet(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["specialists", "bundled:digits", "--k", "2", "--snippet", "keras"]) == 2
     assert "was not logged" in capsys.readouterr().err
+
+
+def test_the_command_that_the_app_begins_keeps_what_it_asks_for(own_home: Path) -> None:
+    store = Store(own_home)
+    run = store.run("log:my-run")
+    space = TaskSpace(run.summary)
+    grouping = group_tasks(space, 2, 1.5)
+    for due in BroughtBack(store, run, grouping, space).to_train(("specialists", "plain")):
+        log_training(due.name, due.weights, source=due.mark)
+    back = BroughtBack(store, run, grouping, space)
+    question = report_question(back, run, space, back.judged())
+    assert store.cache.get(question.key) is None
+    assert main(question.words) == 0
+    assert store.cache.get(question.key)["logs"]["my run"] == "log:my-run"
