@@ -20,6 +20,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -221,7 +222,12 @@ class BroughtBack:
         own = self.run.spec.seed
         pattern = re.compile(re.escape(_plain(self.run.head.name)) + r" / seed (\d{1,9})( / .*)?")
         named_ones = {int(m[1]) for title in self._by_title if (m := pattern.fullmatch(title))}
-        return (own, *(s for s in sorted(named_ones - {own}) if self._specialists_are_back(s)))
+        seeds = [own]
+        for seed in sorted(named_ones - {own}):
+            with suppress(UserError):  # seeds whose plain ensembles would share models
+                self._plan((*seeds, seed))
+                seeds += [seed] * self._specialists_are_back(seed)
+        return tuple(seeds)
 
     def _specialists_are_back(self, seed: int) -> bool:
         found = self._found(self._plan((seed,)))

@@ -95,7 +95,7 @@ for name, source, seed, epochs, weights in MODELS:
             model.train()
             for indices, inputs, labels in loader:
                 outputs = model(inputs)
-                loss = (task_losses(outputs, labels) * weights).sum()
+                loss = (task_losses(outputs, labels) * weights.to(outputs)).sum()
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()

@@ -74,7 +74,6 @@ def report_of(back: BroughtBack, schemes: Any = (), resamples: int = 200) -> dic
     return report
 
 
-@pytest.mark.slow
 def test_the_same_outputs_are_judged_alike_whoever_trained_them(
     plan: Plan, trained: Store, replayed: Store, space: TaskSpace
 ) -> None:
@@ -318,6 +317,7 @@ def test_hard_specialists_may_have_all_heads_or_their_own(my_run: Store) -> None
 
 def test_seeds_are_those_of_which_all_specialists_are_back(with_specialists: Store) -> None:
     log_training("my run / seed 1", seed=1)
+    log_training("my run / seed 1000", seed=2)  # whose second plain model is that of seed 0
     assert judged_by(with_specialists).seeds == (0,)
     for due in judged_by(with_specialists, seeds=(1,)).to_train(("specialists",)):
         log_training(due.name, due.weights, seed=due.spec.seed)

@@ -17,10 +17,19 @@ from stg_core.grouping.memberships import TaskSpace, group_tasks
 from stg_core.judging.brought_back import BroughtBack
 from stg_core.judging.loss_weights import weights_file
 from stg_core.judging.snippets import snippet
+from stg_core.maps.log import TaskLog
 from stg_core.results.run import Run
 from stg_core.results.store import Store
-from tests.judging.logging_digits import log_training, run_snippet
+from tests.judging.logging_digits import (
+    NAMES,
+    TEST_LABELS,
+    TRAIN_LABELS,
+    log_training,
+    run_snippet,
+)
 from tests.pages.conftest import OpenApp, StandInDerived, texts
+
+LABELS = {"train": TRAIN_LABELS, "test": TEST_LABELS}
 
 
 @pytest.fixture(scope="module")
@@ -138,13 +147,26 @@ def test_a_log_of_another_name_is_said_to_be_a_specialist(open_app: OpenApp, my_
 
 
 def test_a_log_that_does_not_fit_says_why(open_app: OpenApp, my_run: Run) -> None:
-    from tests.judging.logging_digits import TEST_LABELS
-
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STG_HOME", str(my_run.folder.parents[1]))
         log_training("my run / k2 specialist 1", test_labels=TEST_LABELS[:150])
     states = came_back(opened(open_app, my_run))
     assert "150 test points, and “my run” has 200" in states["my run / k2 specialist 1"]
+
+
+def test_a_log_that_goes_on_says_how_far_it_is(open_app: OpenApp, my_run: Run) -> None:
+    answers = {split: np.nan_to_num(labels) for split, labels in LABELS.items()}
+    folder = my_run.folder.parent
+    log = TaskLog(
+        *("my run / plain 2", NAMES, LABELS["train"]), test_labels=LABELS["test"], folder=folder
+    )
+    for epoch in (1, 2):
+        log.test(answers["test"])
+        log.epoch(answers["train"])
+        states = came_back(opened(open_app, my_run))
+        assert states["my run / plain 2"] == f"It is being logged: {epoch} of 3 epochs."
+    log.close()
+    assert came_back(opened(open_app, my_run))["my run / plain 2"] == "there"
 
 
 def test_weights_are_the_same_in_every_file(my_run: Run) -> None:
