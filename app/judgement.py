@@ -97,6 +97,11 @@ def _some(tasks: Sequence[str]) -> str:
 
 def about_columns(report: Report) -> dict[str, str]:
     end = "mean over tasks and seeds after the last epoch, on the test points."
+    if "logs" in report:
+        counted, size, clock = "epochs", "models", "the seconds that the logs took"
+    else:
+        counted = size = "multiply-adds"
+        clock = "processor seconds of the trainings"
     return {
         **{measure_title(report, name): f"{MEASURES[name]} {end}" for name in report["measures"]},
         "Best epoch": "The same, had each seed been stopped at its best epoch: chosen on one half"
@@ -105,11 +110,11 @@ def about_columns(report: Report) -> dict[str, str]:
         "Without a model": "Accuracy of always giving each task's most frequent answer.",
         "Models": "That answer together.",
         "Trainings": "Of all seeds; schemes share some.",
-        "Training cost": "Of one seed, counted in multiply-adds; 1 is one training of one model of"
+        "Training cost": f"Of one seed, counted in {counted}; 1 is one training of one model of"
         " all tasks. That of the specialists includes the training whose data maps were grouped.",
-        "Serving cost": "Of all models that answer, counted in multiply-adds; 1 is one model of all"
+        "Serving cost": f"Of all models that answer, counted in {size}; 1 is one model of all"
         " tasks.",
-        "Measured": "Training cost by processor seconds of the trainings, over those of MTL; rough"
+        "Measured": f"Training cost by {clock}, over those of MTL; rough"
         " where other work ran on that machine meanwhile.",
     }
 

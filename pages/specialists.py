@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import streamlit as st
 
-from app import judgement, state, widgets
+from app import brought_back, judgement, state, widgets
 from app.charts import quality
 from app.charts import specialists as charts
 from app.charts.base import number
@@ -19,9 +19,11 @@ from app.studies import say_default
 from app.tables import as_csv
 from app.training_choices import speed_of
 from app.widgets import Chosen, Input
+from stg_core.engine.derived import Answer
 from stg_core.engine.job import Job
 from stg_core.judging.budget import known_costs
 from stg_core.judging.verdict import Words, verdict_in
+from stg_core.results.logged import LoggedRun
 from stg_core.results.run import Run
 from stg_core.system.errors import UserError
 from stg_core.system.words import counted
@@ -30,6 +32,7 @@ from stg_core.training.spec import TrainingSpec
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
 
+    from stg_core.judging.brought_back import BroughtBack
     from stg_core.judging.plan import Plan
 
 Specs = Sequence[TrainingSpec]
@@ -71,12 +74,8 @@ def choose_plan(run: Run, chosen: Chosen) -> Plan:
         help="\n".join(f"- **{titles[name]}**: {about_scheme(name, words)}." for name in possible),
     )
     with right:
-        seeds = st.text_input(
-            "Seeds",
-            **in_url("plan_seeds", Text(LONGEST_LIST)),
-            placeholder=str(run.spec.seed),
-            help="Whole numbers with commas, such as 0, 1. All is trained once for each. Empty: the"
-            " run's own.",
+        asked = choose_seeds(
+            str(run.spec.seed), "All is trained once for each. Empty: the run's own."
         )
         share = choose_warm_share(WARM_SHARE) if {*schemes} & {*WARM} else WARM_SHARE
     in_order = [scheme for scheme in possible if scheme in schemes]
@@ -88,7 +87,6 @@ def choose_plan(run: Run, chosen: Chosen) -> Plan:
         )
     mtl = mtl_spec_of(run, state.shared().store)
     groupings = grouping_trainings_of(run)
-    asked = read_seeds(seeds or "")
     return make_plan(mtl, chosen.grouping, chosen.space, in_order, asked, share, groupings)
 
 
@@ -122,6 +120,16 @@ def choose_warm_share(usual: float) -> float:
         help="For which share of MTL's epochs warm trainings go on from it.",
     )
     return share
+
+
+def choose_seeds(usual: str, about: str) -> tuple[int, ...]:
+    text = st.text_input(
+        "Seeds",
+        **in_url("plan_seeds", Text(LONGEST_LIST)),
+        placeholder=usual,
+        help=f"Whole numbers with commas, such as 0, 1. {about}",
+    )
+    return read_seeds(text or "")
 
 
 def read_seeds(text: str) -> tuple[int, ...]:
@@ -430,14 +438,23 @@ def show_result(run: Run, chosen: Chosen, plan: Plan, missing: Specs) -> None:
             icon=":material/hourglass_empty:",
         )
         return
-    answer = state.shared().derived.report(run, chosen.space, plan)
+    show_judgement(run, chosen, plan)
+
+
+def show_judgement(run: Run, chosen: Chosen, plan: Plan, back: BroughtBack | None = None) -> None:
+    """back: of a logged run, the logs that are the trainings of the plan."""
+
+    def ask() -> Answer[dict[str, Any]]:
+        return state.shared().derived.report(run, chosen.space, plan, back)
+
+    answer = ask()
     if answer.value:
         head, average, routing = st.columns([5, 3, 3], vertical_alignment="bottom")
         head.subheader("What this plan found")
         show_report(answer.value, choose_variant(average, routing), chosen.colours)
     elif answer.pending:
         st.info("The schemes are being compared.", icon=":material/hourglass_empty:")
-    widgets.wait_for(answer, lambda: state.shared().derived.report(run, chosen.space, plan))
+    widgets.wait_for(answer, ask)
 
 
 def show_report(report: dict[str, Any], variant: str, colours: list[int]) -> None:
@@ -615,6 +632,9 @@ def judge(run: Run, given: Input) -> None:
         if chosen.grouping.problem:
             st.caption("No specialists are planned for such a grouping.")
             return
+        if isinstance(run, LoggedRun):
+            judge_log(run, chosen)
+            return
         plan = choose_plan(run, chosen)
         missing = plan.missing(state.shared().store)
         label = f"The plan: {widgets.plain(run.title)}, k = {plan.grouping.k}"
@@ -622,6 +642,21 @@ def judge(run: Run, given: Input) -> None:
             show_plan(plan, missing)
             run_plan(plan, missing)
         show_result(run, chosen, plan, missing)
+
+
+def judge_log(run: LoggedRun, chosen: Chosen) -> None:
+    """Of a run that others trained: what they need for its specialists, and what they logged."""
+    with st.columns([4, 1])[1]:
+        seeds = choose_seeds(
+            str(run.spec.seed), "Empty: the run's own, and those of which all specialists are back."
+        )
+    back = brought_back.brought_back(run, chosen, seeds)
+    brought_back.take_along(back)
+    brought_back.show(run, chosen, seeds, back)
+    if reason := brought_back.why_not_judged(back):
+        st.info(widgets.plain(reason), icon=":material/hourglass_empty:")
+    else:
+        show_judgement(run, chosen, back.judged(), back)
 
 
 @st.fragment

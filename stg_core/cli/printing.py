@@ -7,8 +7,9 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from stg_core.judging.verdict import SCHEME_NAMES
 from stg_core.results.run import Run
-from stg_core.system.words import counted
+from stg_core.system.words import counted, named
 from stg_core.training.spec import TrainingSpec
 
 if TYPE_CHECKING:
@@ -22,10 +23,13 @@ if TYPE_CHECKING:
     from stg_core.grouping.layout import TaskMap
     from stg_core.grouping.memberships import Grouping
     from stg_core.grouping.prevalence import Explained
+    from stg_core.judging.brought_back import Found, Missing
     from stg_core.judging.plan import Cost, Plan
     from stg_core.judging.verdict import Verdict
     from stg_core.tasks.checks import Facts, TaskFacts
     from stg_core.tasks.datasets import DataSet
+
+MOST_NAMED, LONGEST_LOG_NAME = 4, 80  # logs, in a sentence; characters
 
 
 # --------------------------------------------------------------------------------------- answers
@@ -241,6 +245,28 @@ def plan_text(models: Sequence[Mapping[str, Any]], cost: Cost) -> str:
         for m in models
     ]
     return "\n".join([*lines, cost_line(cost)])
+
+
+def found_line(found: Found) -> str:
+    """A log that is due, and what came back for it."""
+    if found.run is None:
+        return f"{found.due.name}: not there"
+    known = "; its weights are known by its name alone" * found.by_name
+    state = found.problem or f"{counted(found.run.spec.epochs, 'epoch')}{known}"
+    return f"{found.due.name}: {state} ({found.run.id})"
+
+
+def about_missing(missing: Missing) -> str:
+    """A scheme that was not judged, what it would cost, and what its logs are to be called."""
+    took = "" if missing.seconds is None else f", about {missing.seconds:,.0f} s"
+    trainings = f"{missing.cost:.4g} training{'s' * (missing.cost != 1)} of MTL"
+    names = [named(found.due.name, LONGEST_LOG_NAME) for found in missing.logs]
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return (
+        f"Missing: {SCHEME_NAMES[missing.scheme]} ({missing.scheme}), as much as"
+        f" {trainings}{took}. To be logged as"
+        f" {', '.join(names[:MOST_NAMED])}{more}."
+    )
 
 
 def judgement_text(schemes: Mapping[str, Mapping[str, Any]], verdict: Verdict, measure: str) -> str:

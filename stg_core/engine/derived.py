@@ -33,7 +33,9 @@ if TYPE_CHECKING:
     from stg_core.grouping.choosing import Choice
     from stg_core.grouping.layout import TaskMap
     from stg_core.grouping.memberships import TaskSpace
+    from stg_core.judging.brought_back import BroughtBack
     from stg_core.judging.plan import Plan
+    from stg_core.judging.report import Trained
 
 BUNDLED_ANSWERS = BUNDLES / "derived.json"
 FORMAT = 1  # of the kept values, and of the methods behind them
@@ -113,8 +115,11 @@ def quality_question(run: Run, space: TaskSpace, fuzzifier: float, method: str) 
     return replace(asked, key=f"{asked.key} {QUALITY_FORMAT}")
 
 
-def report_question(store: Store, run: Run, space: TaskSpace, plan: Plan) -> Question:
-    """The judgement of a plan; another question once one of its trainings is another."""
+def report_question(trained: Trained, run: Run, space: TaskSpace, plan: Plan) -> Question:
+    """The judgement of a plan; another question once one of its trainings is another.
+
+    trained: what has them, the store or what was brought back.
+    """
     from stg_core.judging.plan import WARM
 
     grouping = plan.grouping
@@ -128,7 +133,7 @@ def report_question(store: Store, run: Run, space: TaskSpace, plan: Plan) -> Que
         *("--schemes", ",".join(plan.schemes), "--seeds", ",".join(map(str, plan.seeds))),
         *(("--warm-share", repr(float(plan.warm_share))) if {*WARM} & {*plan.schemes} else ()),
     )
-    trainings = [(spec.key, store.get(spec)) for spec in plan.trainings]
+    trainings = [(spec.key, trained.get(spec)) for spec in plan.trainings]
     made = [[key, run and run.provenance.get("created")] for key, run in trainings]
     digest = hashlib.sha256(json.dumps([REPORT_FORMAT, made]).encode()).hexdigest()[:16]
     return replace(asked, key=f"{asked.key} {digest}")
@@ -207,16 +212,25 @@ def kept_choice(
 
 
 def kept_report(
-    store: Store, run: Run, space: TaskSpace, plan: Plan, tell: Tell = _told_to_nobody
+    store: Store,
+    run: Run,
+    space: TaskSpace,
+    plan: Plan,
+    tell: Tell = _told_to_nobody,
+    back: BroughtBack | None = None,
 ) -> dict[str, Any]:
-    """`make_report`, from the cache where the same trainings were judged before."""
+    """`make_report`, from the cache where the same trainings were judged before.
+
+    back: of a logged run, which of the other logs are its trainings.
+    """
     from stg_core.judging.report import report_steps
 
     def steps(_: Any) -> Iterator[Step]:
-        for done, total, report in report_steps(plan, store):
+        for done, total, report in back.report_steps(plan) if back else report_steps(plan, store):
             yield Progress(done, total, "ensembles"), report
 
-    report: dict[str, Any] = _kept(store, report_question(store, run, space, plan), steps, tell)
+    question = report_question(back or store, run, space, plan)
+    report: dict[str, Any] = _kept(store, question, steps, tell)
     return report
 
 
@@ -338,9 +352,11 @@ class Derived:
             return Answer(choice)
         return replace(last, value=None, so_far=choice)
 
-    def report(self, run: Run, space: TaskSpace, plan: Plan) -> Answer[dict[str, Any]]:
-        """`make_report`, in the background."""
-        return self.get(report_question(self.store, run, space, plan))
+    def report(
+        self, run: Run, space: TaskSpace, plan: Plan, back: BroughtBack | None = None
+    ) -> Answer[dict[str, Any]]:
+        """`make_report`, in the background; back: as for `kept_report`."""
+        return self.get(report_question(back or self.store, run, space, plan))
 
     def get(self, question: Question) -> Answer[Any]:
         """The answer as plain values; asks for it where nobody has."""

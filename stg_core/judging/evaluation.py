@@ -30,11 +30,11 @@ Bools = NDArray[np.bool_]
 class Kept:
     """What the models of an ensemble answered, and how that is put together.
 
-    logits: per split ("test", "train"), of each model, (E', N, outputs of its tasks); the rest as
-    for `ensemble_output`.
+    logits: per split ("test", "train"), of each model, after each of E' epochs, (N, outputs of its
+    tasks); the rest as for `ensemble_output`.
     """
 
-    logits: Mapping[str, Sequence[NDArray[np.float16]]]
+    logits: Mapping[str, Sequence[Sequence[NDArray[np.float16]]]]
     served: Sequence[Sequence[int]]
     weights: Floats
     average: str = "logits"

@@ -188,7 +188,7 @@ def words_of(spec: TrainingSpec) -> Words:
         score=score_name(tasks),
         answers="all classes" if any(t.kind == "multiclass" for t in tasks) else "yes and no",
         family="family" if spec.group.is_own else "superclass",
-        point="point" if spec.group.has_rows else "image",
+        point="point" if spec.group.has_rows or spec.logged else "image",
     )
 
 
@@ -458,7 +458,9 @@ class _Maker:
 
 
 def multiply_adds_of(spec: TrainingSpec) -> int | None:
-    """Of one input of its model; None for a model of one's own."""
+    """Of one input of its model; None for a model of one's own, and of a run that was logged."""
+    if spec.logged:
+        return None
     shape, outputs = _point_shape(spec), spec.n_outputs
     return multiply_adds(spec.model, shape, outputs, spec.width, spec.hidden_widths)
 

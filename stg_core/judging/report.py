@@ -11,7 +11,7 @@ import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,11 +34,12 @@ from stg_core.judging.plan import ROUTED, Ensemble, Plan, words_of
 from stg_core.judging.verdict import coins_of, verdict_in
 from stg_core.results import store as store_module
 from stg_core.results.run import Run
-from stg_core.results.store import REPORTS, Store, without_nan
+from stg_core.results.store import REPORTS, without_nan
 from stg_core.system.errors import UserError
 from stg_core.system.files import atomic
 from stg_core.system.words import counted
 from stg_core.training.metrics import scores_by_epoch
+from stg_core.training.spec import TrainingSpec
 
 ROUTINGS = ("soft", "hard")
 VARIANTS = tuple(f"{average}-{routing}" for average in AVERAGES for routing in ROUTINGS)
@@ -47,9 +48,17 @@ TASK_DECIMALS = 4  # of intervals and differences of single tasks: most numbers 
 MAX_BUNDLE_BYTES = 10_000_000
 
 E = TypeVar("E")  # an ending or a course
+Outputs = Mapping[str, Sequence[NDArray[np.float16]]]  # per split, of each kept epoch (N, O)
 
 
-def make_report(plan: Plan, store: Store, resamples: int = RESAMPLES) -> dict[str, Any]:
+class Trained(Protocol):
+    """What trainings are taken from: a store, or what others brought back."""
+
+    def get(self, spec: TrainingSpec, /) -> Run | None:
+        """The run of a training; None where there is none."""
+
+
+def make_report(plan: Plan, store: Trained, resamples: int = RESAMPLES) -> dict[str, Any]:
     """The last of `report_steps`."""
     *_, (_, _, report) = report_steps(plan, store, resamples)
     assert report is not None
@@ -57,7 +66,7 @@ def make_report(plan: Plan, store: Store, resamples: int = RESAMPLES) -> dict[st
 
 
 def report_steps(
-    plan: Plan, store: Store, resamples: int = RESAMPLES
+    plan: Plan, store: Trained, resamples: int = RESAMPLES
 ) -> Iterator[tuple[int, int, dict[str, Any] | None]]:
     """All that is known about a plan whose trainings are done, as plain JSON; always the same.
 
@@ -78,10 +87,10 @@ def report_steps(
     answers = Answers.of([plan.spec.group.task(name) for name in plan.spec.tasks])
     truth = {split: Truth(_labels(plan, runs, split, answers), answers) for split in SPLITS}
     resampling, half = Resampling(truth["test"], resamples), halves(truth["test"])
-    kept = {
-        variant: [_kept(ensemble, plan.spec.tasks, runs, variant) for ensemble in plan.ensembles]
-        for variant in VARIANTS
-    }
+    epochs = _shared_epochs(plan, runs)
+    models = [_models(ensemble, plan.spec.tasks, runs, epochs) for ensemble in plan.ensembles]
+    each = list(zip(plan.ensembles, models, strict=True))
+    kept = {variant: [_kept(one, *own, variant) for one, own in each] for variant in VARIANTS}
     done, total = 0, 2 * len(VARIANTS) * len(plan.ensembles)
     endings: dict[str, list[Ending]] = {variant: [] for variant in VARIANTS}
     courses: dict[str, list[Course]] = {variant: [] for variant in VARIANTS}
@@ -122,7 +131,7 @@ def report_steps(
         "measures": measures_of(answers),
         "left_out": left_out,
         "intervals": "points and seeds" if len(plan.seeds) > 1 else "points",
-        "epochs": plan.spec.logit_epochs,
+        "epochs": epochs[plan.schemes[0]],
         "points": {split: len(truth[split]) for split in SPLITS},
         "resamples": resamples,
         "trainings": {scheme: _trainings(plan, scheme, runs) for scheme in plan.schemes},
@@ -132,7 +141,7 @@ def report_steps(
         "seconds": sum(run.provenance["seconds"] for run in runs.values()),
         "specialists": _specialists_alone(plan, runs),
         "variants": {
-            variant: _variant(plan, answers, endings[variant], courses[variant], in_means)
+            variant: _variant(plan, answers, endings[variant], courses[variant], in_means, epochs)
             for variant in VARIANTS
         },
         "provenance": _provenance(runs),
@@ -147,24 +156,53 @@ def report_steps(
     yield total, total, report
 
 
-def _kept(ensemble: Ensemble, tasks: Sequence[str], runs: Mapping[str, Run], variant: str) -> Kept:
-    """The kept logits of one ensemble, memory-mapped, and how a variant puts them together."""
-    average, routing = variant.split("-")
+def _shared_epochs(plan: Plan, runs: Mapping[str, Run]) -> dict[str, tuple[int, ...]]:
+    """Per scheme, the epochs of which all its models have outputs, and the last of the longest.
+
+    Logs of others keep fewer epochs than were trained, and need not all have as many.
+    """
+    epochs = {}
+    for scheme in plan.schemes:
+        specs = [spec for e in plan.ensembles if e.scheme == scheme for spec in e.specs]
+        kept = [runs[spec.key].logit_epochs for spec in specs]
+        shared = set.intersection(*(set(own[:-1]) for own in kept))
+        epochs[scheme] = (*sorted(shared), max(own[-1] for own in kept))
+    return epochs
+
+
+def _models(
+    ensemble: Ensemble,
+    tasks: Sequence[str],
+    runs: Mapping[str, Run],
+    epochs: Mapping[str, tuple[int, ...]],
+) -> tuple[list[Outputs], list[list[int]]]:
+    """The outputs of each model of an ensemble after the epochs of its scheme, memory-mapped; and
+    which of the tasks it answers."""
     models = [runs[spec.key] for spec in ensemble.specs]
+    *shared, _ = epochs[ensemble.scheme]
+    outputs: list[Outputs] = []
+    for run in models:
+        places = [*map(run.logit_epochs.index, shared), -1]
+        each = {split: run.logits_by_epoch(split) for split in SPLITS}
+        outputs.append({split: [each[split][place] for place in places] for split in SPLITS})
+    return outputs, [[tasks.index(task) for task in run.spec.tasks] for run in models]
+
+
+def _kept(
+    ensemble: Ensemble, outputs: Sequence[Outputs], served: Sequence[Sequence[int]], variant: str
+) -> Kept:
+    """How a variant puts the outputs of an ensemble together."""
+    average, routing = variant.split("-")
     weights = ensemble.weights
     if routing == "hard" and ensemble.scheme in ROUTED:
         weights = strongest(weights)
     if (weights.max(axis=1) == 1).all():
         average = "logits"  # one model per task: nothing to average
-    return Kept(
-        {split: [run.logits(split) for run in models] for split in SPLITS},
-        [[tasks.index(task) for task in spec.tasks] for spec in ensemble.specs],
-        weights,
-        average,
-    )
+    logits = {split: [model[split] for model in outputs] for split in SPLITS}
+    return Kept(logits, served, weights, average)
 
 
-def _trained(plan: Plan, store: Store) -> dict[str, Run]:
+def _trained(plan: Plan, store: Trained) -> dict[str, Run]:
     runs = {spec.key: store.get(spec) for spec in plan.trainings}
     found = {key: run for key, run in runs.items() if run is not None}
     if len(found) < len(runs):
@@ -236,6 +274,7 @@ def _variant(
     endings: Sequence[Ending],
     courses: Sequence[Course],
     in_means: Bools,
+    epochs: Mapping[str, tuple[int, ...]],
 ) -> dict[str, Any]:
     """One way to average and to route: {"schemes", "measures"}.
 
@@ -243,7 +282,6 @@ def _variant(
     each, with its 95 % interval; measures: by name, what `_measure` says.
     """
     ends, ways = _by_scheme(plan, endings), _by_scheme(plan, courses)
-    epochs = {e.scheme: e.specs[0].logit_epochs for e in plan.ensembles}
     lowest = -np.inf if "regression" in answers.kinds else 0.0
     return {
         "schemes": {
@@ -392,8 +430,9 @@ def _specialists_alone(plan: Plan, runs: Mapping[str, Run]) -> list[dict[str, An
         if ensemble.scheme != "specialists":
             continue
         for j, spec in enumerate(ensemble.specs):
-            scores = scores_by_epoch(runs[spec.key].metrics["test"])[-1]
-            f1 = dict(zip(spec.tasks, scores.tolist(), strict=True))
+            run = runs[spec.key]
+            scores = scores_by_epoch(run.metrics["test"])[-1]
+            f1 = dict(zip(run.spec.tasks, scores.tolist(), strict=True))
             alone.append(
                 {
                     "seed": ensemble.seed,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -131,6 +131,10 @@ class Run:
     def logits(self, split: str) -> NDArray[np.float16]:
         """Outputs for "test" or measured "train" points, (E', N, O) float16, memory-mapped."""
         return self._kept(f"{split}_logits.npy")
+
+    def logits_by_epoch(self, split: str) -> Sequence[NDArray[np.float16]]:
+        """The same of each of `logit_epochs`, (N, O), each memory-mapped."""
+        return list(self.logits(split))
 
     def labels(self, split: str) -> NDArray[Any]:
         """Labels of the points of `logits`, (N, T), memory-mapped; see `TrainingResult`."""
