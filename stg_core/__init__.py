@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from stg_core.grouping.memberships import Grouping, TaskSpace, group_tasks
     from stg_core.maps.log import TaskLog
+    from stg_core.maps.loops.indexed import Indexed
     from stg_core.maps.recorder import DataMapRecorder, confidence
     from stg_core.maps.summary import DataMapSummary, summarise
     from stg_core.results.run import Run
@@ -31,6 +32,7 @@ _ROOMS = {
     "DataMapRecorder": "maps.recorder",
     "DataMapSummary": "maps.summary",
     "Grouping": "grouping.memberships",
+    "Indexed": "maps.loops.indexed",
     "Run": "results.run",
     "Store": "results.store",
     "Task": "tasks.groups",
