@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from stg_core.grouping.memberships import Grouping, TaskSpace, group_tasks
+    from stg_core.grouping.one_call import group
+    from stg_core.grouping.result import GroupingResult
     from stg_core.maps.log import TaskLog
     from stg_core.maps.loops.indexed import Indexed
     from stg_core.maps.recorder import DataMapRecorder, confidence
@@ -32,6 +34,7 @@ _ROOMS = {
     "DataMapRecorder": "maps.recorder",
     "DataMapSummary": "maps.summary",
     "Grouping": "grouping.memberships",
+    "GroupingResult": "grouping.result",
     "Indexed": "maps.loops.indexed",
     "Run": "results.run",
     "Store": "results.store",
@@ -44,6 +47,7 @@ _ROOMS = {
     "UserError": "system.errors",
     "confidence": "maps.recorder",
     "custom_group": "tasks.groups",
+    "group": "grouping.one_call",
     "group_tasks": "grouping.memberships",
     "register": "training.models",
     "summarise": "maps.summary",

@@ -39,6 +39,22 @@ with TaskLog("bare", ["a", "b", "c", "d"], labels) as log:
 """
 
 
+GROUP = """
+import numpy as np
+import stg_core
+
+rng = np.random.default_rng(0)
+labels = (rng.random((60, 4)) < 0.4).astype(float)
+result = stg_core.group(rng.normal(size=(3, 60, 4)), labels, k=2)
+print(result, result.regroup(k=3), result._repr_html_())
+for ask in (lambda: result.memberships, result.plot, lambda: result.data_map("task 1")):
+    try:
+        ask()
+    except stg_core.UserError as error:
+        print("refused:", error)
+"""
+
+
 def name_of(requirement: str) -> str:
     found = re.match(r"[\w.-]+", requirement)
     assert found
@@ -78,6 +94,15 @@ def test_a_light_installation_logs_and_groups(tmp_path: Path) -> None:
     assert grouped.returncode == 0, grouped.stderr
     assert "inertia" in grouped.stdout
     assert "bare" in run(stg("runs"), tmp_path).stdout
+
+
+def test_it_groups_arrays_in_one_line_but_draws_nothing(tmp_path: Path) -> None:
+    grouped = run(GROUP, tmp_path / "home")
+    assert grouped.returncode == 0, grouped.stderr
+    assert "task 4" in grouped.stdout and "silhouette" in grouped.stdout
+    refused = [line for line in grouped.stdout.splitlines() if line.startswith("refused:")]
+    assert len(refused) == 3 and all("stg-explorer[notebook]" in line for line in refused)
+    assert "needs pandas" in refused[0] and "needs altair" in refused[1]
 
 
 @pytest.mark.parametrize(

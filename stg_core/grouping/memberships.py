@@ -315,17 +315,7 @@ def group_tasks(space: TaskSpace, k: int, fuzzifier: float = 2.0, method: str = 
     alone; "fcm", fuzzy c-means, iterated; "points", votes of the points. Raises UserError for a k
     outside 1..T, a fuzzifier not above 1, or another method.
     """
-    n_tasks = len(space.tasks)
-    if method not in METHODS:
-        raise UserError(f"There is no method {method!r}; choose one of {', '.join(METHODS)}.")
-    if not 1 <= k <= n_tasks:
-        raise UserError(
-            f"{n_tasks} tasks can form 1 to {n_tasks} clusters, not {k}: choose k in that range."
-        )
-    if not (np.isfinite(fuzzifier) and fuzzifier > 1):
-        raise UserError(
-            f"The fuzzifier must be above 1 (1.01 is nearly hard), and {fuzzifier:g} is not."
-        )
+    check_choices(len(space.tasks), k, fuzzifier, method)
     if method == "points":
         memberships = space.votes(k)
         centroids = _weighted_means(space.coordinates, memberships)
@@ -366,6 +356,22 @@ def group_tasks(space: TaskSpace, k: int, fuzzifier: float = 2.0, method: str = 
         space.uncertain,
         space.left_out,
     )
+
+
+def check_choices(n_tasks: int, k: int, fuzzifier: float, method: str) -> None:
+    """Raises UserError for what `group_tasks` cannot make of so many tasks."""
+    if method not in METHODS:
+        raise UserError(f"There is no method {method!r}; choose one of {', '.join(METHODS)}.")
+    if not isinstance(k, int | np.integer):
+        raise UserError(f"The number of clusters, k, is a whole number, and {k!r} is not.")
+    if not 1 <= k <= n_tasks:
+        raise UserError(
+            f"{n_tasks} tasks can form 1 to {n_tasks} clusters, not {k}: choose k in that range."
+        )
+    if not (np.isfinite(fuzzifier) and fuzzifier > 1):
+        raise UserError(
+            f"The fuzzifier must be above 1 (1.01 is nearly hard), and {fuzzifier:g} is not."
+        )
 
 
 def memberships_from_distances(distances: Floats, fuzzifier: float) -> Floats:

@@ -22,6 +22,8 @@ from tests.loops.digits import (
     loss_of,
     maps_of,
     network,
+    plainly_logged,
+    points_of,
     run_of,
     trained_plainly,
 )
@@ -33,11 +35,18 @@ EPOCHS, BATCH = 4, 100
 
 
 class Digits(pl.LightningModule):  # type: ignore[name-defined, misc]
-    """Calls itself for its outputs, and returns the loss."""
+    """Calls itself for its outputs, and returns the loss; keeps which pixels it answered, and
+    what."""
 
     def __init__(self) -> None:
         super().__init__()
         self.body = network()
+        self.body.register_forward_hook(self.keep)
+        self.seen: list[tuple[np.ndarray, torch.Tensor]] = []
+
+    def keep(self, module: Any, args: Any, logits: torch.Tensor) -> None:
+        if self.training:
+            self.seen.append((points_of(args[0].numpy()), logits.detach().clone()))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.body(x)
@@ -113,12 +122,22 @@ class StopIn(pl.Callback):  # type: ignore[name-defined, misc]
 
 
 @pytest.mark.parametrize("model", [Digits, Returning], ids=["by-the-hook", "as-returned"])
-def test_the_log_is_that_of_a_plain_loop(model: type[Any]) -> None:
-    log = new_log()
-    fit(log, loader(seed=3), model=model())
-    theirs, plain = run_of(log), trained_plainly("plain", EPOCHS, BATCH, seed=3)
+def test_every_answer_is_logged_for_its_own_point(model: type[Any]) -> None:
+    log, module = new_log(), model()
+    fit(log, loader(seed=3), model=module)
+    assert [int(i) for i in module.seen[0][0]] != list(range(BATCH))  # it is shuffled
+    batches = len(PIXELS) // BATCH
+    epochs = [module.seen[i : i + batches] for i in range(0, EPOCHS * batches, batches)]
+    theirs, plain = run_of(log), plainly_logged("plain", epochs)
     assert theirs.spec.recorded_epochs == plain.spec.recorded_epochs == (2, 3, 4)
     np.testing.assert_array_equal(maps_of(theirs), maps_of(plain))
+
+
+def test_the_log_is_that_of_a_plain_loop() -> None:
+    log = new_log()
+    fit(log)
+    plain = trained_plainly("plain", EPOCHS, BATCH)
+    np.testing.assert_array_equal(maps_of(run_of(log)), maps_of(plain))
 
 
 def test_it_is_in_the_app_while_it_trains() -> None:
