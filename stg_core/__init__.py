@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from stg_core.grouping.one_call import group
     from stg_core.grouping.result import GroupingResult
     from stg_core.maps.log import TaskLog
+    from stg_core.maps.loops.indexed import Indexed
     from stg_core.maps.recorder import DataMapRecorder, confidence
     from stg_core.maps.summary import DataMapSummary, summarise
     from stg_core.results.run import Run
@@ -34,6 +35,7 @@ _ROOMS = {
     "DataMapSummary": "maps.summary",
     "Grouping": "grouping.memberships",
     "GroupingResult": "grouping.result",
+    "Indexed": "maps.loops.indexed",
     "Run": "results.run",
     "Store": "results.store",
     "Task": "tasks.groups",

@@ -83,11 +83,35 @@ def test_no_files_import_each_other_in_a_circle() -> None:
         visit(module, ())
 
 
+# Each of these is imported by who trains with that library, and brings it; nobody else may.
+LIBRARY_OF = {
+    "stg_core.maps.loops.keras": {"keras"},
+    "stg_core.maps.loops.lightning": {"lightning", "pytorch_lightning"},
+    "stg_core.maps.loops.transformers": {"transformers"},
+}
+FOREIGN = ("torch", "torchvision", *sorted(set().union(*LIBRARY_OF.values())))
 WITHOUT_TORCH = [
     module_of(path)
     for path in ROOM_FILES
     if room_of(module_of(path)) in ("cli", "engine", "judging", "results", "grouping", "maps")
+    and module_of(path) not in LIBRARY_OF
 ]
+
+
+@pytest.mark.parametrize("path", [*LIBRARY, *APP], ids=module_of)
+def test_a_library_that_trains_is_imported_by_its_own_module_only(path: Path) -> None:
+    own = LIBRARY_OF.get(module_of(path), set())
+    for module in imports_of(path):
+        assert module not in LIBRARY_OF, f"{module_of(path)} imports {module}"
+        library = module.split(".")[0]
+        assert library in own or library not in set().union(*LIBRARY_OF.values()), module
+
+
+def test_a_module_for_a_library_names_no_other() -> None:
+    for module, own in LIBRARY_OF.items():
+        path = (ROOT / module.replace(".", "/")).with_suffix(".py")
+        foreign = {m.split(".")[0] for m in imports_of(path)} - sys.stdlib_module_names
+        assert foreign <= {"stg_core", *own}, path
 
 
 def test_no_torch_where_none_may_be() -> None:
@@ -95,7 +119,7 @@ def test_no_torch_where_none_may_be() -> None:
     program = "; ".join(
         [
             f"import {', '.join(['sys', 'stg_core', *WITHOUT_TORCH, *app_modules()])}",
-            "print([name for name in ('torch', 'torchvision') if name in sys.modules])",
+            f"print([name for name in {FOREIGN} if name in sys.modules])",
         ]
     )
     answer = subprocess.run(
