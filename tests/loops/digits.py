@@ -14,7 +14,7 @@ from stg_core.results.logged import LoggedRun
 
 NAMES = [*(f"is {d}" for d in range(10)), "even", "above 4"]
 _IMAGES, _DIGITS = load_digits(return_X_y=True)
-_ANSWERS = np.stack([*(_DIGITS == d for d in range(10)), _DIGITS % 2 == 0, _DIGITS > 4], 1)
+_ANSWERS = np.stack([*(d == _DIGITS for d in range(10)), _DIGITS % 2 == 0, _DIGITS > 4], 1)
 PIXELS = (_IMAGES / 16).astype(np.float32)[:600]
 LABELS = _ANSWERS.astype(np.float32)[:600]
 TEST_PIXELS = (_IMAGES / 16).astype(np.float32)[600:800]
