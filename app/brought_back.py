@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -60,7 +61,7 @@ def take_along(back: BroughtBack) -> None:
             for form in FORMATS:
                 st.download_button(
                     form.upper() if form != "npy" else form,
-                    data=lambda form=form: weights_file(back.grouping, form, back.run.title),
+                    data=partial(weights_file, back.grouping, form, back.run.title),
                     file_name=f"weights-{back.run.folder.name}-k{back.grouping.k}.{form}",
                     mime=MIME[form],
                     key=f"weights {form}",

@@ -141,8 +141,9 @@ def _of_task(run: Run, known: Known, name: str) -> Glance | None:
 
 def _glance(name: str, known: Known, index: int, before: str) -> Glance:
     if isinstance(known, Rows | LoggedPoints):
-        pictured = isinstance(known, LoggedPoints) and known.kind == "images"
-        image = _as_url(known.image(index)) if pictured else ""
+        image = ""
+        if isinstance(known, LoggedPoints) and known.kind == "images":
+            image = _as_url(known.image(index))
         return {"name": name, "image": image, "lines": [before + known.called(index)]}
     turned = ", upside down" if known.turned[index] else ""
     said = f"an image of {known.called(index)}{turned}"

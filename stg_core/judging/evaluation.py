@@ -34,7 +34,7 @@ class Kept:
     tasks); the rest as for `ensemble_output`.
     """
 
-    logits: Mapping[str, Sequence[Sequence[NDArray[np.float16]]]]
+    logits: Mapping[str, Sequence[Sequence[NDArray[np.float16]] | NDArray[np.float16]]]
     served: Sequence[Sequence[int]]
     weights: Floats
     average: str = "logits"

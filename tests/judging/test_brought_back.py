@@ -44,7 +44,7 @@ def plan(trained: Store, space: TaskSpace) -> Plan:
 def replayed(plan: Plan, trained: Store, tmp_path_factory: pytest.TempPathFactory) -> Store:
     """The logs of all trainings of the plan, under their names."""
     store = Store(tmp_path_factory.mktemp("replayed"))
-    names = {}
+    names: dict[Any, str] = {}
     for ensemble in plan.ensembles:
         seed = f" / seed {ensemble.seed}" if ensemble.seed else ""
         for j, spec in enumerate(ensemble.specs):

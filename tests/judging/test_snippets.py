@@ -44,7 +44,8 @@ def labels_of(mixed: bool) -> tuple[Sequence[str], Any, Any, Any, int]:
         third = np.digitize(ink, [18, 21]).astype(np.float32)
         third[::5] = np.nan
         both.append(np.stack([labels[:, 3], third, ink / 20], axis=1).astype(np.float32))
-    return (*MIXED,), MIXED, *both, 1 + 3 + 1
+    train, test = both
+    return (*MIXED,), MIXED, train, test, 1 + 3 + 1
 
 
 def given_for(framework: str, n_outputs: int, train_labels: Any, test_labels: Any) -> Any:
@@ -64,8 +65,8 @@ def given_for(framework: str, n_outputs: int, train_labels: Any, test_labels: An
         return nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, n_outputs))
 
     tensors = map(torch.from_numpy, (np.arange(N_TRAIN), TRAIN_INPUTS, train_labels))
-    data = torch.utils.data.TensorDataset(*tensors)
-    loader = torch.utils.data.DataLoader(data, batch_size=64, shuffle=True)
+    rows = torch.utils.data.TensorDataset(*tensors)
+    loader: Any = torch.utils.data.DataLoader(rows, batch_size=64, shuffle=True)
     test_inputs = torch.from_numpy(TEST_INPUTS)
     return given | {"make_model": torch_model, "loader": loader, "test_inputs": test_inputs}
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import numpy as np
 import pytest
 import torch
@@ -13,7 +15,7 @@ from stg_core.maps.loops.indexed import indices_of
 X, Y = torch.arange(20.0), torch.arange(20) % 2
 
 
-def batches_of(data: object) -> list[object]:
+def batches_of(data: Any) -> list[Any]:
     return list(DataLoader(data, batch_size=6, shuffle=True))  # type: ignore[arg-type]
 
 
@@ -62,9 +64,9 @@ def test_batches_are_asked_for_at_once_where_the_data_can_give_them() -> None:
 
 
 def test_workers_and_numpy_indices_do_as_well() -> None:
-    loader = DataLoader(Indexed(TensorDataset(X)), batch_size=10, num_workers=1)  # type: ignore[arg-type]
+    loader: Any = DataLoader(Indexed(TensorDataset(X)), batch_size=10, num_workers=1)  # type: ignore[arg-type]
     assert torch.cat([indices for indices, _ in loader]).tolist() == list(range(20))
-    assert Indexed([1, 2])[np.int64(1)] == (1, 2)  # type: ignore[call-overload]
+    assert Indexed([1, 2])[cast(int, np.int64(1))] == (1, 2)  # type: ignore[call-overload]
 
 
 def test_a_stream_is_refused() -> None:

@@ -103,7 +103,7 @@ def test_the_log_of_a_plain_loop_equals_our_own_recorder_bit_for_bit(
             log.end_epoch()
 
     from stg_core.training.loop import _derived_seed as seed_of
-    from stg_core.training.loop import build
+    from stg_core.training.models import build
 
     seen: list[torch.Tensor] = []
 

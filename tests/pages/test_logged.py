@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -52,7 +52,7 @@ class Loop:
             name,
             names,
             self.labels,
-            kinds=dict(zip(names, kinds, strict=True)),
+            kinds=cast(Any, dict(zip(names, kinds, strict=True))),
             outputs="logits",
             **more,
         )
@@ -306,8 +306,8 @@ def test_the_list_of_runs_says_who_logged_a_run(open_app: OpenApp) -> None:
     Loop("not scored").ended(2)
     rows = open_app("start", run).dataframe[0].value.set_index("Run")
     assert rows.loc["scored", "Logged by"] == "my cluster"
-    assert rows.loc["scored", "Epochs"] == 3 and rows.loc["scored", "Mean F1"] > 0.5
-    assert rows["Model"].isna().all() and np.isnan(rows.loc["not scored", "Mean F1"])
+    assert rows.loc["scored", "Epochs"] == 3 and float(rows["Mean F1"]["scored"]) > 0.5
+    assert rows["Model"].isna().all() and np.isnan(float(rows["Mean F1"]["not scored"]))
 
 
 def test_a_logged_run_is_renamed_exported_and_deleted(open_app: OpenApp, tmp_path: Path) -> None:
