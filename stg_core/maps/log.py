@@ -735,8 +735,14 @@ def _checked_name(name: str) -> str:
 
 def _ranks(rank: int | None, ranks: int | None) -> tuple[int, int]:
     """Which of how many processes this is."""
-    ranks = int(os.environ.get("WORLD_SIZE") or 1) if ranks is None else ranks
-    rank = int(os.environ.get("RANK") or 0) if rank is None and ranks > 1 else rank or 0
+    try:
+        ranks = int(os.environ.get("WORLD_SIZE") or 1) if ranks is None else ranks
+        rank = int(os.environ.get("RANK") or 0) if rank is None and ranks > 1 else rank or 0
+    except ValueError:
+        raise UserError(
+            "RANK and WORLD_SIZE of the environment are no whole numbers: give"
+            " TaskLog(…, rank=0, ranks=1)."
+        ) from None
     if not 0 <= rank < ranks:
         raise UserError(f"Of {counted(ranks, 'process')}, ranks are 0 to {ranks - 1}, not {rank}.")
     return rank, ranks

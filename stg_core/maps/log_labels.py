@@ -48,6 +48,8 @@ def label_matrix_of(labels: Any, tasks: Sequence[str] | None) -> tuple[tuple[str
             f" {counted(array.shape[1], 'column')}: give one name for each.{turned}"
         )
     check_names(names)
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise UserError(f"Names of tasks must differ, and {_listed(twice)} stands there twice.")
     return names, array
 
 

@@ -620,3 +620,22 @@ def test_a_head_is_json_that_others_can_read() -> None:
 
 def run_folder(log: TaskLog) -> Path:
     return Path(os.environ["STG_HOME"], "logs", log.run_id.removeprefix("log:"))
+
+
+def test_names_that_stand_there_twice_are_refused() -> None:
+    with pytest.raises(UserError, match=r"must differ, and a stands there twice"):
+        TaskLog("twice", ["a", "a"], np.zeros((4, 2)))
+
+
+def test_weights_that_begin_at_zero_give_logits() -> None:
+    log = TaskLog("zeros", ["a", "b"], np.eye(2))
+    log.epoch(np.zeros((2, 2)))
+    log.epoch(np.array([[2.0, -1.0], [-3.0, 0.5]]))
+    assert "all of the first are 0" in log.notes[0]
+    assert log.done == 2
+
+
+def test_a_rank_that_is_no_number_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "two")
+    with pytest.raises(UserError, match="WORLD_SIZE"):
+        TaskLog("ranks", ["a"], np.zeros((4, 1)))
