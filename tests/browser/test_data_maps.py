@@ -15,7 +15,7 @@ from stg_core.results.store import Store
 from stg_core.tasks.groups import GROUPS
 from stg_core.training.loop import train
 from stg_core.training.spec import TrainingSpec
-from tests.browser.conftest import keep_screenshot, served
+from tests.browser.conftest import keep_screenshot, served, settled
 
 pytestmark = pytest.mark.browser
 
@@ -51,6 +51,7 @@ def stage(page: Page, n: int = 0) -> Locator:
 def drag(page: Page, begin: tuple[float, float], end: tuple[float, float]) -> None:
     """From one (variability, confidence) to another, over the first data map."""
     expect(stage(page)).to_be_visible()
+    settled(page)  # what is drawn above it would move it
     box = stage(page).bounding_box()
     assert box is not None
     spots = [
