@@ -74,8 +74,12 @@ class Following:
     # ----------------------------------------------------------------------------------- batches
 
     def saw(self, output: Any) -> None:
-        """The model returned this, in a step that is not over."""
-        self._called.append(output)
+        """The model returned this, in a step that is not over.
+
+        Wrapped for several processes it is called for the whole step as well, and returns the loss.
+        """
+        if logits_of(output) is not None:
+            self._called.append(output)
 
     def train_batch(self, indices: Any, output: Any = None) -> None:
         """A training step is over; output: what it returned, which comes before what was seen."""
