@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stg_core.maps.log_labels import Kinds, label_matrix_of, tasks_of, with_classes
-from stg_core.maps.outputs import SLACK, OutputReader, Outputs, as_array, as_numpy
+from stg_core.maps.log_labels import Kinds, label_matrix_of, tasks_of, with_all_classes
+from stg_core.maps.outputs import SLACK, OutputReader, Outputs, as_array, as_numpy, sizes
 from stg_core.maps.recorder import NUMPY, DataMapRecorder
 from stg_core.maps.summary import DataMapSummary, joined, summarise_tasks
 from stg_core.system.errors import UserError
@@ -131,7 +131,7 @@ def read_epochs(
             " of a confidence over the epochs, so give those of two or more, (E, N, T)."
         )
     known = TaskGroup("outputs", "outputs", tasks_of(names, matrix, kinds)).tasks  # names differ
-    reader = OutputReader(_with_all_classes(known, epochs[0]), matrix, outputs)
+    reader = OutputReader(with_all_classes(known, epochs[0]), matrix, outputs)
     first = _read(reader, epochs[0])
     notes = [reader.tell_apart(first), _told_kinds(reader.tasks, kinds)]
     if outputs is None and reader.outputs == "logits" and _none_negative(first[:, reader.asked]):
@@ -166,8 +166,8 @@ def _by_epoch(values: Any, n_points: int, n_tasks: int) -> list[Any]:
     if len(set(shapes)) == 1:
         _check_array((len(parts), *shapes[0]), n_points, n_tasks)
     raise UserError(
-        f"The outputs are a list of {len(parts)} arrays, {', '.join(map(_sizes, shapes[:3]))}"
-        f"{' …' * (len(parts) > 3)}, and the labels (N, T) = {_sizes((n_points, n_tasks))}: give an"
+        f"The outputs are a list of {len(parts)} arrays, {', '.join(map(sizes, shapes[:3]))}"
+        f"{' …' * (len(parts) > 3)}, and the labels (N, T) = {sizes((n_points, n_tasks))}: give an"
         f" array (E, N, T), or a list of {n_tasks} heads, each (E, N) or (E, N, classes)."
     )
 
@@ -189,10 +189,10 @@ def _check_array(shape: tuple[int, ...], n_points: int, n_tasks: int) -> None:
     """Raises UserError for what is not (E, N, O), and says how it lies where that can be seen."""
     if len(shape) == 3 and shape[1] == n_points:
         return
-    labels = _sizes((n_points, n_tasks))
+    labels = sizes((n_points, n_tasks))
     if len(shape) == 2 and shape[0] == n_points:
         raise UserError(
-            f"The outputs are {_sizes(shape)}, those of a single epoch: variability is that of a"
+            f"The outputs are {sizes(shape)}, those of a single epoch: variability is that of a"
             " confidence over the epochs, so give those of two or more, (E, N, T)."
         )
     advice = ""
@@ -205,13 +205,9 @@ def _check_array(shape: tuple[int, ...], n_points: int, n_tasks: int) -> None:
     elif len(shape) == 3 and (shape[0], shape[2]) == (n_tasks, n_points):
         advice = " They look like (T, E, N): turn them with np.moveaxis(outputs, 0, 2)."
     raise UserError(
-        f"The outputs are {_sizes(shape)} and the labels {labels}; they should be (E, N, T) and"
+        f"The outputs are {sizes(shape)} and the labels {labels}; they should be (E, N, T) and"
         f" (N, T), of E epochs, N points and T tasks.{advice}"
     )
-
-
-def _sizes(shape: Sequence[int]) -> str:
-    return f"({', '.join(map(str, shape))}{',' * (len(shape) == 1)})"
 
 
 # ------------------------------------------------------------------------------------- what it is
@@ -221,21 +217,6 @@ def _read(reader: OutputReader, outputs: Any) -> NDArray[np.float32]:
     heads = isinstance(outputs, list)
     found = reader.read([as_numpy(head) for head in outputs] if heads else as_numpy(outputs))
     return np.asarray(found, np.float32)
-
-
-def _with_all_classes(tasks: Sequence[Task], outputs: Any) -> list[Task]:
-    """Multi-class tasks with as many classes as have outputs, where the labels know fewer."""
-    widths = {}
-    open_ = [t for t, task in enumerate(tasks) if task.kind == "multiclass"]
-    if isinstance(outputs, list):
-        widths = {t: outputs[t].shape[-1] for t in open_ if len(outputs[t].shape) == 2}
-    elif len(open_) == 1:
-        others = sum(task.width for t, task in enumerate(tasks) if t != open_[0])
-        widths = {open_[0]: outputs.shape[1] - others}
-    return [
-        with_classes(task, widths[t]) if widths.get(t, 0) > task.width else task
-        for t, task in enumerate(tasks)
-    ]
 
 
 def _none_negative(asked: NDArray[np.float32]) -> bool:

@@ -37,7 +37,7 @@ from stg_core.maps.log_labels import (
     check_labels,
     label_matrix_of,
     tasks_of,
-    with_classes,
+    with_all_classes,
 )
 from stg_core.maps.outputs import OutputReader, Outputs, as_numpy
 from stg_core.maps.recorder import (
@@ -107,11 +107,7 @@ class TaskLog:
             raise UserError(f'Outputs are "logits" or "probabilities", and not {outputs!r}.')
         names, self.labels = label_matrix_of(labels, tasks)
         kind_of = tasks_of(names, self.labels, kinds, classes)
-        self._open_classes = {
-            task.name
-            for task in kind_of
-            if task.kind == "multiclass" and task.name not in (classes or {})
-        }
+        self._said_classes = {*(classes or {})}
         self.test_labels = None
         if test_labels is not None:
             _, self.test_labels = label_matrix_of(test_labels, names)
@@ -412,24 +408,8 @@ class TaskLog:
         return values
 
     def _more_classes(self, outputs: Any) -> None:
-        """A head may have classes of which no training point is."""
-        tasks = list(self._reader.tasks)
-        open_ = [
-            i
-            for i, t in enumerate(tasks)
-            if t.kind == "multiclass" and t.name in self._open_classes
-        ]
-        if isinstance(outputs, (list, tuple)) and len(outputs) == len(tasks):
-            widths = {i: np.shape(outputs[i])[-1] for i in open_ if np.ndim(outputs[i]) == 2}
-        elif len(open_) == 1 and getattr(outputs, "ndim", 0) == 2:
-            rest = sum(task.width for i, task in enumerate(tasks) if i != open_[0])
-            widths = {open_[0]: outputs.shape[1] - rest}
-        else:
-            return
-        for i, width in widths.items():
-            if width > tasks[i].width:
-                tasks[i] = with_classes(tasks[i], width)
-        if tuple(tasks) != self._reader.tasks:
+        tasks = with_all_classes(self._reader.tasks, outputs, self._said_classes)
+        if tasks != self._reader.tasks:
             self._reader = OutputReader(tasks, self.labels, self._reader.outputs)
 
     def _start(self, values: Any) -> None:
@@ -735,6 +715,7 @@ def _checked_name(name: str) -> str:
 
 def _ranks(rank: int | None, ranks: int | None) -> tuple[int, int]:
     """Which of how many processes this is."""
+    said = rank is not None
     try:
         ranks = int(os.environ.get("WORLD_SIZE") or 1) if ranks is None else ranks
         rank = int(os.environ.get("RANK") or 0) if rank is None and ranks > 1 else rank or 0
@@ -743,6 +724,11 @@ def _ranks(rank: int | None, ranks: int | None) -> tuple[int, int]:
             "RANK and WORLD_SIZE of the environment are no whole numbers: give"
             " TaskLog(…, rank=0, ranks=1)."
         ) from None
+    if ranks > 1 and not said and "RANK" not in os.environ:
+        raise UserError(
+            f"{ranks} processes train, and RANK of the environment does not say which this is:"
+            f" start the script with torchrun, or say TaskLog(…, rank=…, ranks={ranks}) in each."
+        )
     if not 0 <= rank < ranks:
         raise UserError(f"Of {counted(ranks, 'process')}, ranks are 0 to {ranks - 1}, not {rank}.")
     return rank, ranks

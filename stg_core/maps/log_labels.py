@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -105,8 +105,29 @@ def _task(name: str, column: Labels, kind: Kind | None, classes: Sequence[str] |
     return Task(name, rule="column", kind="multiclass", values=values)
 
 
-def with_classes(task: Task, count: int) -> Task:
-    """A multi-class task of so many classes, where its labels alone know fewer."""
+def with_all_classes(
+    tasks: Sequence[Task], outputs: Any, said: Collection[str] = ()
+) -> tuple[Task, ...]:
+    """The tasks, those of several classes with as many as there are outputs for.
+
+    A model may know classes of which no point is. outputs: (B, O), or a list of T heads; said:
+    names of tasks whose classes are known. Where it cannot be told whose the further columns are,
+    the tasks are as they were.
+    """
+    widths = {}
+    open_ = [t for t, k in enumerate(tasks) if k.kind == "multiclass" and k.name not in said]
+    if isinstance(outputs, list | tuple) and len(outputs) == len(tasks):
+        widths = {t: np.shape(outputs[t])[-1] for t in open_ if np.ndim(outputs[t]) == 2}
+    elif len(open_) == 1 and getattr(outputs, "ndim", 0) == 2:
+        others = sum(task.width for t, task in enumerate(tasks) if t != open_[0])
+        widths = {open_[0]: outputs.shape[1] - others}
+    return tuple(_with_classes(task, widths.get(t, 0)) for t, task in enumerate(tasks))
+
+
+def _with_classes(task: Task, count: int) -> Task:
+    """A multi-class task of so many classes, if its labels know fewer."""
+    if count <= task.width:
+        return task
     more = tuple(map(str, range(len(task.values), count)))
     return Task(task.name, rule="column", kind="multiclass", values=task.values + more)
 

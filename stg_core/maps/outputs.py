@@ -49,7 +49,7 @@ class OutputReader:
         self.asked = np.flatnonzero(~np.isin(np.arange(self.n_outputs), self.first_number))
         self._two_columns: Outputs | None = None  # what two columns of a yes-or-no task were
         self._on_device: dict[tuple[str, Any], Any] = {}
-        self.mean, self.deviation = _mean_and_deviation(labels, self.numbers)
+        self.mean, self.deviation = mean_and_deviation(labels, self.numbers)
 
     @property
     def n_outputs(self) -> int:
@@ -87,7 +87,7 @@ class OutputReader:
         )
         turned = " They may lie on their side." * (len(shape) == 2 and shape[0] == expected)
         raise UserError(
-            f"The outputs are {_sizes(shape)} and should be (B, {expected}): a row for each point"
+            f"The outputs are {sizes(shape)} and should be (B, {expected}): a row for each point"
             f" of the batch, and {columns}.{turned} Or give a list of {len(self.tasks)} heads."
         )
 
@@ -106,7 +106,7 @@ class OutputReader:
                 return values[:, 1:]
             return values[:, 1:] - values[:, :1]
         raise UserError(
-            f"The outputs of {named(task.name)} are {_sizes(shape)} and should be"
+            f"The outputs of {named(task.name)} are {sizes(shape)} and should be"
             f" (B, {task.width}): a row for each point of the batch"
             + (f", a column for each of {task.width} classes." if task.width > 1 else ".")
         )
@@ -260,14 +260,22 @@ def _exp(values: Any) -> Any:
     return np.exp(values) if isinstance(values, np.ndarray) else values.exp()
 
 
-def _sizes(shape: Sequence[int]) -> str:
+def sizes(shape: Sequence[int]) -> str:
+    """A shape as people write it.
+
+    >>> sizes((3,)), sizes((3, 4))
+    ('(3,)', '(3, 4)')
+    """
     return f"({', '.join(map(str, shape))}{',' * (len(shape) == 1)})"
 
 
-def _mean_and_deviation(
+def mean_and_deviation(
     labels: NDArray[np.float32], numbers: NDArray[np.intp]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Of the regressions, (T,) each; 0 and 1 of the others, and of labels that are all alike."""
+    """Of labels (N, T), of the tasks that are `numbers`, (T,) each; a missing label counts nowhere.
+
+    0 and 1 of the other tasks, and a deviation of 1 of labels that are all alike.
+    """
     mean, deviation = np.zeros(labels.shape[1]), np.ones(labels.shape[1])
     for t in numbers:
         known = labels[~np.isnan(labels[:, t]), t].astype(np.float64)

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from stg_core.maps.outputs import mean_and_deviation
 from stg_core.maps.recorder import confidence
 from stg_core.tasks.data import pos_weight
 from stg_core.tasks.groups import Task
@@ -45,7 +46,9 @@ class Heads:
             torch.tensor(class_weights(labels[:, t], tasks[t].width), device=device)
             for t, _ in self._classes
         ]
-        self._mean, self._deviation = _mean_and_deviation(labels, kinds == "regression")
+        self._mean, self._deviation = mean_and_deviation(
+            labels, np.flatnonzero(kinds == "regression")
+        )
 
     @property
     def n_outputs(self) -> int:
@@ -166,17 +169,3 @@ def _class_scores(predicted: Tensor, true: Tensor) -> dict[str, Tensor]:
         "balanced_accuracy": torch.stack(recalls).mean(),
         "accuracy": (predicted == true).float().mean(),
     }
-
-
-def _mean_and_deviation(
-    labels: NDArray[np.float32], chosen: NDArray[np.bool_]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Of the chosen columns, (T,) each; 0 and 1 of the others, and of labels that are all alike."""
-    mean, deviation = np.zeros(len(chosen)), np.ones(len(chosen))
-    for t in np.flatnonzero(chosen):
-        known = labels[~np.isnan(labels[:, t]), t].astype(np.float64)
-        if len(known):
-            mean[t] = known.mean()
-        if len(known) and known.std() > 0:
-            deviation[t] = known.std()
-    return mean, deviation
