@@ -639,3 +639,13 @@ def test_a_rank_that_is_no_number_is_told(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("WORLD_SIZE", "two")
     with pytest.raises(UserError, match="WORLD_SIZE"):
         TaskLog("ranks", ["a"], np.zeros((4, 1)))
+
+
+def test_several_processes_without_a_rank_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RANK", raising=False)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(UserError, match=r"2 processes train, and RANK .* torchrun"):
+        TaskLog("ranks", ["a"], np.zeros((4, 1)))
+    with pytest.raises(UserError, match="torchrun"):
+        TaskLog("ranks", ["a"], np.zeros((4, 1)), ranks=3)
+    assert TaskLog("ranks", ["a"], np.zeros((4, 1)), rank=1).ranks == 2
