@@ -22,6 +22,9 @@ from stg_core.tasks.groups import Task
 
 STANDING_OUT = 3  # features of a row that are named
 MISSING = " is missing"  # ends the name of the feature that says so
+TWO_DECIMALS = {
+    name: st.column_config.NumberColumn(format="%.2f") for name in ("confidence", "variability")
+}
 
 
 class Rows:
@@ -86,10 +89,7 @@ def show_logged(
         height=330,
         placeholder="–",
         alt=f"Table of {len(frame)} training points: index, label, confidence and variability",
-        column_config={
-            "confidence": st.column_config.NumberColumn(format="%.2f"),
-            "variability": st.column_config.NumberColumn(format="%.2f"),
-        },
+        column_config=TWO_DECIMALS,
     )
     if known is None:
         st.caption("What a point is stayed where this run was logged.")
@@ -112,8 +112,7 @@ def show_rows(
         placeholder="–",
         alt=f"Table of {len(frame)} training points: id, label, confidence and variability",
         column_config={
-            "confidence": st.column_config.NumberColumn(format="%.2f"),
-            "variability": st.column_config.NumberColumn(format="%.2f"),
+            **TWO_DECIMALS,
             "stands out": st.column_config.TextColumn(
                 help="The features that differ most from the mean, in standard deviations."
             ),
