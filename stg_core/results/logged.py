@@ -195,10 +195,30 @@ class LoggedRun(Run):
 
 def read_logged(folder: Path) -> LoggedRun:
     """The run of a log's folder; raises UserError where there is none."""
+    try:
+        return _read(folder)
+    except FileNotFoundError:  # it has just gone on, and thinned its epochs
+        pass
+    except (OSError, ValueError) as error:
+        raise _damaged(folder, str(error)) from error
+    try:
+        return _read(folder)
+    except (OSError, ValueError) as error:
+        raise _damaged(folder, str(error)) from error
+
+
+def _damaged(folder: Path, why: str) -> UserError:
+    return UserError(
+        f"The log in {folder} is damaged ({why}): begin it anew with anew=True, or remove that"
+        " folder."
+    )
+
+
+def _read(folder: Path) -> LoggedRun:
     log = LogFolder(folder)
     head = log.head()
     if head is None:
-        raise UserError(f"The log in {folder} is damaged: begin it anew, or import it again.")
+        raise _damaged(folder, "log.json cannot be read")
     stamp = stamp_of(folder, head.ranks)  # first: what is read after it may be newer
     progress = log.progress()
     epochs = max(progress.epoch, 1)
@@ -237,17 +257,12 @@ def stamp_of(folder: Path, ranks: int = 1) -> Stamp:
     return (*written, *LogFolder(folder).logging(ranks))
 
 
-def logged_runs(logs: Path) -> Iterator[LoggedRun]:
-    """Of all logs of a folder that can be read, in no order."""
+def log_folders(logs: Path) -> list[Path]:
+    """Of all logs, by name; none where there is no such folder."""
     try:
-        folders = sorted(path for path in logs.iterdir() if (path / "log.json").exists())
+        return sorted(path for path in logs.iterdir() if (path / "log.json").exists())
     except OSError:
-        return
-    for folder in folders:
-        try:
-            yield read_logged(folder)
-        except UserError:
-            continue
+        return []
 
 
 def _metrics(log: LogFolder, progress: Progress, tasks: tuple[Task, ...]) -> Mapping[str, Any]:
@@ -276,7 +291,7 @@ def _scores(log: LogFolder, progress: Progress, tasks: tuple[Task, ...]) -> dict
     if missing:
         labels = np.asarray(log.array("test_labels"))
         for epoch in missing:
-            known[str(epoch)] = test_scores(log.array(f"test-{epoch}"), labels, tasks)
+            known[str(epoch)] = scores_of_logits(log.array(f"test-{epoch}"), labels, tasks)
         known = {str(e): known[str(e)] for e in progress.logits}
         try:
             with atomic(path) as file:
@@ -286,7 +301,7 @@ def _scores(log: LogFolder, progress: Progress, tasks: tuple[Task, ...]) -> dict
     return {"f1": [known[str(e)] for e in progress.logits]}
 
 
-def test_scores(
+def scores_of_logits(
     logits: NDArray[Any], labels: NDArray[np.float32], tasks: tuple[Task, ...]
 ) -> list[float | None]:
     """The score of each task, (T,): F1, of classes its mean, of a regression R²; None where it is

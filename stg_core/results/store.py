@@ -21,14 +21,14 @@ import platform
 import shutil
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
 import diskcache
@@ -39,7 +39,7 @@ from numpy.typing import NDArray
 
 from stg_core.maps.log_folder import LOG, LogFolder
 from stg_core.results.cache import Cache
-from stg_core.results.logged import LoggedRun, logged_runs, read_logged
+from stg_core.results.logged import LoggedRun, log_folders, read_logged
 from stg_core.results.run import BUNDLED, WEIGHTS, Run, file_digest
 from stg_core.system.errors import UserError
 from stg_core.system.files import DISK_FULL, FORBIDDEN, atomic
@@ -59,6 +59,8 @@ TITLES_NAMED = 5
 VERSIONED = ("torch", "torchvision", "numpy", "scikit-learn")
 LONGEST_TITLE = 80  # characters
 
+T = TypeVar("T")
+
 
 class Store:
     """The results of one `STG_HOME`."""
@@ -67,6 +69,7 @@ class Store:
         self.folder = folder or home()
         self.damaged: list[str] = []
         self._checked: dict[str, tuple[_Stamp, Run]] = {}
+        self._read: dict[Path, LoggedRun] = {}
         self.cache = Cache(self.folder / "cache", self._set_aside)
         with suppress(OSError):  # reading needs no folder; what writes says that it cannot
             for name in ("runs", "work", "damaged"):
@@ -78,17 +81,22 @@ class Store:
 
     def runs(self) -> list[Run]:
         """All runs: bundled ones, then own ones, newest first."""
-        bundled = []
-        for name in _bundled_names():
+        bundled = self._sound(self._bundled, _bundled_names())
+        own = [run for key in self._keys() if (run := self._own(key))]
+        own += self._sound(self._logged, log_folders(self.folder / "logs"))
+        own.sort(key=lambda run: str(run.provenance["created"]), reverse=True)
+        return [*bundled, *own]
+
+    def _sound(self, read: Callable[[T], Run], places: Iterable[T]) -> list[Run]:
+        """Those runs that can be read; the others are reported."""
+        runs = []
+        for place in places:
             try:
-                bundled.append(self._bundled(name))
+                runs.append(read(place))
             except UserError as error:
                 if str(error) not in self.damaged:
                     self.damaged.append(str(error))
-        own = [run for key in self._keys() if (run := self._own(key))]
-        own += logged_runs(self.folder / "logs")
-        own.sort(key=lambda run: str(run.provenance["created"]), reverse=True)
-        return [*bundled, *own]
+        return runs
 
     def run(self, name: str) -> Run:
         """A run by its id, its key, or the beginning of its key; UserError where there is none."""
@@ -99,7 +107,7 @@ class Store:
             logs, called = self.folder / "logs", name.removeprefix(LOG)
             for folder in (logs / Path(called).name, LogFolder.named(called, logs).path):
                 if (folder / "log.json").exists():
-                    return read_logged(folder)
+                    return self._logged(folder)
         elif name and name.isalnum():
             folders = [key for key in self._keys() if key.startswith(name)]
             if len(folders) > 1:
@@ -154,6 +162,13 @@ class Store:
                     f"The result {key} is damaged ({error}). It was set aside; train it again.",
                 )
             return None
+
+    def _logged(self, folder: Path) -> LoggedRun:
+        """The run of a log, read again whenever that has gone on."""
+        known = self._read.get(folder)
+        if known is None or known.outdated:
+            known = self._read[folder] = read_logged(folder)
+        return known
 
     def _checked_run(self, run_id: str, folder: Path) -> Run:
         """A run whose files were verified, again whenever one of them has changed."""

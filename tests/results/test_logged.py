@@ -105,3 +105,29 @@ def test_a_damaged_data_map_and_one_that_was_thinned_meanwhile_are_told() -> Non
     for look in (lambda: run.summary, run.datamaps):
         with pytest.raises(UserError, match="look at it again"):
             look()
+
+
+def test_a_log_is_read_again_only_once_it_has_gone_on() -> None:
+    store, log = Store(), logged()
+    first = store.run(log.run_id)
+    assert store.run(log.run_id) is first and first in store.runs()
+    log.update(np.arange(N), np.ones((N, 3)))
+    log.end_epoch()
+    again = store.run(log.run_id)
+    assert again is not first and again.spec.epochs == first.spec.epochs + 1
+
+
+@pytest.mark.parametrize("name", ["log.json", "test-3.npy"])
+def test_a_damaged_log_is_reported_and_hides_no_other(name: str) -> None:
+    log = logged()
+    with TaskLog("another", NAMES, np.eye(3), outputs="logits") as other:
+        other.epoch(np.ones((3, 3)))
+        other.epoch(np.ones((3, 3)))
+    folder = run_of(log).folder
+    (folder / "scores.json").unlink()
+    (folder / name).write_bytes(b"no such thing")
+    store = Store()
+    assert [run.title for run in store.runs() if not run.bundled] == ["another"]
+    assert len(store.damaged) == 1 and "my-run is damaged" in store.damaged[0]
+    with pytest.raises(UserError, match="is damaged"):
+        store.run(log.run_id)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
-from stg_core.results.logged import test_scores as scores_of
+from stg_core.results.logged import scores_of_logits as scores_of
 from stg_core.tasks.groups import Task
 
 
