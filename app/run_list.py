@@ -82,7 +82,11 @@ def score_columns(runs: list[Run]) -> dict[str, list[float | None]]:
 
 def tick(key: str, ids: list[str]) -> None:
     rows = st.session_state[key]["selection"].get("rows") or []
-    state.keep("run", ids[rows[0]] if rows else None)
+    chosen = ids[rows[0]] if rows else None
+    # a browser that looks again may still send the tick of a run that was deleted meanwhile
+    if chosen and chosen not in {run.id for run in state.shared().store.runs()}:
+        return
+    state.keep("run", chosen)
     st.rerun(["runs", "chosen run"])
 
 

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
+from app import run_list
 from app.examples import CELL, GAP, contact_sheet
 from stg_core.engine.job import Job
 from stg_core.results.archive import export_run, import_run
@@ -382,3 +383,18 @@ def test_progress_cancel_and_resume(open_app: OpenApp, engine: type[StandInEngin
     assert app.error[0].value == "The disk is full. Make room."
     app.button(key=f"resume {spec.key}").click().run()
     assert engine.submitted == [spec]
+
+
+@pytest.mark.parametrize("there", [False, True], ids=["gone", "there"])
+def test_the_tick_of_a_run_that_was_deleted_meanwhile_opens_nothing(
+    own: Run, there: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STG_HOME", str(own.folder.parents[1]))
+    if not there:
+        Store().delete(own)
+    chosen: list[str | None] = []
+    monkeypatch.setattr(run_list.state, "keep", lambda name, value: chosen.append(value))
+    monkeypatch.setattr(run_list.st, "rerun", lambda scope: None)
+    monkeypatch.setattr(run_list.st, "session_state", {"table": {"selection": {"rows": [0]}}})
+    run_list.tick("table", [own.id])
+    assert chosen == ([own.id] if there else [])
