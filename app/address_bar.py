@@ -13,15 +13,15 @@ SLIDERS = (  # what is moved rather than chosen
 )
 
 # Streamlit makes an entry for a page and another for whatever the page then writes into its
-# address, but none for a choice in one of its own widgets. Here an entry is made where the visitor
-# has acted since the last one, and the address differs in more than a slider.
+# address, in either order, but none for a choice in one of its own widgets. Here an entry is made
+# where the visitor has acted since the last one, and the address differs in more than a slider.
 JS = """
 let forget = () => {};
 
 function keepHistory(sliders) {
   if (history.stgExplorer) return;
   const push = history.pushState.bind(history), replace = history.replaceState.bind(history);
-  let acted = false;
+  let acted = false, entered = false;  // whether the visitor acted, and an entry is made of that
   const chosen = (url) => {
     const parameters = new URLSearchParams(url.search);
     sliders.forEach((name) => parameters.delete(name));
@@ -30,20 +30,17 @@ function keepHistory(sliders) {
   };
   const write = (original) => (data, title, address) => {
     const here = new URL(location.href), there = new URL(address ?? here, here);
-    if (there.pathname !== here.pathname) {
-      acted = false;
-      return original(data, title, address);
-    }
-    const entry = acted && chosen(there) !== chosen(here);
-    if (entry) acted = false;
-    return (entry ? push : replace)(data, title, address);
+    const turned = there.pathname !== here.pathname;
+    const entry = turned ? !entered : acted && chosen(there) !== chosen(here);
+    if (turned || entry) [acted, entered] = [false, true];
+    return (!entry ? replace : turned ? original : push)(data, title, address);
   };
   history.pushState = write(push);
   history.replaceState = write(replace);
   history.stgExplorer = true;
   for (const what of ["pointerdown", "keydown"])
-    window.addEventListener(what, () => { acted = true; }, true);
-  window.addEventListener("popstate", () => { acted = false; }, true);
+    window.addEventListener(what, () => { [acted, entered] = [true, false]; }, true);
+  window.addEventListener("popstate", () => { acted = entered = false; }, true);
 }
 
 export default function ({ data, setTriggerValue }) {

@@ -66,3 +66,26 @@ def test_back_walks_through_pages_and_choices_in_reverse(
     expect(page.get_by_role("heading", name="Task groups")).to_be_visible()
     at_rest(page)
     assert length(page) == begun + 3
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["page first", "address first"])
+def test_a_page_and_what_it_writes_are_one_entry_in_either_order(
+    open_page: Callable[..., Page], address: str, late: bool
+) -> None:
+    """On a slow machine Streamlit writes what a page chose before it writes which page it is."""
+    page = open_page(address)
+    page.wait_for_function("history.stgExplorer")
+    at_rest(page)
+    begun = length(page)
+    way = ["/grouping", "/grouping?run=some"]
+    if late:
+        way = ["/?run=some", "/grouping?run=some"]
+    page.evaluate(
+        """way => {
+            window.dispatchEvent(new PointerEvent("pointerdown"));
+            for (const address of way) history.pushState({}, "", address);
+        }""",
+        way,
+    )
+    assert length(page) == begun + 1
+    assert page.url == f"{address}/grouping?run=some"
