@@ -33,7 +33,7 @@ from stg_core.judging.loss_weights import MARK, mark_of
 from stg_core.judging.plan import ROUTED, WARM, Ensemble, Plan, make_plan
 from stg_core.judging.report import SPLITS, report_steps
 from stg_core.judging.verdict import CONTROLS, SCHEME_NAMES, SLACK
-from stg_core.maps.log import LONGEST_NAME
+from stg_core.maps.log_begin import LONGEST_NAME
 from stg_core.results.logged import LoggedRun
 from stg_core.results.run import Run
 from stg_core.results.store import Store

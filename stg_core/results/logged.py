@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stg_core.maps.log import MEASURED_POINTS
+from stg_core.maps.log_batches import MEASURED_POINTS
 from stg_core.maps.log_folder import LOG, Head, LogFolder, Progress
 from stg_core.maps.summary import DataMapSummary, joined, summarise_tasks
 from stg_core.results.run import Run, file_digest

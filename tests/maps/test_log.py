@@ -479,7 +479,7 @@ def test_on_an_accelerator_nothing_waits_within_a_batch_and_the_epoch_tells() ->
     before = log._folder.recorder(1).state
     waits = ("_local_scalar", "nonzero", "unique", "is_nonzero", "item", "masked_select")
     with (
-        patch("stg_core.maps.log.on_cpu", lambda array: False),
+        patch("stg_core.maps.log_batches.on_cpu", lambda array: False),
         patch("stg_core.maps.recorder.on_cpu", lambda array: False),
     ):
         log.update(torch.arange(8), probabilities[:8])
