@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from stg_core.cli import data, groupings, peers, runs, specialists, studies, trainings
+from stg_core.cli import data, groupings, logs, peers, runs, specialists, studies, trainings
 from stg_core.cli.options import Answer
 from stg_core.results.store import without_nan
 from stg_core.system.errors import Cancelled, UserError
@@ -91,6 +91,6 @@ def _parser() -> argparse.ArgumentParser:
         added.set_defaults(command=run)
         return added
 
-    for family in (data, trainings, groupings, specialists, studies, peers, runs):
+    for family in (data, logs, trainings, groupings, specialists, studies, peers, runs):
         family.add_commands(command)
     return parser

@@ -52,7 +52,8 @@ class Head:
 
     uid: another one whenever it is begun anew; outputs: "logits", "probabilities", or None before
     they were seen; planned: epochs, None where nobody said; labels: a digest of them; source: what
-    wrote it; title: the user's own; points: what a point is (see `TaskLog.points`).
+    wrote it; title: the user's own; points: what a point is (see `TaskLog.points`); origin: of one
+    that was read from another program's log, what was read, from where, in which format.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Head:
     source: str = "TaskLog"
     title: str = ""
     points: Mapping[str, Any] = field(default_factory=dict)
+    origin: Mapping[str, Any] = field(default_factory=dict)
     version: int = VERSION
 
     def to_json(self) -> dict[str, Any]:
@@ -174,8 +176,9 @@ class LogFolder:
         if path.exists() and self.head() is None:
             return f"{path} is damaged: it cannot be read."
         try:
-            if epoch := self.progress().epoch:
-                self.recorder(epoch)
+            progress = self.progress()
+            if progress.epoch and not progress.finished:  # it may go on
+                self.recorder(progress.epoch)
         except UserError as error:
             return str(error)
         return ""

@@ -235,6 +235,7 @@ def _read(folder: Path) -> LoggedRun:
         "python": "",
         "command": "",
         "created": progress.updated or head.created,
+        **({"origin": dict(head.origin)} if head.origin else {}),
     }
     return LoggedRun(
         log.id,

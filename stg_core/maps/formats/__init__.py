@@ -1,0 +1,1 @@
+"""Logs that other programs left, read into a logged run: `bringing.look` and `bringing.bring`."""

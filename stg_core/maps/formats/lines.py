@@ -1,0 +1,104 @@
+"""JSON a line at a time, of plain or gzipped files: what is wrong is told with file and line."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from stg_core.system.errors import UserError
+
+CHUNK = 4 * 2**20  # bytes of lines that are read at once
+BOM = b"\xef\xbb\xbf"
+
+Record = dict[str, Any]
+Tell = Callable[[str, int], None]  # what is done, and how many more bytes were read
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Some records of a file, and where they stand in it: `numbers`, counted from 1.
+
+    bytes: how much of the file they took; cut: the last line was cut short, and left out.
+    """
+
+    path: Path
+    records: list[Record]
+    numbers: list[int]
+    bytes: int = 0
+    cut: bool = False
+
+    def where(self, i: int) -> str:
+        return f"{self.path.name}, line {self.numbers[i]}"
+
+
+def opened(path: Path) -> BinaryIO:
+    """A file to read, whether it is gzipped or not."""
+    with open(path, "rb") as file:
+        zipped = file.read(2) == b"\x1f\x8b"
+    return cast(BinaryIO, gzip.open(path)) if zipped else open(path, "rb")
+
+
+def beginning(path: Path, most: int) -> Lines:
+    """The first records of a file, at most so many; raises UserError as `read_lines` does."""
+    with told(path), opened(path) as file:
+        content = file.read(CHUNK)
+    lines = content.splitlines(keepends=True)
+    whole = len(content) < CHUNK
+    if not whole:
+        lines.pop()  # it goes on
+    return _parsed(path, lines[:most], 1, is_end=whole and len(lines) <= most)
+
+
+def read_lines(path: Path) -> Iterator[Lines]:
+    """All records of a file, some at a time.
+
+    A last line without an end that is no JSON was cut short by whoever was killed, and is left out.
+    Raises UserError for any other line that is no JSON object.
+    """
+    number = 1
+    with told(path), opened(path) as file:
+        while content := file.readlines(CHUNK):
+            yield _parsed(path, content, number, is_end=True)
+            number += len(content)
+
+
+@contextmanager
+def told(path: Path) -> Iterator[None]:
+    """A sentence in place of a trace, where a file cannot be read."""
+    try:
+        yield
+    except (OSError, EOFError, zlib.error) as error:
+        why = getattr(error, "strerror", None) or error
+        raise UserError(f"{path} cannot be read ({why}).") from error
+
+
+def _parsed(path: Path, content: list[bytes], first: int, is_end: bool) -> Lines:
+    records: list[Record] = []
+    numbers: list[int] = []
+    size, cut = sum(map(len, content)), False
+    for number, line in enumerate(content, first):
+        if number == 1:
+            line = line.removeprefix(BOM)
+        try:
+            if not line.strip():
+                continue
+            record = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            last = number == first + len(content) - 1
+            if last and is_end and not line.endswith(b"\n"):
+                cut = True
+                break
+            raise UserError(
+                f"{path.name}, line {number} is no JSON ({error}): mend or remove that line."
+            ) from error
+        if not isinstance(record, dict):
+            raise UserError(f"{path.name}, line {number} is JSON, but no object with names.")
+        records.append(record)
+        numbers.append(number)
+    return Lines(path, records, numbers, size, cut)
