@@ -9,6 +9,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from stg_core.system.version import VERSION
+
 if TYPE_CHECKING:
     from stg_core.grouping.memberships import Grouping, TaskSpace, group_tasks
     from stg_core.grouping.one_call import group
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from stg_core.training.models import register
     from stg_core.training.spec import TrainingSpec
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 _ROOMS = {
     "Callback": "training.callbacks",

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from stg_core.cli.options import Answer, Command
-from stg_core.cli.printing import asked, data_set_line, data_set_text, tell_of_share
+from stg_core.cli.printing import asked, data_set_line, data_set_text
+from stg_core.cli.progress import tell_of_share
 from stg_core.cli.runs import agreed
 from stg_core.system.errors import UserError
 from stg_core.system.words import named

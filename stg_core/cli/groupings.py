@@ -17,13 +17,8 @@ from stg_core.cli.options import (
     grouping_from,
     space_from,
 )
-from stg_core.cli.printing import (
-    agreement_text,
-    choice_text,
-    grouping_text,
-    layout_text,
-    tell_of_steps,
-)
+from stg_core.cli.printing import agreement_text, choice_text, grouping_text, layout_text
+from stg_core.cli.progress import tell_of_steps
 from stg_core.results.run import Run
 from stg_core.results.store import Store
 from stg_core.system.errors import UserError
@@ -90,7 +85,7 @@ def _choose(options: argparse.Namespace) -> Answer:
     store = Store()
     run = store.run(options.run)
     space = space_from(options, run)
-    choice = kept_choice(store, run, space, options.fuzzifier, options.method, tell_of_steps)
+    choice = kept_choice(store, run, space, options.fuzzifier, options.method, tell_of_steps())
     answer = {
         "run": run.id,
         "fuzzifier": options.fuzzifier,
@@ -109,7 +104,7 @@ def _layout(options: argparse.Namespace) -> Answer:
     store = Store()
     run = store.run(options.run)
     space = space_from(options, run)
-    found = kept_layout(store, run, space, options.how, tell_of_steps)
+    found = kept_layout(store, run, space, options.how, tell_of_steps())
     answer = {
         "run": run.id,
         "how": options.how,

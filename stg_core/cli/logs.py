@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from stg_core.cli.options import Answer, Command
-from stg_core.cli.printing import tell_of_share
+from stg_core.cli.progress import tell_of_share
 from stg_core.system.errors import UserError
 from stg_core.system.words import counted, named
 from stg_core.tasks.groups import KINDS_OF_TASKS, Kind
@@ -96,12 +96,7 @@ def _import(options: argparse.Namespace) -> Answer:
             f"There is a log {named(seen.name)} already: replace it with --replace, or choose"
             " another name with --name NAME."
         )
-    tell = tell_of_share()
-    try:
-        run_id = bring(options.paths, answers, progress=tell)
-    finally:
-        tell("", 1.0)  # what follows stands on a line of its own
-    return _brought(run_id)
+    return _brought(bring(options.paths, answers, progress=tell_of_share()))
 
 
 def _brought(run_id: str) -> Answer:

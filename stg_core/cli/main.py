@@ -13,10 +13,15 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
+import shtab
+
 from stg_core.cli import data, groupings, logs, peers, runs, specialists, studies, trainings
 from stg_core.cli.options import Answer
+from stg_core.cli.progress import say
+from stg_core.cli.words import COMMAND, EXAMPLES, called, where_to_begin
 from stg_core.results.store import without_nan
 from stg_core.system.errors import Cancelled, UserError
+from stg_core.system.version import VERSION
 
 GOES_ON = "Cancelled. The same command goes on after the last whole epoch."
 
@@ -47,19 +52,22 @@ def _open_closed_streams() -> None:
 
 
 def _run(arguments: Sequence[str] | None) -> int:
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
+    if options.command is None:
+        say(where_to_begin(), sys.stdout)
+        return 0
     try:
         answer, text = options.command(options)
     except UserError as error:
-        print(f"stg_core: {error}", file=sys.stderr)
+        say(f"stg_core: {error}")
         return 2
     except ModuleNotFoundError as error:
-        print(f"stg_core: {_what_to_install(error)}", file=sys.stderr)
+        say(f"stg_core: {_what_to_install(error)}")
         return 2
     except (KeyboardInterrupt, Cancelled):
-        print(getattr(options, "cancelled", GOES_ON), file=sys.stderr)
+        say(getattr(options, "cancelled", GOES_ON))
         return 130
-    print(json.dumps(without_nan(answer)) if options.json else text)
+    say(json.dumps(without_nan(answer)) if options.json else text, sys.stdout)
     return 0
 
 
@@ -74,23 +82,33 @@ def _what_to_install(error: ModuleNotFoundError) -> str:
     )
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m stg_core",
+def parser() -> argparse.ArgumentParser:
+    """Of all commands; without one, `command` is None."""
+    whole = argparse.ArgumentParser(
+        prog=called(),
         description="Which tasks of a multi-task model are learned alike, and whether training them"
         " apart pays.",
         epilog="STG_HOME names the folder of results, STG_DATA the folder of data sets.",
     )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    whole.add_argument("--version", action="version", version=f"STG Explorer {VERSION}")
+    if called() == COMMAND:  # a shell completes a command, not a module of Python
+        shtab.add_argument_to(
+            whole,
+            ["--print-completion"],
+            help="print what makes a shell complete commands and options: bash, zsh or tcsh",
+        )
+    whole.set_defaults(command=None)
+    commands = whole.add_subparsers(metavar="COMMAND")
 
     def command(
         name: str, run: Callable[[argparse.Namespace], Answer], text: str
     ) -> argparse.ArgumentParser:
-        added = commands.add_parser(name, help=text, description=text)
+        example = f"Example: {called()} {EXAMPLES[name]}"
+        added = commands.add_parser(name, help=text, description=text, epilog=example)
         added.add_argument("--json", action="store_true", help="print one JSON object")
         added.set_defaults(command=run)
         return added
 
     for family in (data, logs, trainings, groupings, specialists, studies, peers, runs):
         family.add_commands(command)
-    return parser
+    return whole

@@ -18,13 +18,8 @@ from stg_core.cli.options import (
     whole_numbers,
     words,
 )
-from stg_core.cli.printing import (
-    affinity_text,
-    many_text,
-    methods_text,
-    tell_of_one,
-    truths_text,
-)
+from stg_core.cli.printing import affinity_text, many_text, methods_text, truths_text
+from stg_core.cli.progress import tell_of_one
 from stg_core.cli.trainings import trained_with_data_maps
 from stg_core.judging.verdict import MEASURE_NAMES
 from stg_core.results.run import Run

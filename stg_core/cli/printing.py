@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from stg_core.judging.verdict import SCHEME_NAMES
 from stg_core.results.run import Run
 from stg_core.system.words import counted, named
-from stg_core.training.spec import TrainingSpec
 
 if TYPE_CHECKING:
     from stg_core.affinity.many import ManyScore
     from stg_core.affinity.methods import Judged
     from stg_core.affinity.truth import Estimate, MethodTruth, TableTruth
-    from stg_core.engine.derived import Progress
     from stg_core.engine.studying import StudyCost
     from stg_core.grouping.agreement import Agreement
     from stg_core.grouping.choosing import Choice
@@ -24,7 +21,7 @@ if TYPE_CHECKING:
     from stg_core.grouping.memberships import Grouping
     from stg_core.grouping.prevalence import Explained
     from stg_core.judging.brought_back import Found, Missing
-    from stg_core.judging.plan import Cost, Plan
+    from stg_core.judging.plan import Cost
     from stg_core.judging.verdict import Verdict
     from stg_core.tasks.checks import Facts, TaskFacts
     from stg_core.tasks.datasets import DataSet
@@ -351,105 +348,3 @@ def agreed(models: int, seconds: float | None) -> bool:
         return True
     hours = "nobody knows yet how long" if seconds is None else f"{seconds / 3600:.1f} h"
     return asked(f"{models} trainings, {hours}: start?")
-
-
-# -------------------------------------------------------------------------------------- progress
-
-
-def tell_of_one() -> Callable[[dict[str, Any]], None]:
-    """One line that is written over on a terminal; elsewhere one line per finished epoch."""
-    epochs_told = 0
-
-    def tell(record: dict[str, Any]) -> None:
-        nonlocal epochs_told
-        if "waits" in record:
-            _tell_why(record["waits"])
-        elif sys.stderr.isatty():
-            _write_over(_progress_line(record))
-        elif record.get("epoch", 0) != epochs_told:
-            epochs_told = record["epoch"]
-            print(_progress_line(record), file=sys.stderr, flush=True)
-
-    return tell
-
-
-def tell_of_all(plan: Plan, count: int) -> Callable[[TrainingSpec, dict[str, Any]], None]:
-    """On a terminal one line about all that train; elsewhere one line per epoch of each."""
-    shares: dict[str, float] = {}
-    epochs_told: dict[str, int] = {}
-
-    def tell(spec: TrainingSpec, record: dict[str, Any]) -> None:
-        if "waits" in record:
-            return _tell_why(record["waits"])
-        name = plan.name_of(spec)
-        shares[name] = record.get("fraction", 0.0)
-        done = sum(share == 1 for share in shares.values())
-        if sys.stderr.isatty():
-            going = (f"{name} {share:.0%}" for name, share in shares.items() if share < 1)
-            _write_over(f"{done} of {count} trained. {'; '.join(going)}")
-        elif record.get("epoch", 0) != epochs_told.get(name, 0):
-            epochs_told[name] = record["epoch"]
-            line = f"{done} of {count} trained. {name}: {_progress_line(record)}"
-            print(line, file=sys.stderr, flush=True)
-
-    return tell
-
-
-def tell_of_cell(
-    head: str, plan: Plan, count: int
-) -> Callable[[TrainingSpec, dict[str, Any]], None]:
-    """Of a study, on a terminal one line that is written over; elsewhere one per training."""
-    done: set[TrainingSpec] = set()
-
-    def tell(spec: TrainingSpec, record: dict[str, Any]) -> None:
-        if "waits" in record:
-            return _tell_why(record["waits"])
-        ended = record.get("epoch") == spec.epochs and spec not in done
-        if ended:
-            done.add(spec)
-        so_far = f"{head}: {len(done)} of {count} trained."
-        line = f"{so_far} {plan.name_of(spec)}: {_progress_line(record)}"
-        if sys.stderr.isatty():
-            _write_over(line)
-        elif ended:
-            print(line, file=sys.stderr, flush=True)
-
-    return tell
-
-
-def tell_of_share() -> Callable[[str, float], None]:
-    """What is being done and how far it is, in a line of a terminal; elsewhere nothing."""
-
-    def tell(what: str, share: float) -> None:
-        if sys.stderr.isatty():
-            _write_over("" if share >= 1 else f"{what}, {share:.0%} …")
-
-    return tell
-
-
-def tell_of_steps(progress: Progress) -> None:
-    """How far a slow result is, in a line of a terminal; elsewhere nothing."""
-    if sys.stderr.isatty():
-        ended = progress.done == progress.total
-        _write_over("" if ended else f"{progress} …")
-
-
-def _progress_line(record: dict[str, Any]) -> str:
-    parts = [record["message"].removesuffix(".")]
-    if record.get("seconds_left") is not None:
-        rate, left = record["images_per_second"], record["seconds_left"]
-        parts.append(f"{rate:,.0f} points/s, {left:,.0f} s left")
-    if record.get("loss"):
-        parts.append(f"loss {record['loss'][-1]:.3f}")
-    if record.get("mean_f1") and record["mean_f1"][-1] is not None:
-        parts.append(f"mean score {record['mean_f1'][-1]:.3f}")
-    return ", ".join(parts)
-
-
-def _tell_why(sentence: str) -> None:
-    print(f"\r\033[K{sentence}" if sys.stderr.isatty() else sentence, file=sys.stderr, flush=True)
-
-
-def _write_over(line: str) -> None:
-    width = shutil.get_terminal_size().columns - 1
-    print(f"\r\033[K{line[:width]}", end="", file=sys.stderr, flush=True)

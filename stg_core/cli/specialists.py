@@ -23,9 +23,8 @@ from stg_core.cli.printing import (
     found_line,
     judgement_text,
     plan_text,
-    tell_of_all,
-    tell_of_steps,
 )
+from stg_core.cli.progress import tell_of_all, tell_of_steps
 from stg_core.engine.foreground import train_all
 from stg_core.judging.loss_weights import FORMATS, loss_weights, weights_file
 from stg_core.judging.plan import WARM_SHARE
@@ -135,7 +134,7 @@ def _specialists(options: argparse.Namespace) -> Answer:
         return {**asdict(cost), "started": False}, "Nothing was started."
     if not options.only_judge:
         train_all(store, plan.trainings, tell_of_all(plan, cost.distinct - cost.cached))
-    report = kept_report(store, run, space, plan, tell_of_steps)
+    report = kept_report(store, run, space, plan, tell_of_steps())
     if options.bundle:
         bundle_report(report, options.bundle)
     return _judged(report, f"{options.average}-{options.routing}", options.measure)
@@ -195,7 +194,7 @@ def _brought_back(options: argparse.Namespace, store: Store, back: BroughtBack) 
         raise UserError(
             f"{error} See with --dry-run what came back, and with --snippet the code that logs it."
         ) from error
-    report = kept_report(store, back.run, back.space, plan, tell_of_steps, back)
+    report = kept_report(store, back.run, back.space, plan, tell_of_steps(), back)
     answer, text = _judged(report, f"{options.average}-{options.routing}", options.measure)
     return answer | told, "\n\n".join(filter(None, [text, missing]))
 

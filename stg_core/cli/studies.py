@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stg_core.cli.options import Answer, Command
-from stg_core.cli.printing import agreed, study_line, tell_of_cell, tell_of_one, tell_of_steps
+from stg_core.cli.printing import agreed, study_line
+from stg_core.cli.progress import tell_of_cell, tell_of_one, tell_of_steps
 from stg_core.results.store import STUDIES, Store
 from stg_core.system.errors import UserError
 from stg_core.system.words import counted
@@ -69,7 +70,7 @@ def _listener(total: int) -> Listener:
         return tell_of_cell(head, plan, missing)
 
     one = tell_of_one()
-    return Listener(lambda _, record: one(record), cell, tell_of_steps)
+    return Listener(lambda _, record: one(record), cell, tell_of_steps())
 
 
 def _found(study: Study, folder: Path, rows: Sequence[Row]) -> Answer:

@@ -6,7 +6,8 @@ import argparse
 import sys
 
 from stg_core.cli.options import Answer, Command, add_training_options, spec_from
-from stg_core.cli.printing import run_line, tell_of_one
+from stg_core.cli.printing import run_line
+from stg_core.cli.progress import tell_of_one
 from stg_core.cli.runs import described
 from stg_core.engine.foreground import run_anywhere
 from stg_core.results.run import Run

@@ -1,0 +1,3 @@
+"""Which STG Explorer this is."""
+
+VERSION = "0.1.0"
