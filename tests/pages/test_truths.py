@@ -105,10 +105,11 @@ def parts_of(whole: object, place: str = "") -> Iterator[tuple[str, object]]:
 def test_what_a_bundled_table_tells_follows_from_what_it_holds(name: str) -> None:
     table = load_seed_table(seed_table_path(name))
     kept, found = (dict(parts_of(asdict(one))) for one in (kept_truth(table), table_truth(table)))
-    # processors round sums differently
-    assert found == {
-        part: pytest.approx(value, rel=1e-9, nan_ok=True) for part, value in kept.items()
-    }
+    assert kept.keys() == found.keys()
+    for part, value in kept.items():
+        if isinstance(value, float):  # processors round sums differently
+            value = pytest.approx(value, rel=1e-9, nan_ok=True)
+        assert found[part] == value, part
     exhaustive = {one.method: one for one in kept_methods(table, 3)}["exhaustive"]
     assert exhaustive.regret.mean == 0 and exhaustive.cost > len(table.masks) / 3
     assert seed_table_path(name).stat().st_size <= 10_000_000
