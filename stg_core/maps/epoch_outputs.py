@@ -52,10 +52,9 @@ class EpochOutputs:
         recorder = DataMapRecorder(len(self.labels), len(self.tasks), NUMPY)
         found, unseen = [], []
         for epoch in range(1, recorded[-1] + 1):
-            outputs = self.of_epoch(epoch)
-            seen = np.asarray(~np.isnan(outputs).all(axis=1))
+            confidences, seen = self._confidences(epoch)
             unseen.append(len(seen) - int(seen.sum()))
-            recorder.update(slice(None), self._confidences(epoch, outputs, seen))
+            recorder.update(slice(None), confidences)
             if epoch in recorded:
                 maps = recorder.snapshot()[None]
                 found.append(summarise_tasks(maps, self.labels, self.tasks, (epoch,)))
@@ -66,10 +65,17 @@ class EpochOutputs:
             )
         return joined(found)
 
-    def _confidences(
-        self, epoch: int, outputs: NDArray[np.float32], seen: NDArray[np.bool_]
-    ) -> NDArray[np.float32]:
-        """(N, T); NaN where a label is missing, and for a point that was not seen."""
+    def confidences(self, epoch: int) -> NDArray[np.float32]:
+        """(N, T) of an epoch, counted from 1; NaN where a label is missing or a point was not seen.
+
+        Raises UserError as `summary` does.
+        """
+        return self._confidences(epoch)[0]
+
+    def _confidences(self, epoch: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """The same, and which points were seen, (N,)."""
+        outputs = self.of_epoch(epoch)
+        seen = np.asarray(~np.isnan(outputs).all(axis=1))
         if not seen.any():
             raise UserError(
                 f"All outputs of epoch {epoch} are NaN: the training may have diverged. Give the"
@@ -86,7 +92,7 @@ class EpochOutputs:
                 f" {named(self.tasks[task].name)}, whose label is known. The training may have"
                 " diverged; a point that an epoch did not see has a row of NaN."
             )
-        return found
+        return found, seen
 
     def _check_probabilities(self, outputs: NDArray[np.float32], epoch: int) -> None:
         said = 'say outputs="logits" if that is what they are.'

@@ -176,9 +176,8 @@ class LogFolder:
         if path.exists() and self.head() is None:
             return f"{path} is damaged: it cannot be read."
         try:
-            progress = self.progress()
-            if progress.epoch and not progress.finished:  # it may go on
-                self.recorder(progress.epoch)
+            if epoch := self.progress().epoch:
+                self.recorder(epoch)
         except UserError as error:
             return str(error)
         return ""

@@ -21,6 +21,8 @@ from stg_core.system.errors import UserError
 from stg_core.system.words import named
 
 Progress = Callable[[str, float], None]
+FOR_TASKS = ("tasks", "labels", "outputs")  # what has to be known before tasks are
+SCRATCH = "scratch"  # within the folder that is built
 PATIENCE = 2.0  # seconds that another process may take to end
 
 
@@ -37,7 +39,8 @@ def look(paths: Sequence[Path], answers: Answers | None = None) -> Look:
         log, notes = found.log, found.notes
         problem = log.problem or _problem_of_name(name)
         questions = tuple(log.questions)
-        tasks = () if any(q.field == "tasks" for q in questions) else log.tasks
+        unknown = any(q.field in FOR_TASKS and q.must_be_answered for q in questions)
+        tasks = () if unknown else log.tasks
         points, estimated = log.points
         return Look(
             log.format,
@@ -76,9 +79,14 @@ def bring(
     target = LogFolder.named(name, logs_folder())
     _check_free(target, name, answers)
     with _building(target.path) as folder:
-        keeper = Keeper(folder, log.tasks, log.n_epochs, log.points[0])
+        tell = _telling(log, progress)
+        log = log.prepared(folder / SCRATCH, tell)
+        if log.problem:
+            raise UserError(log.problem)
+        keeper = Keeper(folder, log.tasks, log.n_epochs or 0, log.points[0] or 0)
         keeper.notes += [*log.notes, *found.notes]
-        log.read(keeper, _telling(log, progress))
+        log.read(keeper, tell)
+        shutil.rmtree(folder / SCRATCH, ignore_errors=True)
         keeper.finish(name, log.format, _origin(paths, log, answers))
         _check_free(target, name, answers)
         _put_in_place(folder, target.path)

@@ -17,10 +17,21 @@ from typing import Any, cast
 import numpy as np
 
 from stg_core.maps.formats.answers import Answers, Numbers, Question
-from stg_core.maps.formats.keeping import Keeper, shares_nothing, unlabelled
+from stg_core.maps.formats.keeping import Keeper, shares_nothing
 from stg_core.maps.formats.label_files import LabelFile
-from stg_core.maps.formats.lines import Lines, Record, Tell, read_lines
+from stg_core.maps.formats.lines import (
+    LOOKED_AT,
+    Lines,
+    Record,
+    Tell,
+    count_of,
+    id_name,
+    ids_of,
+    read_lines,
+    shown,
+)
 from stg_core.maps.formats.numbers import Floats
+from stg_core.maps.formats.unlabelled import UNKNOWN, renamed, unlabelled
 from stg_core.maps.log_labels import check_labels
 from stg_core.maps.outputs import SLACK, OutputReader
 from stg_core.system.errors import UserError
@@ -29,9 +40,7 @@ from stg_core.tasks.groups import Task
 
 FORMAT = "training dynamics of Dataset Cartography (JSON lines)"
 OUTPUT = re.compile(r"(.+)_epoch_?(\d+)")
-IDS = ("guid", "id", "idx", "index", "sample_id", "example_id", "uid")
 GOLDS = ("gold", "label", "labels", "target", "gold_label", "y")
-LOOKED_AT = 500  # records of a file
 SUM_SLACK = 1e-2  # by which probabilities may miss 1 together
 
 
@@ -96,13 +105,7 @@ def dynamics_of(name: str, first: Mapping[Path, Lines], said: Numbers | None) ->
     files = dict(sorted(files.items()))
     lines = first[next(iter(files.values()))[0]]
     record, prefix = lines.records[0], _output_of(lines, 0)[1]
-    own_id = next((name for name in IDS if name in record), "")
-    if not own_id:
-        raise UserError(
-            f"{lines.where(0)} has no id of its point, such as “guid”: it has"
-            f" {', '.join(map(named, record))}. Points stand in another order in every epoch, and"
-            " are known by their id."
-        )
+    own_id = id_name(record, lines.where(0))
     gold = next((name for name in GOLDS if any(name in each for each in lines.records)), "")
     value = record[_output_of(lines, 0)[0]]
     width = len(value) if isinstance(value, list) else 0
@@ -217,9 +220,7 @@ class CartographyLog:
         else:
             parts = [self._tasks_of(self.logs[0], several=False)]
         found = [task for part in parts for task in part]
-        if self.answers.tasks is not None:
-            return _renamed(found, self.answers.tasks)
-        return tuple(found)
+        return renamed(found, self.answers.tasks)
 
     def _tasks_of(self, log: Dynamics, several: bool) -> tuple[Task, ...]:
         classes = self._classes_of(log)
@@ -267,16 +268,14 @@ class CartographyLog:
         counts = []
         for log in self.logs:
             for paths in log.files.values():
-                counts.append([_count_of(path, log.first[path]) for path in paths])
+                counts.append([count_of(log.first[path]) for path in paths])
         sums = [(sum(n for n, _ in each), any(rough for _, rough in each)) for each in counts]
         return max(sums, default=(0, False))
 
     @property
     def rows(self) -> list[dict[str, Any]]:
         """Of a preview: the first records."""
-        log = self.logs[0]
-        lines = log.first[self.files[0]]
-        return [_shown(record) for record in lines.records[:5]]
+        return shown(self.logs[0].first[self.files[0]])
 
     @property
     def notes(self) -> list[str]:
@@ -288,6 +287,8 @@ class CartographyLog:
                 f"The epochs of the log are numbered {numbers}; they are counted 1 to"
                 f" {len(epochs)}."
             )
+        if self.answers.outputs == "confidences":
+            found.append(UNKNOWN)
         if self.answers.outputs is None:
             found += [note for log in self.logs[:1] if (note := _about_outputs(log))]
         if self.answers.whole == "each class" and self.logs[0].n_classes == 2:
@@ -298,7 +299,7 @@ class CartographyLog:
     def problem(self) -> str:
         """What the beginnings show already, in a sentence."""
         for log in self.logs:
-            whole = [_is_whole(path, log.first[path]) for path in log.first]
+            whole = [len(lines.records) < LOOKED_AT for lines in log.first.values()]
             ids = [
                 {str(record.get(log.id)) for path in paths for record in log.first[path].records}
                 for paths in log.files.values()
@@ -313,6 +314,9 @@ class CartographyLog:
         return ""
 
     # ------------------------------------------------------------------------------- reading it
+
+    def prepared(self, scratch: Path, tell: Tell) -> CartographyLog:
+        return self
 
     def read(self, keeper: Keeper, tell: Tell) -> None:
         """Adds all epochs, those of several folders side by side."""
@@ -331,10 +335,7 @@ class CartographyLog:
                 for path in reader.log.files.get(epoch, []):
                     for lines in read_lines(path):
                         tell(f"Epoch {number} of {self.n_epochs}", lines.bytes)
-                        if lines.cut:
-                            keeper.notes.append(
-                                f"The last line of {path.name} was cut short, and left out."
-                            )
+                        keeper.note_cut(lines)
                         if lines.records:
                             ids, confidence, found = reader.batch(lines, epoch)
                             keeper.add(keeper.places_of(ids), own, confidence, found)
@@ -365,7 +366,7 @@ class _Reader:
         """Ids (B,), confidences (B, t) and labels (B, t) of some records."""
         log = self.log
         name = f"{log.prefix}_epoch_{epoch}"
-        ids = self._ids(lines)
+        ids = ids_of(lines, log.id)
         values = _values(log, lines, name)
         if log.outputs == "confidences":
             return ids, _checked_confidences(values, lines), None
@@ -380,15 +381,6 @@ class _Reader:
         own = np.arange(log.width, dtype=np.float32) == gold
         yes = np.where(np.isnan(gold), np.nan, own).astype(np.float32)
         return ids, (1 - abs(yes - probabilities)).clip(0, 1).astype(np.float32), yes
-
-    def _ids(self, lines: Lines) -> list[str]:
-        try:
-            return [str(record[self.log.id]) for record in lines.records]
-        except KeyError:
-            i = next(i for i, record in enumerate(lines.records) if self.log.id not in record)
-            raise UserError(
-                f"{lines.where(i)} has no {named(self.log.id)}: which point is it of?"
-            ) from None
 
     def _gold(self, lines: Lines, ids: list[str]) -> Floats:
         """Labels, (B, 1) or (B, C) of a list; NaN where one is missing."""
@@ -528,37 +520,3 @@ def _whole(gold: Any) -> int | None:
         return int(number) if number == int(number) else None
     except (TypeError, ValueError, OverflowError):
         return None
-
-
-def _renamed(tasks: Sequence[Task], names: Sequence[str]) -> tuple[Task, ...]:
-    if len(names) != len(tasks):
-        raise UserError(
-            f"There are {counted(len(names), 'name')} of tasks, and the log has"
-            f" {counted(len(tasks), 'task')}: give one name for each, in their order:"
-            f" {', '.join(named(task.name) for task in tasks[:6])}{' …' * (len(tasks) > 6)}."
-        )
-    return tuple(replace(task, name=name) for task, name in zip(tasks, names, strict=True))
-
-
-def _is_whole(path: Path, lines: Lines) -> bool:
-    return len(lines.records) < LOOKED_AT
-
-
-def _count_of(path: Path, lines: Lines) -> tuple[int, bool]:
-    """Records of a file, and whether that was estimated from its size."""
-    if _is_whole(path, lines):
-        return len(lines.records), False
-    return max(
-        len(lines.records), int(path.stat().st_size / lines.bytes * len(lines.records))
-    ), True
-
-
-def _shown(record: Record) -> dict[str, Any]:
-    return {name: _short(value) for name, value in record.items()}
-
-
-def _short(value: Any) -> Any:
-    if isinstance(value, list):
-        shown = ", ".join(f"{v:.4g}" if isinstance(v, float) else str(v) for v in value[:8])
-        return f"[{shown}{' …' * (len(value) > 8)}]"
-    return value if isinstance(value, int | float) else str(value)[:80]

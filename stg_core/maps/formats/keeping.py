@@ -10,7 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stg_core.maps.formats.answers import Answers
+from stg_core.maps.formats.label_files import LabelFile
+from stg_core.maps.formats.lines import Lines
 from stg_core.maps.formats.numbers import Floats
+from stg_core.maps.formats.unlabelled import is_unlabelled
 from stg_core.maps.log_folder import (
     MOST_MAPS,
     LogFolder,
@@ -28,13 +32,7 @@ from stg_core.system.files import atomic
 from stg_core.system.words import counted, named
 from stg_core.tasks.groups import Task, TaskGroup
 
-NOT_LOGGED = ("not in the log", "–")  # the answers of a task whose labels nobody knows
 GROWTH = 1.5  # of the arrays, where more points come than were expected
-
-
-def unlabelled(name: str) -> Task:
-    """A task of which a log has confidences, and neither its kind nor its labels."""
-    return Task(name, rule="column", kind="multiclass", values=NOT_LOGGED)
 
 
 def shares_nothing(epochs: int, points: int) -> str:
@@ -49,7 +47,7 @@ def shares_nothing(epochs: int, points: int) -> str:
 class Keeper:
     """Puts what was read into a folder: the recorder's state in memory, maps on the disk.
 
-    tasks: (T,), of which those of `unlabelled` have no labels; epochs: how many there will be;
+    tasks: (T,), of which some may be `unlabelled`; epochs: how many there will be;
     expected: points, as far as is known. Memory: 20 bytes for each point and task, and the ids.
     """
 
@@ -130,10 +128,30 @@ class Keeper:
         """Takes data maps (2, T, N) of an epoch as they are, where no outputs were logged."""
         known = ~np.isnan(maps[0].T)
         self._epochs_of[: self.n_points] = np.where(known.any(axis=1), epoch, 0)
-        self._recorder.state[: self.n_points, 0] = known
+        mean, deviation = np.where(known, np.nan_to_num(maps.swapaxes(1, 2).astype(np.float32)), 0)
+        self._recorder.state[: self.n_points, 0] = np.where(known, epoch, 0)
+        self._recorder.state[: self.n_points, 1] = mean
+        self._recorder.state[: self.n_points, 2] = deviation**2 * (epoch - 1)
         self._write_maps(epoch, maps)
         while self._progress.epoch < epoch:
             self._count_epoch(self._progress.epoch + 1, 0, (None,) * len(self.tasks))
+
+    def take_ids(self, places: dict[str, int]) -> None:
+        """Those of all points, with their indices, which are known before."""
+        self._places = places
+        if len(places) > len(self._current):
+            self._grow(len(places))
+
+    def take_labels(self, file: LabelFile, answers: Answers) -> None:
+        """Those of all points that are known, from a file."""
+        names = [task.name for task in self.tasks]
+        found = file.of(list(self._places), names, file.classes_of(answers))
+        self._labels[: self.n_points] = found
+
+    def note_cut(self, lines: Lines) -> None:
+        """Tells of a last line that was cut short."""
+        if lines.cut:
+            self.notes.append(f"The last line of {lines.path.name} was cut short, and left out.")
 
     def finish(self, name: str, source: str, origin: Mapping[str, Any]) -> None:
         """Writes all that is not of one epoch, what makes it a log last."""
@@ -141,6 +159,7 @@ class Keeper:
         self._note_counts()
         labels = self._labels_of_all()
         self.folder.write("labels", labels)
+        self.folder.write(f"state-{self._progress.epoch}", self._recorder.state[: self.n_points])
         maps = self._progress.maps
         for epoch in maps:
             self._pad(epoch)
@@ -258,7 +277,7 @@ class Keeper:
         labels = self._labels[: self.n_points]
         count = self._recorder.state[: self.n_points, 0]
         for t, task in enumerate(self.tasks):
-            if task.values == NOT_LOGGED:
+            if is_unlabelled(task):
                 labels[:, t] = np.where(count[:, t] > 0, 0, np.nan)
         return labels
 

@@ -10,10 +10,13 @@ from typing import Self
 
 import numpy as np
 
+from stg_core.maps.formats.answers import Answers
 from stg_core.maps.formats.lines import told
 from stg_core.maps.formats.numbers import Floats, checked_array
+from stg_core.maps.log_labels import tasks_of
 from stg_core.system.errors import UserError
 from stg_core.system.words import named
+from stg_core.tasks.groups import Task
 
 MISSING = {"", "nan", "na", "n/a", "none", "null", "-1", "-1.0"}
 DELIMITERS = ",\t;"
@@ -89,6 +92,16 @@ class LabelFile:
             if row is not None:
                 found[i] = [self._number(self.texts[row][c], classes, ids[i]) for c in columns]
         return found
+
+    def tasks_of(self, names: Sequence[str], answers: Answers) -> tuple[Task, ...]:
+        """The tasks of these names, of the kinds that were said or that the labels show."""
+        matrix = self.of(list(self.rows), names, self.classes_of(answers))
+        return tasks_of(names, matrix, answers.kind, None)
+
+    @staticmethod
+    def classes_of(answers: Answers) -> dict[str, int]:
+        """Numbers of answers that are texts."""
+        return {name: i for i, name in enumerate(answers.classes or ())}
 
     def _columns(self, tasks: Sequence[str]) -> list[int]:
         width = len(self.texts[0])

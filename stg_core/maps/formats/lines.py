@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from stg_core.system.errors import UserError
+from stg_core.system.words import named
 
 CHUNK = 4 * 2**20  # bytes of lines that are read at once
 BOM = b"\xef\xbb\xbf"
@@ -102,3 +103,50 @@ def _parsed(path: Path, content: list[bytes], first: int, is_end: bool) -> Lines
         records.append(record)
         numbers.append(number)
     return Lines(path, records, numbers, size, cut)
+
+
+# ------------------------------------------------------------------------- what records have alike
+
+IDS = ("guid", "id", "idx", "index", "sample_id", "example_id", "uid")
+LOOKED_AT = 500  # records of a file
+
+
+def id_name(record: Record, where: str) -> str:
+    """What the id of a point is called; raises UserError where there is none."""
+    found = next((name for name in IDS if name in record), "")
+    if not found:
+        raise UserError(
+            f"{where} has no id of its point, such as “guid”: it has"
+            f" {', '.join(map(named, record))}. Points are known by their id, since they stand in"
+            " another order in every epoch."
+        )
+    return found
+
+
+def ids_of(lines: Lines, name: str) -> list[str]:
+    """Of each record; raises UserError for one without."""
+    ids = [record.get(name) for record in lines.records]
+    for i, own in enumerate(ids):
+        if own is None or isinstance(own, list | dict):
+            raise UserError(f"{lines.where(i)} has no {named(name)}: which point is it of?")
+    return [str(own) for own in ids]
+
+
+def count_of(lines: Lines) -> tuple[int, bool]:
+    """Records of a file whose beginning this is, and whether that was estimated from its size."""
+    seen = len(lines.records)
+    if seen < LOOKED_AT:
+        return seen, False
+    return max(seen, int(lines.path.stat().st_size / lines.bytes * seen)), True
+
+
+def shown(lines: Lines, most: int = 5) -> list[Record]:
+    """The first records, for a preview."""
+    return [{k: _short(v) for k, v in record.items()} for record in lines.records[:most]]
+
+
+def _short(value: Any) -> Any:
+    if isinstance(value, list):
+        parts = ", ".join(f"{v:.4g}" if isinstance(v, float) else str(v) for v in value[:8])
+        return f"[{parts}{' …' * (len(value) > 8)}]"
+    return value if isinstance(value, int | float) else str(value)[:80]

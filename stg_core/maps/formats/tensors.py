@@ -1,0 +1,223 @@
+"""Data maps as the official STG-MTL saves them (Sherif et al. 2023): a tensor of torch.
+
+(T, E, N, 2), the last axis mean and sample deviation, in a file `datamap.pt` or one for each time
+they were saved; `descriptor.txt` beside it lists the epochs, counted from 0.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stg_core.maps.formats.answers import Answers, Question
+from stg_core.maps.formats.keeping import Keeper
+from stg_core.maps.formats.label_files import LabelFile
+from stg_core.maps.formats.lines import Tell
+from stg_core.maps.formats.unlabelled import unlabelled
+from stg_core.maps.log_folder import MOST_MAPS
+from stg_core.maps.outputs import sizes
+from stg_core.maps.summary import MAX_VARIABILITY
+from stg_core.system.errors import UserError
+from stg_core.system.extras import of_extra
+from stg_core.system.words import counted
+from stg_core.tasks.groups import Task
+
+FORMAT = "data maps of STG-MTL (a tensor of torch)"
+DESCRIPTOR = "descriptor.txt"
+SLACK = 1e-3
+LACKS = "The log has data maps and nothing else: no outputs and no scores."
+
+
+def tensors_of(path: Path) -> list[Any]:
+    """All tensors of a file, memory-mapped; raises UserError for what would have to run code."""
+    with of_extra("train"):
+        import torch
+    try:
+        try:
+            found = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        except RuntimeError:  # the format before torch 1.6 cannot be mapped
+            found = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # whatever pickle, zipfile and torch raise for foreign bytes
+        why = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
+        raise UserError(
+            f"{path.name} cannot be read as tensors alone ({why}): what else a file of torch holds"
+            " could run code when it is read. Save the tensor itself: torch.save(tensor, path)."
+        ) from error
+    return [tensor.detach() for tensor in _flat(found) if isinstance(tensor, torch.Tensor)]
+
+
+def _flat(found: Any) -> list[Any]:
+    if isinstance(found, dict):
+        found = list(found.values())
+    if isinstance(found, list | tuple):
+        return [each for part in found for each in _flat(part)]
+    return [found]
+
+
+@dataclass(frozen=True)
+class TensorLog:
+    """Files of tensors, in the order of their names' numbers."""
+
+    paths: Sequence[Path]
+    answers: Answers
+    format: str = FORMAT
+
+    @cached_property
+    def _parts(self) -> list[Any]:
+        """Tensors (T, e, N, 2), side by side along the epochs; those of the largest file alone
+        where each has the epochs of the one before."""
+        found = [_checked(tensor, path) for path in self.paths for tensor in tensors_of(path)]
+        if not found:
+            raise UserError(f"{self.paths[0].name} holds no tensor.")
+        shapes = {(t.shape[0], t.shape[2]) for t in found}
+        if len(shapes) > 1:
+            raise UserError(
+                "The tensors are of different numbers of tasks or points:"
+                f" {', '.join(sizes(t.shape) for t in found[:4])}."
+            )
+        longest = max(found, key=lambda tensor: int(tensor.shape[1]))
+        return found if all(t.shape[1] == 1 for t in found) else [longest]
+
+    @cached_property
+    def _epochs(self) -> list[int]:
+        """Of each data map, counted from 1."""
+        count = sum(int(tensor.shape[1]) for tensor in self._parts)
+        return self._described(count) or list(range(1, count + 1))
+
+    def _described(self, count: int) -> list[int]:
+        """As `descriptor.txt` says; [] where it is not there or of others."""
+        try:
+            text = (self.paths[0].parent / DESCRIPTOR).read_text(errors="replace")
+        except OSError:
+            return []
+        epochs = [int(number) + 1 for number in re.findall(r"\d+", text)]
+        return epochs if len(epochs) == count and epochs == sorted(set(epochs)) else []
+
+    @property
+    def files(self) -> list[Path]:
+        return list(self.paths)
+
+    @property
+    def n_tasks(self) -> int:
+        return int(self._parts[0].shape[0])
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        names = self.answers.tasks
+        assert names is not None, "it was asked"
+        if len(names) != self.n_tasks:
+            raise UserError(
+                f"There are {counted(len(names), 'name')} of tasks, and the tensor has"
+                f" {counted(self.n_tasks, 'task')} on its first axis: give one name for each."
+            )
+        if self.answers.labels is not None:
+            return LabelFile.read(self.answers.labels).tasks_of(names, self.answers)
+        return tuple(map(unlabelled, names))
+
+    @property
+    def n_epochs(self) -> int:
+        return self._epochs[-1]
+
+    @property
+    def points(self) -> tuple[int, bool]:
+        return int(self._parts[0].shape[2]), False
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        last = self._parts[-1][0, -1, :5]
+        first, second = self._order
+        return [
+            {"point": i, "confidence": float(row[first]), "variability": float(row[second])}
+            for i, row in enumerate(last)
+        ]
+
+    @property
+    def questions(self) -> list[Question]:
+        if self.answers.tasks is not None:
+            return []
+        return [
+            Question(
+                "tasks",
+                f"The tensor has {counted(self.n_tasks, 'task')} and no names: what are they"
+                " called, in the order of its first axis?",
+            )
+        ]
+
+    @property
+    def notes(self) -> list[str]:
+        found = [LACKS]
+        epochs = self._epochs
+        told = ", ".join(map(str, epochs[:12])) + " …" * (len(epochs) > 12)
+        described = bool(self._described(len(epochs)))
+        found.append(
+            f"The epochs are {told}, counted from 1, "
+            + (f"by {DESCRIPTOR}." if described else f"one after the other: no {DESCRIPTOR} says.")
+        )
+        if self._order == (1, 0):
+            found.append("The deviation stands before the mean, as the numbers show.")
+        return found
+
+    @property
+    def problem(self) -> str:
+        if self.n_epochs < 2:
+            return "The tensor is of 1 epoch: variability is defined from the second on."
+        return ""
+
+    @cached_property
+    def _order(self) -> tuple[int, int]:
+        """Where confidence and variability stand on the last axis: it is the mean that exceeds
+        √½."""
+        tops = [float(np.nanmax(_array(self._parts[-1][:, -1, :, i]))) for i in (0, 1)]
+        return (1, 0) if tops[1] > MAX_VARIABILITY + SLACK >= tops[0] else (0, 1)
+
+    def prepared(self, scratch: Path, tell: Tell) -> TensorLog:
+        return self
+
+    def read(self, keeper: Keeper, tell: Tell) -> None:
+        count = self.points[0]
+        keeper.places_of([str(i) for i in range(count)])
+        if self.answers.labels is not None:
+            keeper.take_labels(LabelFile.read(self.answers.labels), self.answers)
+        slices = [(part, e) for part in self._parts for e in range(int(part.shape[1]))]
+        kept = [i for i, epoch in enumerate(self._epochs) if epoch >= 2]
+        spread = np.unique(np.linspace(0, len(kept) - 1, min(len(kept), MOST_MAPS)).round())
+        chosen = {kept[int(i)] for i in spread}
+        size = sum(path.stat().st_size for path in self.paths) // len(slices)
+        for i, (part, e) in enumerate(slices):
+            tell(f"Epoch {self._epochs[i]}", size)
+            if i in chosen:
+                maps = np.stack([_array(part[:, e, :, axis]) for axis in self._order])
+                keeper.keep_maps(self._epochs[i], _checked_maps(maps, self._epochs[i]))
+
+
+def _array(tensor: Any) -> Any:
+    return tensor.float().numpy()
+
+
+def _checked(tensor: Any, path: Path) -> Any:
+    """A tensor (T, e, N, 2)."""
+    if tensor.ndim == 3 and tensor.shape[-1] == 2:
+        tensor = tensor[:, None]
+    if tensor.ndim != 4 or tensor.shape[-1] != 2 or not tensor.is_floating_point():
+        raise UserError(
+            f"The tensor of {path.name} is {sizes(tensor.shape)}, and data maps are (T, E, N, 2):"
+            " of T tasks, E epochs and N points, mean and deviation."
+        )
+    return tensor
+
+
+def _checked_maps(maps: Any, epoch: int) -> Any:
+    for values, top, what in zip(maps, (1.0, MAX_VARIABILITY), ("mean", "deviation"), strict=True):
+        known = values[~np.isnan(values)]
+        if len(known) and not (known.min() >= -SLACK and known.max() <= top + SLACK):
+            raise UserError(
+                f"A {what} of epoch {epoch} is {known.max():.4g} and another {known.min():.4g}, and"
+                f" they lie from 0 to {top:.2g}: these are no data maps."
+            )
+    return np.stack([maps[0].clip(0, 1), maps[1].clip(0, MAX_VARIABILITY)]).astype(np.float16)
