@@ -1,30 +1,32 @@
-"""A data set that is being kept, behind the app's back."""
+"""What is brought in behind the app's back."""
 
 from __future__ import annotations
 
 import threading
-from pathlib import Path
+from collections.abc import Callable
+from typing import Generic, TypeVar
 
 from stg_core.system.errors import Cancelled, UserError
-from stg_core.tasks.choices import Choices
-from stg_core.tasks.datasets import DataSet
-from stg_core.tasks.sources import add_source
+
+T = TypeVar("T")
+Tell = Callable[[str, float], None]
 
 
-class Adding:
-    """A thread that keeps a source as a data set: how far it is, and what came of it.
+class Adding(Generic[T]):
+    """A thread that brings something in: how far it is, and what came of it.
 
-    message: what it is doing; share: how much of that is done, in [0, 1]; kept: the data set, once
-    it is; problem: why it could not be kept, or "".
+    message: what it is doing; share: how much of that is done, in [0, 1]; kept: what the work
+    returned, once it has; problem: why it could not be kept, or "".
     """
 
-    def __init__(self, path: Path, choices: Choices) -> None:
-        self.path, self.choices = path, choices
-        self.message, self.share = f"Reading {path.name}", 0.0
-        self.kept: DataSet | None = None
+    def __init__(self, message: str, work: Callable[[Tell], T], too_large: str) -> None:
+        """work: is given what tells how far it is; too_large: said where memory is short."""
+        self.message, self.share = message, 0.0
+        self.kept: T | None = None
         self.problem = ""
+        self._work, self._too_large = work, too_large
         self._unwanted = threading.Event()
-        self._thread = threading.Thread(target=self._work, daemon=True, name="adding")
+        self._thread = threading.Thread(target=self._run, daemon=True, name="adding")
         self._thread.start()
 
     @property
@@ -40,15 +42,12 @@ class Adding:
             raise Cancelled
         self.message, self.share = what, min(max(share, 0.0), 1.0)
 
-    def _work(self) -> None:
+    def _run(self) -> None:
         try:
-            self.kept = add_source(self.path, self.choices, self._tell)
+            self.kept = self._work(self._tell)
         except UserError as error:
             self.problem = str(error)
         except Cancelled:
             self.problem = "Cancelled. Nothing was kept."
         except MemoryError:
-            self.problem = (
-                "There is not enough memory for this source: keep it as CSV or Parquet, which are"
-                " read in parts, and add it with python -m stg_core add FILE."
-            )
+            self.problem = self._too_large

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import io
 import re
-import shutil
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import pandas as pd
 import streamlit as st
 from PIL import Image
 
-from app import state, widgets
+from app import uploads, widgets
 from app.adding import Adding
 from app.examples import CELL, COLUMNS, GAP
 from app.images import as_picture
@@ -28,13 +26,12 @@ from stg_core.tasks.datasets import (
     LONGEST_DATA_SET_NAME,
     DataSet,
     data_sets,
-    datasets_folder,
     remove,
     rename,
     source_changed,
 )
 from stg_core.tasks.groups import KINDS_OF_TASKS, Kind
-from stg_core.tasks.sources import Preview, TaskGlance, look, name_of
+from stg_core.tasks.sources import Preview, TaskGlance, add_source, look, name_of
 
 CARDS_A_ROW = 4
 TASKS_SHOWN = 12
@@ -48,8 +45,11 @@ ON_PAGE = (  # options of the command line, and where they are on the page
     (r"--feature ('[^']+'|\S+)", r"in the table of columns that \1 is a feature"),
 )
 ADDING = "a data set that is being added"
-UPLOADS = ".uploads"
-UPLOADS_KEPT = 24 * 3600  # seconds
+PURPOSE = "data set"  # of an upload
+TOO_LARGE = (
+    "There is not enough memory for this source: keep it as CSV or Parquet, which are read in"
+    " parts, and add it with python -m stg_core add FILE."
+)
 
 
 # ------------------------------------------------------------------------------ those that are here
@@ -174,7 +174,7 @@ def _check(found: DataSet) -> None:
 
 
 def add_another() -> None:
-    adding: Adding | None = st.session_state.get(ADDING)
+    adding: Adding[DataSet] | None = st.session_state.get(ADDING)
     place = st.expander(
         "Bring your own data",
         icon=":material/upload_file:",
@@ -198,7 +198,7 @@ def add_another() -> None:
                 _preview(source)
 
 
-def _show_adding(adding: Adding) -> None:
+def _show_adding(adding: Adding[DataSet]) -> None:
     if adding.going_on:
         st.progress(adding.share, text=widgets.plain(adding.message))
         if st.button("Cancel", key="cancel adding", icon=":material/cancel:"):
@@ -206,7 +206,7 @@ def _show_adding(adding: Adding) -> None:
         return
     st.session_state.pop(ADDING, None)
     if adding.kept:
-        _forget_uploads()
+        uploads.forget(PURPOSE)
         choose_group(adding.kept.name)
         st.session_state["added"] = adding.kept.name
     else:
@@ -238,32 +238,8 @@ def _choose_source() -> Path | None:
         help="A file of any size, or a folder of images, where the app runs.",
     )
     if file:
-        return _uploaded(file)
+        return uploads.kept([file], PURPOSE)[0]
     return Path(typed.strip()).expanduser() if typed and typed.strip() else None
-
-
-def _uploaded(file: Any) -> Path:
-    """The uploaded file on disk: what reads it wants a file, and it may be read again and again."""
-    folder = datasets_folder() / UPLOADS / state.visitor()
-    path = folder / Path(file.name).name
-    if not path.exists() or path.stat().st_size != file.size:
-        _forget_uploads()
-        _forget_old_uploads()
-        folder.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(file.getbuffer())
-    return path
-
-
-def _forget_uploads() -> None:
-    for path in (datasets_folder() / UPLOADS / state.visitor()).glob("*"):
-        path.unlink(missing_ok=True)
-
-
-def _forget_old_uploads() -> None:
-    """Those of visitors who went away without keeping what they had uploaded."""
-    for folder in (datasets_folder() / UPLOADS).glob("*"):
-        if time.time() - folder.stat().st_mtime > UPLOADS_KEPT:
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _preview(source: Path) -> None:
@@ -297,7 +273,10 @@ def _preview(source: Path) -> None:
         disabled=bool(found.problem) or (found.name_is_taken and not replaces),
         help="Prepares the points and labels for training, below the folder of results.",
     ):
-        st.session_state[ADDING] = Adding(source, replace(choices, replace=bool(replaces)))
+        chosen = replace(choices, replace=bool(replaces))
+        st.session_state[ADDING] = Adding(
+            f"Reading {source.name}", lambda tell: add_source(source, chosen, tell), TOO_LARGE
+        )
         st.rerun()
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import streamlit as st
 
 from app import state, widgets
+from app.bringing_logs import bring_a_log, tell_what_was_brought
 from app.data_sets import show_own, tell_what_was_added
 from app.examples import contact_sheet
 from app.live import SELDOM
@@ -161,6 +162,7 @@ def show_runs() -> None:
         help="Takes a run from a .zip file that was exported.",
     ):
         ask_for_file()
+    bring_a_log()
     st.fragment(list_all_runs, run_every=SELDOM, key="runs")()
     show_chosen_run()
 
@@ -202,6 +204,7 @@ st.markdown(
     " you test whether training them apart pays."
 )
 tell_what_was_added()
+tell_what_was_brought()
 show_ways()
 show_steps()
 train_a_model()
