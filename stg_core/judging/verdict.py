@@ -31,7 +31,7 @@ CONTROLS: Mapping[str, Mapping[str, str]] = {  # of whom: who decides, and at wh
     },
     "warm": {"plain_warm": "at equal training cost", "random_warm": "of the grouping itself"},
 }
-OF_THE_GROUPING = ("random", "random_warm")
+OF_THE_GROUPING = ("random", "random_warm")  # in the order of CONTROLS
 MEASURE_NAMES: Mapping[str, str] = {  # within a sentence
     "auroc": "AUROC",
     "average_precision": "average precision",
@@ -42,7 +42,7 @@ MEASURE_NAMES: Mapping[str, str] = {  # within a sentence
     "r2": "R²",
 }
 NAMED = 6  # tasks, in a sentence
-SLACK = 1.1  # of a budget: counted costs are within 10 % of measured ones
+SLACK = 1.1  # of a budget: multiply-adds as counted are within 10 % of those that torch counts
 
 
 @dataclass(frozen=True)
@@ -123,8 +123,13 @@ class Difference:
     sign: int
 
     def reversed(self) -> Difference:
-        low, high = (None if end is None else -end for end in (self.high, self.low))
-        return Difference(-self.mean, low, high, -self.sign)
+        low, high = (None if end is None else 0 - end for end in (self.high, self.low))
+        return Difference(0 - self.mean, low, high, -self.sign)
+
+    @property
+    def none(self) -> bool:
+        """Whether both are the same to the last digit, whichever points are drawn."""
+        return (self.mean, self.low, self.high) == (0, 0, 0)
 
     @property
     def leaning(self) -> int:
@@ -169,13 +174,18 @@ class _Judgement:
         self.judged = next((scheme for scheme in CONTROLS if scheme in self.schemes), None)
         self.controls = CONTROLS[self.judged] if self.judged else {}
         self.tried = [scheme for scheme in self.controls if scheme in self.schemes]
+        self.missing = [scheme for scheme in self.controls if scheme not in self.schemes]
 
     def verdict(self) -> Verdict:
         if any(scores["mean"] is None for scores in self.scores.values()):
             return Verdict(self._undefined(), self._left_out())
         self.told = told_apart(self.found[self.measure]["differences"], self.over_seeds)
+        same = self._same_groupings()
+        self.schemes = [scheme for scheme in self.schemes if scheme not in same]
+        self.tried = [scheme for scheme in self.tried if scheme not in same]
         details = [
             *self._against_controls(),
+            self._about_same(same),
             self._against_the_rest(),
             self._warm_beside(),
             self._choice(),
@@ -198,9 +208,10 @@ class _Judgement:
         if self.judged is None:
             return "No specialists were trained, so nothing is said about the grouping."
         if not self.tried:
+            lacking = self.missing or list(self.controls)
             return (
                 "It cannot be told whether the grouping pays: none of its controls was tried. Add"
-                f" the scheme{'s' * (len(self.controls) > 1)} {_and(list(self.controls))}."
+                f" the scheme{'s' * (len(lacking) > 1)} {_and(lacking)}."
             )
         by_sign = {
             sign: [c for c in self.tried if self.told[self.judged, c].sign == sign]
@@ -248,7 +259,7 @@ class _Judgement:
 
     def _win(self) -> str:
         assert self.judged
-        missing = [self._of(c) for c in self.controls if c not in self.tried]
+        missing = [self._of(c) for c in self.missing]
         untried = f"; {_and(missing)} {_was(missing)} not tried" if missing else ""
         best = max(self.tried, key=self._mean)
         return (
@@ -279,6 +290,24 @@ class _Judgement:
             f" {self._compared(self.judged, controls)}."
             for kind, controls in kinds.items()
         ]
+
+    def _same_groupings(self) -> list[str]:
+        """The same weights on the wrong tasks, where no order of the tasks is another grouping."""
+        return [
+            scheme
+            for scheme, own in zip(OF_THE_GROUPING, CONTROLS, strict=True)
+            if (own, scheme) in self.told and self.told[own, scheme].none
+        ]
+
+    def _about_same(self, schemes: Sequence[str]) -> str:
+        own = {random: self._of(own) for random, own in zip(OF_THE_GROUPING, CONTROLS, strict=True)}
+        parts = [f"{self._of(scheme)} answers exactly as {own[scheme]}" for scheme in schemes]
+        if not parts:
+            return ""
+        return (
+            f"No control here: {_and(parts)}, as where every task has a cluster of its own, and no"
+            " order of the tasks is another grouping."
+        )
 
     def _against_the_rest(self) -> str:
         known = {self.judged, *self.controls, *CONTROLS["warm"], "warm"}
@@ -344,10 +373,9 @@ class _Judgement:
         )
 
     def _not_tried(self) -> str:
-        missing = [control for control in self.controls if control not in self.tried]
-        if not missing:
+        if not self.missing:
             return ""
-        return f"Not tried: {_and([f'{self._of(c)} ({c})' for c in missing])}."
+        return f"Not tried: {_and([f'{self._of(c)} ({c})' for c in self.missing])}."
 
     def _opposites(self, others: Iterable[str]) -> dict[str, list[str]]:
         """By every other measure: of whom it says the opposite of what this one can tell."""

@@ -147,6 +147,23 @@ def test_what_the_wrong_tasks_win_as_well_is_not_owed_to_the_grouping(
     )
 
 
+def test_the_same_grouping_on_other_tasks_is_no_control() -> None:
+    """With as many clusters as tasks, every order of the tasks is the grouping itself."""
+    report = report_of({"mtl": 0.7, "specialists": 0.8, "random": 0.8, "longer": 0.75})
+    for found in report["variants"]["logits-soft"]["measures"]["auroc"]["differences"]:
+        if {found["scheme"], found["other"]} == {"specialists", "random"}:
+            found["mean"], found["ci"] = 0.0, [0.0, 0.0]
+    verdict = verdict_in(report, "logits-soft")
+    assert verdict.headline == (
+        "The grouping pays: the specialists are better than one model trained longer, with a mean"
+        " AUROC of 0.800 to 0.750; the plain ensemble and one wider model were not tried."
+    )
+    assert "No control here: the random grouping answers exactly as the specialists" in (
+        verdict.details
+    )
+    assert "-0.0000" not in verdict.text
+
+
 @pytest.mark.parametrize(
     ("random", "words"),
     [(0.85, "The grouping does not pay: the random"), (0.8, "The grouping is not known to pay")],
