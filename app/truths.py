@@ -113,6 +113,8 @@ def _show(table: SeedTable) -> None:
 
 
 def _row(one: MethodTruth) -> dict[str, object]:
+    from stg_core.affinity.pair_part import p_in_words
+
     own = one.own and one.own.get("model")
     return {
         "Method": one.title,
@@ -122,7 +124,7 @@ def _row(one: MethodTruth) -> dict[str, object]:
         "Rank": _estimated(one.rank, ".0f"),
         "Cost": one.cost,
         "Says of groups": _estimated(one.told, ".2f"),
-        "Says of pairs’ own part": f"{number(own[0])} (p = {own[1]:.3f})" if own else "–",
+        "Says of pairs’ own part": f"{number(own[0])} ({p_in_words(own[1])})" if own else "–",
     }
 
 
@@ -141,37 +143,22 @@ def _estimated(one: Estimate | None, pattern: str) -> str:
 
 
 @st.cache_data(show_spinner="Foretelling pairs of one table from the others")
-def _foretold(stamps: tuple[tuple[str, int], ...]) -> dict[str, Foretold | None]:
-    from stg_core.affinity.truth import foretold
+def _foretold(stamps: tuple[tuple[str, int], ...]) -> dict[str, Foretold] | None:
+    from stg_core.affinity.truth import foretelling
 
-    tables = {Path(path).stem: _read(path, stamp) for path, stamp in stamps}
-    return {stop: foretold(tables, stop) for stop in ("model", "last")}
-
-
-def _feature_titles() -> dict[str, str]:
-    from stg_core.affinity.methods import METHODS
-    from stg_core.affinity.outputs import OUTPUTS
-
-    return {
-        **{name: method.title for name, method in METHODS.items()},
-        **{name: output.title for name, output in OUTPUTS.items()},
-    }
+    return foretelling({Path(path).stem: _read(path, stamp) for path, stamp in stamps})
 
 
 def _foretelling() -> None:
     """What foretells the own part of pairs, over all tables."""
+    from stg_core.affinity.truth import feature_titles, foretelling_sentence
+
     found = _foretold(tuple(map(_stamp, bundled_seed_tables())))
-    if not (model := found["model"]) or not (last := found["last"]):
+    if not found:
         return
-    titles = _feature_titles()
+    titles, model, last = feature_titles(), found["model"], found["last"]
     st.header("What foretells the own part of a pair?")
-    st.markdown(
-        "Each table in turn is left out: from all others is learned which features tell the own"
-        " part of what a pair gains, and it is told of the pairs of the table left out."
-        f" A ridge regression on all features reaches {_listed(model.ridge)}."
-        f" Without stopping, of gains that are mostly those against overfitting:"
-        f" {_listed(last.ridge)}."
-    )
+    st.markdown(foretelling_sentence(found))
     st.dataframe(
         pd.DataFrame(
             [
@@ -194,7 +181,3 @@ def _foretelling() -> None:
         "Correlation of each feature with the own part of the gains of pairs. Both less the effects"
         " of the two tasks, and features as ranks; a dash where a table does not have it."
     )
-
-
-def _listed(ridge: dict[str, tuple[float, float]]) -> str:
-    return ", ".join(f"{number(r)} on {name} (p = {p:.3f})" for name, (r, p) in ridge.items())

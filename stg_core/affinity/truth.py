@@ -18,7 +18,14 @@ from scipy.stats import t as student
 from stg_core.affinity.etap import scores as scores_of_predictions
 from stg_core.affinity.methods import AFFINITY_OF, METHODS, cost_of, partition_of, rows_of
 from stg_core.affinity.outputs import OUTPUTS
-from stg_core.affinity.pair_part import Foretold, foretell, own_part, pair_gains, relation
+from stg_core.affinity.pair_part import (
+    Foretold,
+    foretell,
+    own_part,
+    p_in_words,
+    pair_gains,
+    relation,
+)
 from stg_core.affinity.seed_methods import (
     CHANCE_DRAWS,
     CHOSEN,
@@ -483,6 +490,15 @@ def foretold(tables: Mapping[str, SeedTable], stop: str = "model") -> Foretold |
     return foretell(features, true)
 
 
+def foretelling(tables: Mapping[str, SeedTable]) -> dict[str, Foretold] | None:
+    """`foretold` of gains that are stopped and of those after the last epoch, by their STOPS.
+
+    None with fewer than two tables.
+    """
+    found = {stop: foretold(tables, stop) for stop in ("model", "last")}
+    return {stop: one for stop, one in found.items() if one} or None
+
+
 # ---------------------------------------------------------------------------------- what is kept
 
 
@@ -547,6 +563,28 @@ def sentences(truth: TableTruth, found: Sequence[MethodTruth]) -> list[str]:
             f"{', '.join(truth.left_out)} {none} in no mean: not learned better than chance."
         )
     return told
+
+
+def foretelling_sentence(found: Mapping[str, Foretold]) -> str:
+    """What a ridge regression on the other tables says of each."""
+    return (
+        "Each table in turn is left out: from all others is learned which features tell the own"
+        " part of what a pair gains, and it is told of the pairs of the table left out. A ridge"
+        f" regression on all features reaches {_listed(found['model'])}. Without stopping, of gains"
+        f" that are mostly those against overfitting: {_listed(found['last'])}."
+    )
+
+
+def _listed(found: Foretold) -> str:
+    return ", ".join(
+        f"{_number(r)} on {name} ({p_in_words(p)})" for name, (r, p) in found.ridge.items()
+    )
+
+
+def feature_titles() -> dict[str, str]:
+    """What the features that foretell pairs are called, by name."""
+    named = {name: method.title for name, method in METHODS.items()}
+    return named | {name: output.title for name, output in OUTPUTS.items()}
 
 
 def _of_methods(found: Sequence[MethodTruth]) -> str:

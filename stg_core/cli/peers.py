@@ -18,7 +18,13 @@ from stg_core.cli.options import (
     whole_numbers,
     words,
 )
-from stg_core.cli.printing import affinity_text, many_text, methods_text, truths_text
+from stg_core.cli.printing import (
+    affinity_text,
+    foretelling_text,
+    many_text,
+    methods_text,
+    truths_text,
+)
 from stg_core.cli.progress import tell_of_one
 from stg_core.cli.trainings import trained_with_data_maps
 from stg_core.judging.verdict import MEASURE_NAMES
@@ -70,7 +76,17 @@ def _add_affinity(parser: argparse.ArgumentParser) -> None:
 
 def _add_methods(parser: argparse.ArgumentParser) -> None:
     add_training_options(parser, required=False)
-    parser.add_argument("--table", metavar="NAME", help="digits-8 or g1-6, which are here")
+    parser.add_argument(
+        "--table",
+        metavar="NAME",
+        help="that came with the project, such as g1-6; with --seeds also yeast-8",
+    )
+    parser.add_argument(
+        "--pairs",
+        action="store_true",
+        help="what foretells the own part of pairs, learned from all tables with several seeds but"
+        " the one that it is told of",
+    )
     parser.add_argument(
         "--run",
         metavar="RUN",
@@ -125,6 +141,8 @@ def _methods(options: argparse.Namespace) -> Answer:
 
     if options.run:
         return _groups_of_kept(options)
+    if options.pairs:
+        return _foretelling()
     if many := _many_from(options):
         return _many_compared(many, options.measure)
     if options.table and options.seeds:
@@ -235,6 +253,20 @@ def _seeds(options: argparse.Namespace) -> Answer:
         "methods": {one.method: asdict(one) for one in judged},
     }
     return answer, truths_text(truth, judged)
+
+
+def _foretelling() -> Answer:
+    """Cross-validation over the tables with several seeds that came with the project."""
+    from stg_core.affinity.seeds import bundled_seed_tables, load_seed_table
+    from stg_core.affinity.truth import foretelling
+
+    found = foretelling({name: load_seed_table(p) for name, p in bundled_seed_tables().items()})
+    if not found:
+        raise UserError(
+            "That takes two tables with several seeds among the bundles: train them with --table,"
+            " --seeds and --bundle."
+        )
+    return {stop: asdict(one) for stop, one in found.items()}, foretelling_text(found)
 
 
 def _tell(what: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from stg_core.system.words import counted, named
 if TYPE_CHECKING:
     from stg_core.affinity.many import ManyScore
     from stg_core.affinity.methods import Judged
+    from stg_core.affinity.pair_part import Foretold
     from stg_core.affinity.truth import Estimate, MethodTruth, TableTruth
     from stg_core.engine.studying import StudyCost
     from stg_core.grouping.agreement import Agreement
@@ -201,13 +203,46 @@ def truths_text(truth: TableTruth, judged: Sequence[MethodTruth]) -> str:
         f"{_estimated(one.over_random, '+.4f')}{one.cost:8.1f}"
         for one in judged
     ]
-    header = f"{'':32}{'gain':>28}{'regret':>28}{'over random':>28}{'cost':>8}"
-    return "\n".join([header, *lines, *sentences(truth, judged)])
+    header = f"{'':32}{'gain':>30}{'regret':>30}{'over random':>30}{'cost':>8}"
+    said = [
+        f"{one.title:32}{_estimated(one.rank, '.0f')}{_estimated(one.told, '.2f')}"
+        f"{_related(one, 'model')}{_related(one, 'last')}"
+        for one in judged
+    ]
+    of_said = f"{'':32}{'rank':>30}{'says of groups':>30}{'of pairs’ own part':>30}"
+    return "\n".join(
+        [header, *lines, "", f"{of_said}{'not stopped':>30}", *said, "", *sentences(truth, judged)]
+    )
 
 
-def _estimated(one: Estimate, digits: str) -> str:
-    """A mean and its interval, 28 letters wide."""
-    return f"{one.mean:{digits}} ({one.low:{digits}} to {one.high:{digits}})".rjust(28)
+def foretelling_text(found: Mapping[str, Foretold]) -> str:
+    """A row per feature: its correlation with the own part of pairs, by table."""
+    from stg_core.affinity.truth import feature_titles, foretelling_sentence
+
+    titles, tables = feature_titles(), [*found["model"].ridge]
+    lines = []
+    for stop, told in (("model", "stopped"), ("last", "not stopped")):
+        lines.append(f"{told:32}" + "".join(f"{table:>14}" for table in tables))
+        for feature, by_table in found[stop].single.items():
+            known = [None if math.isnan(by_table[t]) else by_table[t] for t in tables]
+            cells = [_or_dash(value, 14, 2) for value in known]
+            lines.append(f"{titles[feature]:32}{''.join(cells)}")
+    return "\n".join([*lines, foretelling_sentence(found)])
+
+
+def _related(one: MethodTruth, stop: str) -> str:
+    """What a method says of the own part of pairs, 30 letters wide."""
+    from stg_core.affinity.pair_part import p_in_words
+
+    own = (one.own or {}).get(stop)
+    return (f"{own[0]:+.2f} ({p_in_words(own[1])})" if own else "–").rjust(30)
+
+
+def _estimated(one: Estimate | None, digits: str) -> str:
+    """A mean and its interval, 30 letters wide."""
+    if one is None:
+        return "–".rjust(30)
+    return f"{one.mean:{digits}} ({one.low:{digits}} to {one.high:{digits}})".rjust(30)
 
 
 def _ends(interval: tuple[float, float], digits: str) -> str:

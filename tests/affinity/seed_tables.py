@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
+import pytest
 
-from stg_core.affinity.seeds import PARTS, STOPS, SeedTable
+from stg_core.affinity.seed_methods import BUDGETS, note_choices
+from stg_core.affinity.seeds import PARTS, STOPS, SeedTable, save_seed_table, seed_table_path
 from stg_core.affinity.selection import Floats, all_groups
+from stg_core.affinity.truth import note_truths
+from stg_core.results import store as store_module
 from stg_core.tasks.groups import Task, TaskGroup
 from stg_core.training.spec import TrainingSpec
 
@@ -66,3 +71,15 @@ def blocks(n_tasks: int = 6, inside: float = 0.3, outside: float = -0.3) -> Floa
     """Two halves of the tasks that help each other, and harm those of the other half."""
     half = np.arange(n_tasks) < n_tasks // 2
     return np.where(half[:, None] == half, inside, outside)
+
+
+def bundle_two(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Planted tables, yeast-6 and mine-4, beside which nothing is bundled."""
+    monkeypatch.setattr(store_module, "BUNDLES", folder / "no-bundles")
+    for name, n_tasks in (("yeast-6", 6), ("mine-4", 4)):
+        table = planted(blocks(n_tasks) + np.arange(n_tasks) / 20, of_seeds=0.02)
+        table.joint["labels"] = np.stack([blocks(n_tasks)] * table.n_seeds)
+        table.provenance = {"epochs": {"single": 3, "together": 4}}
+        note_choices(table, BUDGETS, lambda what: None)
+        note_truths(table, BUDGETS)
+        save_seed_table(table, seed_table_path(name))

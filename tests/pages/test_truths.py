@@ -7,42 +7,30 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from app import truths
 from app.charts.base import number
-from stg_core.affinity.seed_methods import BUDGETS, note_choices
+from stg_core.affinity.seed_methods import BUDGETS
 from stg_core.affinity.seeds import (
     bundled_seed_tables,
     load_seed_table,
-    save_seed_table,
     seed_table_path,
 )
 from stg_core.affinity.truth import (
     foretold,
     kept_methods,
     kept_truth,
-    note_truths,
     sentences,
     table_truth,
 )
-from stg_core.results import store as store_module
-from tests.affinity.seed_tables import blocks, planted
+from tests.affinity.seed_tables import bundle_two
 from tests.pages.conftest import OpenApp, StandInEngine, move, slider, texts, titles
 
 
 @pytest.fixture
 def two_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Planted ones, beside which nothing is bundled."""
-    monkeypatch.setattr(store_module, "BUNDLES", tmp_path / "no-bundles")
-    for name, n_tasks in (("yeast-6", 6), ("mine-4", 4)):
-        table = planted(blocks(n_tasks) + np.arange(n_tasks) / 20, of_seeds=0.02)
-        table.joint["labels"] = np.stack([blocks(n_tasks)] * table.n_seeds)
-        table.provenance = {"epochs": {"single": 3, "together": 4}}
-        note_choices(table, BUDGETS, lambda what: None)
-        note_truths(table, BUDGETS)
-        save_seed_table(table, seed_table_path(name))
+    bundle_two(tmp_path, monkeypatch)
 
 
 def row_of(app: Any, method: str) -> Any:
