@@ -352,7 +352,7 @@ def scores_of_many(answer: Mapping[str, Any], measure: str = "") -> list[ManySco
                 tuple(one["report"]["left_out"]),
             )
         )
-    return sorted(rows, key=lambda row: -np.inf if row.mean is None else -row.mean)
+    return sorted(rows, key=lambda row: np.inf if row.mean is None else -row.mean)
 
 
 def _to_specialists(differences: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
