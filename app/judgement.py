@@ -16,7 +16,7 @@ from app.charts import specialists as charts
 from app.charts.base import number
 from app.charts.specialists import Picture, about_scheme, interval, scheme_title
 from stg_core.judging.report import bundled_reports
-from stg_core.judging.verdict import MEASURE_NAMES, Words, verdict_in
+from stg_core.judging.verdict import MEASURE_NAMES, SLACK, Words, verdict_in
 from stg_core.tasks.groups import GROUPS
 
 MEASURES = {
@@ -64,6 +64,25 @@ def about_picture(report: Report) -> str:
         f" over {over}.{seeds} Blue: the front, schemes of which it cannot be told that another one"
         " of no more cost is better. Grey and hollow: one is, beyond the interval of their"
         " difference, which is paired and so narrower than those drawn."
+    )
+
+
+def about_costs(report: Report) -> str:
+    """Where costs as counted and as measured are not the same; of logs they are other things."""
+    if "logs" in report:
+        return ""
+    words, apart = Words.of(report), []
+    for scheme, costs in report["costs"].items():
+        counted, measured = costs["training"], costs["measured"]
+        if counted and measured and not 1 / SLACK <= measured / counted <= SLACK:
+            told = f"{number(counted, '.1f')} counted, {number(measured, '.1f')} measured"
+            apart.append(f"{words.scheme(scheme)} ({told})")
+    if not apart:
+        return ""
+    return (
+        f"Not within a tenth of each other: {', '.join(apart)}. Counted are multiply-adds, which"
+        " depend on no machine. Seconds of small models grow less than these with the width, since"
+        " much of a step is the same for any, and are of a machine that did other work too."
     )
 
 
@@ -246,7 +265,7 @@ def as_html(report: Report, variant: str, measure: str, colours: list[int]) -> b
         f"<p>{escape(about_picture(report))} {escape(about_missing(report))}</p>",
         "<h2>Final scores</h2>",
         _table(final_scores(report, variant, measure)),
-        f"<p>{escape(about_bands(report))}</p>",
+        f"<p>{escape(about_bands(report))} {escape(about_costs(report))}</p>",
         *(
             _figure(charts.scores_by_epoch(found["schemes"], split, False, words))
             for split in charts.SPLITS

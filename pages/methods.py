@@ -19,6 +19,7 @@ from app.parameters import OneOf, in_url
 from stg_core.affinity.many import ManyPlan, comparison_path, kept_comparisons
 from stg_core.affinity.table import (
     bundled_tables,
+    delete_table,
     kept_path,
     kept_tables,
     load_table,
@@ -386,10 +387,12 @@ def rounded(value: float) -> str:
 
 
 def explained(name: str) -> None:
-    from stg_core.affinity.methods import METHODS
+    from stg_core.affinity.methods import METHODS, NOT_HERE
 
     for method in METHODS.values():
         st.markdown(f"**{method.title}.** {method.how} :small[{method.source}]")
+    for title, why in NOT_HERE.items():
+        st.markdown(f"**Not here: {title}.** {why}")
     st.markdown(f"On tasks of your own: choose “{OWN_TITLE}” above, or from the command line:")
     st.code(
         "python -m stg_core methods --group digits --tasks 1,8,Odd,Random --budget 2",
@@ -527,6 +530,42 @@ def plan_many(plan: ManyPlan) -> None:
         many_groups.show(known)
 
 
+def made_here(name: str) -> Path | None:
+    """The file of a table or a comparison that was made on this machine; None of any other."""
+    store = state.shared().store
+    return kept_tables(store).get(name) or kept_comparisons(store).get(name)
+
+
+def offer_deletion(path: Path) -> None:
+    going_on = own_groups.is_going_on(path.stem.partition("-")[0])
+    if st.button(
+        "Delete",
+        key="delete table",
+        icon=":material/delete:",
+        disabled=going_on,
+        help="It is being trained: cancel that first."
+        if going_on
+        else "Asks again before it does.",
+    ):
+        ask_for_deletion(path)
+
+
+@st.dialog("Delete this table?")
+def ask_for_deletion(path: Path) -> None:
+    st.markdown(
+        "What was compared here will be gone. The trainings of its groups stay among the runs, so"
+        " that it is soon made again."
+    )
+    with st.container(horizontal=True):
+        if st.button("Delete", key="delete table for good", type="primary"):
+            with widgets.user_errors():
+                delete_table(path)
+                state.keep("table", None)
+                st.rerun()
+        if st.button("Keep", key="keep table"):
+            st.rerun()
+
+
 name = choose_table()
 st.caption(
     "Published ways to find out which tasks to train together, on the same tasks, data, training"
@@ -541,3 +580,5 @@ elif name in kept_groups.logged_runs():
     kept_groups.show(state.shared().store.run(name))
 else:
     show(name)
+    if own := made_here(name):
+        offer_deletion(own)

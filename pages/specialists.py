@@ -486,7 +486,7 @@ def show_report(report: dict[str, Any], variant: str, colours: list[int]) -> Non
             charts.show(
                 charts.scores_by_epoch(found["schemes"], split, state.dark(), Words.of(report))
             )
-    st.caption(judgement.about_bands(report))
+    st.caption(f"{judgement.about_bands(report)} {judgement.about_costs(report)}".rstrip())
     left, right = st.columns(2, gap="medium")
     with left:
         differences(report, found["measures"][measure], measure, colours)

@@ -152,6 +152,12 @@ METHODS: Mapping[str, Method] = {
         "Exhaustive", "Every group is trained, and the best set is taken.", "The truth", "2ⁿ − 1"
     ),
 }
+NOT_HERE: Mapping[str, str] = {  # published methods that are not among these, and why
+    "DMTG": "It learns groups and their models in one training of as many branches as the budget"
+    " has models, whose heads are mixed by weights that harden meanwhile (ICML 2024). So it fits"
+    " `train` as a model, but another one for every budget, whose groups do not follow from what"
+    " the tables here keep: it was not tried, and nothing is said of how well it groups.",
+}
 FROM_OUTPUTS = ("labels", "errors", "pvi")  # what the joint training keeps; see `outputs`
 AFFINITY_OF: Mapping[str, str] = {
     name: name for name in ("cosine", "tag", "transfer", "gradtag", "etap")

@@ -427,6 +427,14 @@ def kept_tables(store: Store) -> dict[str, Path]:
     return {path.stem: path for _, path in made}
 
 
+def delete_table(path: Path) -> None:
+    """Of a table, or a comparison, of this machine. Raises UserError where it cannot be."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(f"{path} cannot be deleted ({error.strerror}).") from error
+
+
 def kept_table(store: Store, key: str) -> GroupTable | None:
     """A table of this machine; None where there is none. Raises UserError where it is damaged."""
     path = kept_path(store, key)

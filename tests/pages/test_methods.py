@@ -140,6 +140,7 @@ def test_every_method_is_explained_with_its_source(open_app: OpenApp) -> None:
     app = open_app("methods", bundles=True, table="digits-8", methods_show="How they work")
     for method in METHODS.values():
         assert method.title in texts(app) and method.source in texts(app)
+    assert "Not here: DMTG." in texts(app) and "it was not tried" in texts(app)
 
 
 def test_a_project_without_tables_says_what_to_do(open_app: OpenApp) -> None:
@@ -363,3 +364,27 @@ def test_many_tasks_that_are_compared_already_show_their_comparison(
     assert not app.exception and not app.error
     assert "All of this is trained." in texts(app)
     assert {*app.dataframe[0].value["Method"]} == {"STG-MTL", "Label correlation"}
+
+
+# --------------------------------------------------------------------------------------- deleting
+
+
+@pytest.mark.parametrize("made", ["table", "comparison"])
+def test_what_was_made_here_can_be_deleted(open_app: OpenApp, tmp_path: Path, made: str) -> None:
+    folder = tmp_path / "tables"
+    folder.mkdir()
+    name, file = ("mine", "mine.npz") if made == "table" else ("mine-3", "mine-3.json")
+    (folder / file).write_bytes(b"damaged, which is one more reason")
+    app = open_app("methods", table=name)
+    app.button(key="delete table").click().run()
+    assert "stay among the runs" in texts(app) and (folder / file).exists()
+    app.button(key="delete table").click()
+    app.button(key="delete table for good").click().run()
+    assert not app.exception and not (folder / file).exists()
+    assert app.selectbox(key="table").value != name
+    assert "delete table" not in [button.key for button in app.button]
+
+
+def test_what_came_with_the_project_stays(open_app: OpenApp) -> None:
+    app = open_app("methods", bundles=True, table="g1-6")
+    assert not app.exception and "delete table" not in [button.key for button in app.button]

@@ -654,3 +654,16 @@ def test_a_judgement_of_the_first_version_says_what_it_did_not_keep(
     assert set(table(app, "Measured")["Measured"]) == {"–"}
     html = judgement.as_html(judgement.bundled()["g1-k2"], "logits-soft", "f1", [0, 1]).decode()
     assert said in html and "Quality and cost" in html
+
+
+def test_costs_that_are_not_measured_as_they_are_counted_are_named() -> None:
+    costs: dict[str, Any] = {
+        "mtl": {"training": 1.0, "measured": 1.0},
+        "longer": {"training": 4.0, "measured": 3.7},
+        "wider": {"training": 3.0, "measured": 2.0},
+        "random": {"training": 3.0, "measured": None},
+    }
+    told = judgement.about_costs({"costs": costs})
+    assert told.startswith("Not within a tenth of each other: one wider model (3.0 counted, 2.0")
+    assert "longer" not in told and "random" not in told
+    assert judgement.about_costs({"costs": {"mtl": costs["mtl"]}}) == ""
