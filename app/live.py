@@ -23,8 +23,12 @@ _worker = ThreadPoolExecutor(1, thread_name_prefix="summaries")
 
 
 def follow(run: Run) -> None:
-    """Says how far a run is that has not ended, and draws the page anew whenever it has gone on."""
+    """Says how far a run is that has not ended, and draws the page anew whenever it has gone on.
+
+    Of one that was read from another program's log, what it cannot have.
+    """
     if run.ended:
+        say_where_from(run)
         return
 
     def look() -> None:
@@ -68,6 +72,16 @@ def say_how_far(run: Run) -> None:
         )
     for note in run.progress.notes:
         st.caption(plain(note))
+
+
+def say_where_from(run: Run) -> None:
+    """Which log of another program a run was read from, and what was noticed in it."""
+    if not isinstance(run, LoggedRun) or not (origin := run.head.origin):
+        return
+    with st.expander(f"Read from {plain(origin['format'])}", icon=":material/input:"):
+        st.caption(plain(f"From {', '.join(origin['paths'])}, {counted(origin['files'], 'file')}."))
+        for note in run.progress.notes:
+            st.caption(plain(note))
 
 
 def ago(run: LoggedRun) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import subprocess
 import sys
@@ -135,6 +136,8 @@ def test_several_folders_are_tasks_joined_by_their_ids(tmp_path: Path) -> None:
 def rewritten(folder: Path, change: object) -> Path:
     """The folder with each record as `change(record, epoch)` makes it, or a list of records."""
     for path in folder.glob("*.jsonl"):
+        if path.is_symlink():
+            continue
         epoch = int(path.stem[-1])
         lines = [change(json.loads(line), epoch) for line in path.read_text().splitlines()]  # type: ignore[operator]
         flat = [r for each in lines for r in (each if isinstance(each, list) else [each])]
@@ -250,8 +253,6 @@ def test_the_last_line_of_a_writer_that_was_killed_is_left_out(folder: Path) -> 
 
 
 def test_a_file_may_be_gzipped_and_epochs_have_any_names_and_numbers(folder: Path) -> None:
-    import gzip
-
     for e, name in enumerate(("z", "b.txt", "m", "a.log")):
         path = folder / f"dynamics_epoch_{e}.jsonl"
         text = path.read_text().replace(f"_epoch_{e}", f"_epoch_{e * 10 + 3}")
@@ -394,3 +395,24 @@ def test_what_progress_raises_ends_it_and_nothing_is_kept(folder: Path) -> None:
         bring([folder], Answers(whole="whole"), progress=progress)
     assert told == sorted(told) and told[0] < 0.5
     assert not [run for run in Store().runs() if run.id.startswith("log:")]
+
+
+@pytest.mark.parametrize("damage", [b"\xe9", b"\0", b"\x1f\x8b"])
+def test_a_damaged_file_of_outputs_is_not_left_out_in_silence(folder: Path, damage: bytes) -> None:
+    path = folder / "dynamics_epoch_2.jsonl"
+    content = path.read_bytes()
+    if damage == b"\x1f\x8b":
+        path.write_bytes(gzip.compress(content)[:-20])
+    else:
+        path.write_bytes(content.replace(b'"guid": ', b'"guid": ' + damage, 1))
+    with pytest.raises(UserError, match=r"dynamics_epoch_2\.jsonl"):
+        bring([folder], Answers(whole="whole"))
+
+
+def test_links_in_circles_and_to_nowhere_and_ids_of_a_table_are_read(folder: Path) -> None:
+    (folder / "circle").symlink_to(folder)
+    (folder / "nowhere").symlink_to(folder / "gone")
+    (folder / "dynamics_epoch_9.jsonl").symlink_to(folder / "dynamics_epoch_1.jsonl")
+    rewritten_ids = rewritten(folder, lambda r, e: {**r, "guid": float(r["guid"])} if e else r)
+    run = brought(rewritten_ids, whole="whole")
+    assert (run.head.n_points, run.progress.epoch) == (N, E)

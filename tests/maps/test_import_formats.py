@@ -18,7 +18,7 @@ from stg_core.maps.log import TaskLog
 from stg_core.results.logged import LoggedRun
 from stg_core.results.store import Store
 from stg_core.system.errors import UserError
-from tests.maps.existing_logs import brought, in_order
+from tests.maps.existing_logs import brought, in_order, outputs, write_dynamics
 
 E, N, T = 5, 24, 3
 RNG = np.random.default_rng(3)
@@ -125,7 +125,7 @@ def test_the_tensor_of_stg_mtl_is_read_and_its_names_are_asked(tmp_path: Path) -
     assert run.spec.tasks == NAMES and run.spec.recorded_epochs == (2, 4, 6, 8, 10)
     expected = tensor().numpy().transpose(1, 3, 0, 2)
     np.testing.assert_allclose(maps_of(run)[1:], expected[1:], atol=1e-3)
-    with pytest.raises(UserError, match="2 names of tasks, and the tensor has 3"):
+    with pytest.raises(UserError, match="2 names of tasks for the 3 tasks"):
         bring([folder], Answers(tasks=("a", "b"), replace=True))
 
 
@@ -311,3 +311,25 @@ def test_what_is_wrong_in_a_long_table_is_told_with_its_line(tmp_path: Path) -> 
     table.to_csv(tmp_path / "long.csv", index=False)
     with pytest.raises(UserError, match="line 9: the output is inf"):
         bring([tmp_path / "long.csv"])
+
+
+def test_arrays_of_one_task_with_classes_are_that_task_or_one_for_each_class(
+    tmp_path: Path,
+) -> None:
+    logits, gold = outputs(E, N, 3)
+    np.savez(tmp_path / "k.npz", logits=logits, labels=gold)
+    assert [question.field for question in look([tmp_path / "k.npz"]).questions] == ["whole"]
+    folder = write_dynamics(tmp_path / "dynamics", logits, gold.tolist())
+    for said in ("whole", "each class"):
+        ours = brought(tmp_path / "k.npz", whole=said, tasks=None if said != "whole" else ("k",))
+        theirs = brought(folder, whole=said)
+        np.testing.assert_array_equal(maps_of(ours), in_order(theirs, range(N)))
+        for run in (ours, theirs):
+            Store().delete(run)
+
+
+def test_probabilities_of_a_single_time_are_refused_with_the_reason(tmp_path: Path) -> None:
+    np.savez(tmp_path / "cleanlab.npz", labels=LABELS[:, 0], pred_probs=PROBABILITIES[0])
+    assert "a single time" in look([tmp_path / "cleanlab.npz"]).problem
+    np.savez(tmp_path / "texts.npz", probabilities=PROBABILITIES.astype(str), labels=LABELS)
+    assert "holds no numbers" in look([tmp_path / "texts.npz"]).problem

@@ -17,6 +17,7 @@ import numpy as np
 
 from stg_core.maps.epoch_outputs import EpochOutputs, read_epochs
 from stg_core.maps.formats.answers import Answers, Question
+from stg_core.maps.formats.classes import against_the_rest, ask_for_tasks
 from stg_core.maps.formats.keeping import Keeper
 from stg_core.maps.formats.label_files import LabelFile
 from stg_core.maps.formats.lines import Tell
@@ -37,6 +38,11 @@ LARGEST_IN_MEMORY = 2**31  # bytes, of an array whose axes lie in another order
 def is_one(path: Path) -> bool:
     """Whether an .npz or .npy file holds outputs of several epochs."""
     names = names_of(path)
+    if "pred_probs" in names and not {GOLD, *OUTPUTS} & set(names):
+        raise UserError(
+            f"{path.name} has the probabilities of a single time (pred_probs): data maps need those"
+            " of every epoch, as an array “probabilities” (E, N, T)."
+        )
     if names:
         return GOLD in names or any(name in names for name in OUTPUTS)
     return Member(path).ndim in (2, 3)
@@ -62,7 +68,10 @@ class ArraysLog:
         if not self._names:
             return Member(self.paths[0])
         own = next(name for name in (GOLD, *OUTPUTS) if name in self._names)
-        return Member(self.paths[0], own)
+        found = Member(self.paths[0], own)
+        if found.dtype.kind not in "iuf":
+            raise UserError(f"{found.called} holds no numbers ({found.dtype}).")
+        return found
 
     @property
     def _of_gold(self) -> bool:
@@ -106,6 +115,17 @@ class ArraysLog:
         found = self._array(TASKS)
         return None if found is None else list(map(str, np.atleast_1d(found).tolist()))
 
+    @property
+    def _n_classes(self) -> int:
+        """Of a single task with an output for each class; 0 of others."""
+        labels, shape = self._labels, self._outputs.shape
+        single = labels is not None and labels.shape[1] == 1 and len(shape) == 3 and shape[2] > 2
+        return shape[2] if single and self.answers.kind in (None, "multiclass") else 0
+
+    @property
+    def _each_class(self) -> bool:
+        return self.answers.whole == "each class" and bool(self._n_classes)
+
     @cached_property
     def _read(self) -> EpochOutputs:
         """Raises UserError for shapes, names and labels that do not fit."""
@@ -123,7 +143,9 @@ class ArraysLog:
         labels = self._labels
         assert labels is not None, "they were asked for"
         values = self._epochs_first(len(labels))
-        return read_epochs(values, labels, self._task_names, self.answers.kind, outputs)
+        kind = "multiclass" if self._n_classes else self.answers.kind
+        names = [self.name] if self._each_class else self._task_names
+        return read_epochs(values, labels, names, kind, outputs)
 
     def _epochs_first(self, n_points: int) -> Any:
         """The outputs with their axes in our order, in memory where they lie otherwise."""
@@ -150,7 +172,11 @@ class ArraysLog:
         if self._of_gold:
             names = [self.name] if len(self.paths) == 1 else [path.stem for path in self.paths]
             return renamed(list(map(unlabelled, names)), self.answers.tasks)
-        return tuple(self._with_classes(task) for task in self._read.tasks)
+        found = tuple(self._with_classes(task) for task in self._read.tasks)
+        if self._each_class:
+            each = [Task(name, rule="column") for name in found[0].values]
+            return renamed(each, self.answers.tasks)
+        return found
 
     def _with_classes(self, task: Task) -> Task:
         said = self.answers.classes
@@ -158,8 +184,8 @@ class ArraysLog:
             return task
         if len(said) != len(task.values):
             raise UserError(
-                f"There are {counted(len(said), 'name')} of classes, and {named(task.name)} has"
-                f" {len(task.values)}."
+                f"{counted(len(said), 'name')} of classes for the {len(task.values)} of"
+                f" {named(task.name)}: give one for each."
             )
         return replace(task, values=tuple(said))
 
@@ -209,7 +235,9 @@ class ArraysLog:
                     " T), in the order of the points.",
                 )
             )
-        elif self._task_names is None:
+        elif self._n_classes and self.answers.whole is None:
+            found.append(ask_for_tasks(self._n_classes))
+        elif self._task_names is None and not self._each_class:
             count = self._labels.shape[1]
             found.append(
                 Question(
@@ -252,14 +280,19 @@ class ArraysLog:
         ids = self._ids or [str(i) for i in range(len(outputs.labels))]
         if len(ids) != len(outputs.labels):
             raise UserError(
-                f"There are {len(ids):,} ids and {len(outputs.labels):,} points: give one for each."
+                f"{counted(len(ids), 'id')} for {counted(len(outputs.labels), 'point')}: give one"
+                " for each."
             )
         points = keeper.places_of(ids)
-        everything = slice(0, len(outputs.tasks))
+        everything = slice(0, len(self.tasks))
         size = self.paths[0].stat().st_size // len(outputs.epochs)
         for epoch in range(1, len(outputs.epochs) + 1):
             tell(f"Epoch {epoch} of {len(outputs.epochs)}", size)
-            keeper.add(points, everything, outputs.confidences(epoch), outputs.labels)
+            confidence, labels = outputs.confidences(epoch), outputs.labels
+            if self._each_class:
+                values = outputs.of_epoch(epoch)
+                confidence, labels = against_the_rest(values, labels, outputs.reader.outputs)
+            keeper.add(points, everything, confidence, labels)
             keeper.end_epoch()
 
     def _read_confidences(self, keeper: Keeper, tell: Tell) -> None:
@@ -289,8 +322,10 @@ def without_missing(labels: Floats) -> Floats:
     """
     labels = labels.copy()
     for t, column in enumerate(labels.T):
+        if not (column == -1).any():
+            continue
         known = np.unique(column[~np.isnan(column)])
-        if -1 not in known or not (known == np.rint(known)).all() or known[0] < -1:
+        if not (known == np.rint(known)).all() or known[0] < -1:
             continue
         if known.tolist() == [-1, 1]:
             raise UserError(

@@ -13,7 +13,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from stg_core.maps.formats.answers import Answers, Look, require_answers
-from stg_core.maps.formats.keeping import Keeper
+from stg_core.maps.formats.keeping import Keeper, checked_tasks
 from stg_core.maps.formats.recognise import COMMON_NAMES, ExistingLog, recognise
 from stg_core.maps.log_begin import LONGEST_NAME, checked_name
 from stg_core.maps.log_folder import LogFolder, logs_folder, now, told
@@ -40,7 +40,7 @@ def look(paths: Sequence[Path], answers: Answers | None = None) -> Look:
         problem = log.problem or _problem_of_name(name)
         questions = tuple(log.questions)
         unknown = any(q.field in FOR_TASKS and q.must_be_answered for q in questions)
-        tasks = () if unknown else log.tasks
+        tasks = () if unknown else checked_tasks(log.tasks)
         points, estimated = log.points
         return Look(
             log.format,

@@ -17,6 +17,7 @@ from typing import Any, cast
 import numpy as np
 
 from stg_core.maps.formats.answers import Answers, Numbers, Question
+from stg_core.maps.formats.classes import against_the_rest, ask_for_tasks
 from stg_core.maps.formats.keeping import Keeper, shares_nothing
 from stg_core.maps.formats.label_files import LabelFile
 from stg_core.maps.formats.lines import (
@@ -171,14 +172,7 @@ class CartographyLog:
         found = []
         log, said = self.logs[0], self.answers
         if self._several_classes and len(self.logs) == 1 and said.whole is None:
-            found.append(
-                Question(
-                    "whole",
-                    f"The log is of one question with {log.n_classes} classes: is that one task, or"
-                    " is each class a task against the rest?",
-                    ("whole", "each class"),
-                )
-            )
+            found.append(ask_for_tasks(log.n_classes))
         for one in self.logs:
             if one.kind_of_gold == "text" and said.classes is None:
                 found.append(
@@ -243,9 +237,9 @@ class CartographyLog:
             return tuple(map(str, range(log.n_classes)))
         if len(said) != max(log.width, 2):
             raise UserError(
-                f"There are {counted(len(said), 'name')} of classes, and an output of"
-                f" {named(log.name)} has {counted(log.n_classes, 'class', 'classes')}: give one"
-                " name for each, in the order of the outputs."
+                f"{counted(len(said), 'name')} of classes for the"
+                f" {counted(log.n_classes, 'class', 'classes')} of {named(log.name)}: give one for"
+                " each, in the order of the outputs."
             )
         return tuple(said)
 
@@ -301,7 +295,7 @@ class CartographyLog:
         for log in self.logs:
             whole = [len(lines.records) < LOOKED_AT for lines in log.first.values()]
             ids = [
-                {str(record.get(log.id)) for path in paths for record in log.first[path].records}
+                {own for path in paths for own in ids_of(log.first[path], log.id)}
                 for paths in log.files.values()
             ]
             if all(whole) and len(ids) > 1 and sum(map(len, ids)) == len(set().union(*ids)):
@@ -377,10 +371,7 @@ class _Reader:
             seen = self._one.read(values)
             found = self._one.confidences(seen, gold)
             return ids, np.asarray(found, np.float32).clip(0, 1), gold
-        probabilities = values if log.outputs == "probabilities" else _softmax(values)
-        own = np.arange(log.width, dtype=np.float32) == gold
-        yes = np.where(np.isnan(gold), np.nan, own).astype(np.float32)
-        return ids, (1 - abs(yes - probabilities)).clip(0, 1).astype(np.float32), yes
+        return ids, *against_the_rest(values, gold, log.outputs)
 
     def _gold(self, lines: Lines, ids: list[str]) -> Floats:
         """Labels, (B, 1) or (B, C) of a list; NaN where one is missing."""
@@ -449,7 +440,8 @@ def _values(log: Dynamics, lines: Lines, name: str) -> Floats:
     """Outputs (B, width or 1); raises UserError, with file and line, for what is no number."""
     width = max(log.width, 1)
     try:
-        found = np.array([record[name] for record in lines.records], np.float32)
+        with np.errstate(over="ignore"):
+            found = np.array([record[name] for record in lines.records], np.float32)
         found = found.reshape(len(lines.records), -1)
         if found.shape[1] == width and np.isfinite(found).all():
             return found
@@ -463,8 +455,11 @@ def _values(log: Dynamics, lines: Lines, name: str) -> Floats:
 def _check_value(record: Record, name: str, width: int, where: str) -> None:
     if name not in record:
         other = output_name(record)
-        told = f"and has {named(other[0])}: a file is of one epoch" if other else "of its epoch"
-        raise UserError(f"{where} has no {named(name)} {told}.")
+        told = f" and has {named(other[0])}" if other else ""
+        raise UserError(
+            f"{where} has no {named(name)}{told}: the outputs of a log have one name, and a file is"
+            " of one epoch."
+        )
     value = record[name]
     values = value if isinstance(value, list) else [value]
     if len(values) != width:
@@ -474,7 +469,7 @@ def _check_value(record: Record, name: str, width: int, where: str) -> None:
     for each in values:
         if isinstance(each, bool) or not isinstance(each, int | float):
             raise UserError(f"{where} has the output {each!r}, which is no number.")
-        if not np.isfinite(np.float32(each)):
+        if not abs(each) < float(np.finfo(np.float32).max):
             raise UserError(
                 f"{where} has the output {each!r}: the training may have diverged. Give the epochs"
                 " before it, or leave out that line."
@@ -503,12 +498,6 @@ def _checked_confidences(values: Floats, lines: Lines) -> Floats:
             " one number from 0 to 1, the probability of the true class."
         )
     return values.clip(0, 1)
-
-
-def _softmax(values: Floats) -> Floats:
-    from scipy.special import softmax
-
-    return np.asarray(softmax(values, axis=1), np.float32)
 
 
 def _whole(gold: Any) -> int | None:

@@ -28,7 +28,7 @@ from stg_core.maps.formats.lines import (
     shown,
 )
 from stg_core.maps.formats.numbers import Floats
-from stg_core.maps.formats.unlabelled import renamed, unlabelled
+from stg_core.maps.formats.unlabelled import UNKNOWN, renamed, unlabelled
 from stg_core.maps.summary import MAX_VARIABILITY
 from stg_core.system.errors import UserError
 from stg_core.system.words import named
@@ -95,12 +95,10 @@ class CoordinatesLog:
     def _deviation(self) -> str:
         if self.answers.deviation is not None:
             return self.answers.deviation
-        largest = max(
-            float(record["variability"])
-            for lines in self.first.values()
-            for record in lines.records
-            if isinstance(record["variability"], int | float)
-        )
+        numbers = [
+            record.get("variability") for lines in self.first.values() for record in lines.records
+        ]
+        largest = max((float(n) for n in numbers if isinstance(n, int | float)), default=0)
         return "sample" if largest > LARGEST_POPULATION + SLACK else "population"
 
     @property
@@ -124,7 +122,7 @@ class CoordinatesLog:
 
     @property
     def notes(self) -> list[str]:
-        found = [LACKS]
+        found = [LACKS, *([] if self.answers.labels else [UNKNOWN])]
         if self._deviation == "sample" and self.answers.deviation is None:
             found.append(
                 "Variability was taken for the deviation of a sample: some is above ½, and that of"

@@ -31,6 +31,7 @@ from stg_core.system.errors import UserError
 from stg_core.system.files import atomic
 from stg_core.system.words import counted, named
 from stg_core.tasks.groups import Task, TaskGroup
+from stg_core.tasks.names import check_names
 
 GROWTH = 1.5  # of the arrays, where more points come than were expected
 
@@ -44,6 +45,12 @@ def shares_nothing(epochs: int, points: int) -> str:
     )
 
 
+def checked_tasks(tasks: Sequence[Task]) -> tuple[Task, ...]:
+    """Raises UserError where names stand twice, or cannot be shown."""
+    check_names(task.name for task in tasks)
+    return TaskGroup("log", "log", tuple(tasks)).tasks
+
+
 class Keeper:
     """Puts what was read into a folder: the recorder's state in memory, maps on the disk.
 
@@ -52,8 +59,7 @@ class Keeper:
     """
 
     def __init__(self, folder: Path, tasks: Sequence[Task], epochs: int, expected: int = 0) -> None:
-        TaskGroup("log", "log", tuple(tasks))  # names differ
-        self.tasks = tuple(tasks)
+        self.tasks = checked_tasks(tasks)
         self.folder = LogFolder(folder)
         self.notes: list[str] = []
         self._chosen = kept_epochs(epochs, MOST_MAPS, epochs)
@@ -113,7 +119,8 @@ class Keeper:
         seen = ~np.isnan(current).all(axis=1)
         if not seen.any():
             raise UserError(
-                f"Epoch {self._progress.epoch + 1} of the log has no output for a labelled point."
+                f"No point of epoch {self._progress.epoch + 1} has both an output and a label (−1"
+                " stands for a missing one): give the labels in a file."
             )
         self._epochs_of += seen
         self._recorder.update(slice(None), current)
@@ -127,6 +134,8 @@ class Keeper:
     def keep_maps(self, epoch: int, maps: NDArray[np.float16]) -> None:
         """Takes data maps (2, T, N) of an epoch as they are, where no outputs were logged."""
         known = ~np.isnan(maps[0].T)
+        if not known.any():
+            raise UserError(f"The data maps of epoch {epoch} hold no numbers.")
         self._epochs_of[: self.n_points] = np.where(known.any(axis=1), epoch, 0)
         mean, deviation = np.where(known, np.nan_to_num(maps.swapaxes(1, 2).astype(np.float32)), 0)
         self._recorder.state[: self.n_points, 0] = np.where(known, epoch, 0)

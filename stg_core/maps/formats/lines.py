@@ -15,7 +15,8 @@ from stg_core.system.errors import UserError
 from stg_core.system.words import named
 
 CHUNK = 4 * 2**20  # bytes of lines that are read at once
-BOM = b"\xef\xbb\xbf"
+START = 4096  # bytes by which a format is recognised
+BOM, ZIPPED = b"\xef\xbb\xbf", b"\x1f\x8b"
 
 Record = dict[str, Any]
 Tell = Callable[[str, int], None]  # what is done, and how many more bytes were read
@@ -41,17 +42,27 @@ class Lines:
 def opened(path: Path) -> BinaryIO:
     """A file to read, whether it is gzipped or not."""
     with open(path, "rb") as file:
-        zipped = file.read(2) == b"\x1f\x8b"
+        zipped = file.read(2) == ZIPPED
     return cast(BinaryIO, gzip.open(path)) if zipped else open(path, "rb")
+
+
+def start_of(path: Path) -> bytes:
+    """The first bytes of a file, unzipped, also of one that was cut off."""
+    with told(path), open(path, "rb") as file:
+        start = file.read(START)
+        if start.startswith(ZIPPED):
+            return zlib.decompressobj(wbits=31).decompress(start, START)
+    return start
 
 
 def beginning(path: Path, most: int) -> Lines:
     """The first records of a file, at most so many; raises UserError as `read_lines` does."""
     with told(path), opened(path) as file:
-        content = file.read(CHUNK)
-    lines = content.splitlines(keepends=True)
+        content = file.readline(CHUNK) if most == 1 else file.read(CHUNK)
+    lines = content.split(b"\n")
+    lines = [line + b"\n" for line in lines[:-1]] + lines[-1:] * bool(lines[-1])
     whole = len(content) < CHUNK
-    if not whole:
+    if not whole and len(lines) > 1:
         lines.pop()  # it goes on
     return _parsed(path, lines[:most], 1, is_end=whole and len(lines) <= most)
 
@@ -129,7 +140,9 @@ def ids_of(lines: Lines, name: str) -> list[str]:
     for i, own in enumerate(ids):
         if own is None or isinstance(own, list | dict):
             raise UserError(f"{lines.where(i)} has no {named(name)}: which point is it of?")
-    return [str(own) for own in ids]
+        if isinstance(own, float) and own.is_integer():
+            ids[i] = int(own)  # as a table of numbers has them
+    return list(map(str, ids))
 
 
 def count_of(lines: Lines) -> tuple[int, bool]:

@@ -160,7 +160,10 @@ class LongLog:
         """The same with its rows sorted by epoch."""
         spool = Spool(scratch)
         for path, rows, columns in self.tables:
-            self._sort(path, rows, columns, spool, tell)
+            try:
+                self._sort(path, rows, columns, spool, tell)
+            except UserError as error:
+                raise UserError(_of_a_column(str(error))) from error
         if not spool.epochs:
             raise UserError(f"{self.files[0].name} has no rows.")
         return replace(self, spool=spool)
@@ -242,6 +245,14 @@ class _Checked:
                 f"{self.path.name}, line {self.first + i}: the {what} is {found[i]:g}, and should"
                 f" be {expected}."
             )
+
+
+def _of_a_column(sentence: str) -> str:
+    """What a table of features says of a column, without its advice for features."""
+    if "--leave-out" not in sentence:
+        return sentence
+    what, _, _ = sentence.replace("The feature", "The column").partition(": empty that cell")
+    return f"{what}: write numbers there, and 0 or 1 as labels."
 
 
 def floats_of(column: Any) -> Floats:

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stg_core.system.errors import UserError
-from stg_core.system.words import named
 
 Floats = NDArray[np.float32]
 SKIPPED = 2**24  # bytes
@@ -53,7 +52,7 @@ class Member:
 
     @property
     def called(self) -> str:
-        return f"the array {named(self.name)} of {self.path.name}" if self.name else self.path.name
+        return f"{self.path.name} ({self.name})" if self.name else self.path.name
 
     @property
     def ndim(self) -> int:

@@ -20,7 +20,7 @@ from stg_core.maps.formats import (
 )
 from stg_core.maps.formats.answers import Answers, Question
 from stg_core.maps.formats.keeping import Keeper
-from stg_core.maps.formats.lines import LOOKED_AT, Lines, Tell, beginning, opened, told
+from stg_core.maps.formats.lines import BOM, LOOKED_AT, Lines, Tell, beginning, start_of, told
 from stg_core.maps.formats.numbers import names_of
 from stg_core.system.errors import UserError
 from stg_core.system.litter import is_litter
@@ -89,6 +89,7 @@ class _Sorted:
     empty: list[Path] = field(default_factory=list)
     strays: list[Path] = field(default_factory=list)
     why: str = ""  # a stray could not be read
+    broken: str = ""  # what a file of outputs begins with, which should not be left out
 
     @property
     def kinds(self) -> dict[str, list[Path]]:
@@ -111,13 +112,15 @@ def recognise(paths: Sequence[Path], answers: Answers) -> Recognised:
     if not files:
         raise UserError(f"There are no files in {', '.join(str(path) for path in paths)}.")
     found = _Sorted()
-    for path in dict.fromkeys(files):
+    for path in {path.resolve(): path for path in files}.values():
         try:
             _sort(path, found)
         except UserError as error:
             found.strays.append(path)
             found.why = found.why or str(error)
     kind = next((kind for kind, own in found.kinds.items() if own), "")
+    if found.broken and kind in ("", "dynamics"):
+        raise UserError(found.broken)
     if not kind:
         raise UserError(_nothing(found))
     left = [path for other, own in found.kinds.items() if other != kind for path in own]
@@ -146,9 +149,8 @@ def _nothing(found: _Sorted) -> str:
 
 def _sort(path: Path, found: _Sorted) -> None:
     """Puts a file where it belongs, by its first bytes and what they begin."""
-    with told(path), opened(path) as file:
-        start = file.read(4096)
-    text = start.removeprefix(b"\xef\xbb\xbf").lstrip()
+    start = start_of(path)
+    text = start.removeprefix(BOM).lstrip()
     if not start:
         found.empty.append(path)
     elif start.startswith(NPY) or (start.startswith(ZIP) and names_of(path)):
@@ -156,8 +158,10 @@ def _sort(path: Path, found: _Sorted) -> None:
     elif start.startswith(ZIP) or start.startswith(PICKLE):
         (found.tensors if _may_be_tensors(path, start) else found.strays).append(path)
     elif text.startswith(b"{"):
-        lines = _json_lines(path)
-        if lines and cartography.is_one(lines.records[0]):
+        lines = _json_lines(path, found, text)
+        if lines and not lines.records:
+            found.empty.append(path)  # but for a line that was cut short
+        elif lines and cartography.is_one(lines.records[0]):
             found.dynamics[path] = lines
         elif lines and coordinates.is_one(lines.records[0]):
             found.coordinates[path] = lines
@@ -242,26 +246,24 @@ def _files_of(path: Path, depth: int = 0) -> list[Path]:
                 return []
             inside = sorted(p for p in path.iterdir() if not is_litter(p.name))
             return [file for each in inside for file in _files_of(each, depth + 1)]
-    if not path.exists():
+    if not path.exists() and not depth:
         raise UserError(f"There is no file or folder {path}.")
     return [path] if path.is_file() else []
 
 
-def _json_lines(path: Path) -> Lines | None:
-    """The first records of a file of JSON lines; None for any other file."""
-    try:
-        lines: Lines | None = beginning(path, LOOKED_AT)
-    except UserError:
-        lines = _first_only(path)
-    return lines if lines and lines.records else None
+def _json_lines(path: Path, found: _Sorted, text: bytes) -> Lines | None:
+    """The first records of a file of JSON lines; None for any other file.
 
-
-def _first_only(path: Path) -> Lines | None:
-    """The first record of a file whose later ones are damaged: reading it will say which."""
-    try:
-        return beginning(path, 1)
-    except UserError:
-        return None
+    Of one whose later lines are damaged only the first: reading it will say which they are.
+    """
+    for most in (LOOKED_AT, 1):
+        try:
+            return beginning(path, most)
+        except UserError as error:
+            why = str(error)
+    if b"_epoch" in text:
+        found.broken = found.broken or why
+    return None
 
 
 def names_of_tasks(places: Sequence[Path]) -> list[str]:

@@ -19,7 +19,7 @@ from stg_core.maps.formats.answers import Answers, Question
 from stg_core.maps.formats.keeping import Keeper
 from stg_core.maps.formats.label_files import LabelFile
 from stg_core.maps.formats.lines import Tell
-from stg_core.maps.formats.unlabelled import unlabelled
+from stg_core.maps.formats.unlabelled import UNKNOWN, unlabelled
 from stg_core.maps.log_folder import MOST_MAPS
 from stg_core.maps.outputs import sizes
 from stg_core.maps.summary import MAX_VARIABILITY
@@ -113,8 +113,8 @@ class TensorLog:
         assert names is not None, "it was asked"
         if len(names) != self.n_tasks:
             raise UserError(
-                f"There are {counted(len(names), 'name')} of tasks, and the tensor has"
-                f" {counted(self.n_tasks, 'task')} on its first axis: give one name for each."
+                f"{counted(len(names), 'name')} of tasks for the {counted(self.n_tasks, 'task')} on"
+                " the first axis of the tensor: give one for each."
             )
         if self.answers.labels is not None:
             return LabelFile.read(self.answers.labels).tasks_of(names, self.answers)
@@ -151,7 +151,7 @@ class TensorLog:
 
     @property
     def notes(self) -> list[str]:
-        found = [LACKS]
+        found = [LACKS, *([] if self.answers.labels else [UNKNOWN])]
         epochs = self._epochs
         told = ", ".join(map(str, epochs[:12])) + " …" * (len(epochs) > 12)
         described = bool(self._described(len(epochs)))
@@ -173,7 +173,8 @@ class TensorLog:
     def _order(self) -> tuple[int, int]:
         """Where confidence and variability stand on the last axis: it is the mean that exceeds
         √½."""
-        tops = [float(np.nanmax(_array(self._parts[-1][:, -1, :, i]))) for i in (0, 1)]
+        last = np.nan_to_num(_array(self._parts[-1][:, -1]))
+        tops = [float(last[..., i].max(initial=0)) for i in (0, 1)]
         return (1, 0) if tops[1] > MAX_VARIABILITY + SLACK >= tops[0] else (0, 1)
 
     def prepared(self, scratch: Path, tell: Tell) -> TensorLog:

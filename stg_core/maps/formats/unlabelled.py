@@ -31,8 +31,8 @@ def renamed(tasks: Sequence[Task], names: Sequence[str] | None) -> tuple[Task, .
         return tuple(tasks)
     if len(names) != len(tasks):
         raise UserError(
-            f"There are {counted(len(names), 'name')} of tasks, and the log has"
-            f" {counted(len(tasks), 'task')}: give one name for each, in their order:"
+            f"{counted(len(names), 'name')} of tasks for the {counted(len(tasks), 'task')} of the"
+            " log: give one for each, in their order:"
             f" {', '.join(named(task.name) for task in tasks[:6])}{' …' * (len(tasks) > 6)}."
         )
     return tuple(replace(task, name=name) for task, name in zip(tasks, names, strict=True))
