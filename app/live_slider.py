@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TypeVar
 
 import streamlit as st
 
 from app import state
 from app.parameters import Step
+from app.task_pictures import FOLDER
 
 Value = TypeVar("Value", int, float)
 
@@ -37,82 +39,14 @@ button { width: 2.25rem; height: 2.25rem; cursor: pointer; color: inherit; font-
   text-align: center; font-size: .75rem; border: 1px solid var(--st-border-color); opacity: .8; }
 """
 
-# While one value is on its way, later ones wait, and only the last of them is sent after the
-# answer: a fast drag makes no backlog. The thumb belongs to the hand that moves it: an answer that
-# comes late must not pull it back.
-JS = """
-const PATIENCE = 3000, STEP = 900;
-
-export default function ({ data, parentElement, setStateValue }) {
-  const find = (what) => parentElement.querySelector(what);
-  const range = find("input"), shown = find("output"), play = find("button"), help = find(".help");
-  const tell = () => {
-    shown.textContent = data.texts[range.value];
-    range.setAttribute("aria-valuetext", data.texts[range.value]);
-  };
-  const answered = () => {
-    clearTimeout(range.patience);
-    range.sent = undefined;
-  };
-  const tellAddressBar = () => window.dispatchEvent(new Event("stg-explorer-moved"));
-  const send = () => {
-    const wanted = Number(range.value);
-    if (range.sent !== undefined || wanted === range.known) return;
-    range.sent = wanted;
-    range.patience = setTimeout(() => {
-      answered();
-      tellAddressBar();
-      if (Number(range.value) !== wanted) send();
-    }, PATIENCE);
-    setStateValue("moved", [wanted, Date.now()]);
-  };
-  const stop = () => {
-    clearInterval(range.timer);
-    range.timer = null;
-    play.textContent = "\\u25B6";
-    play.setAttribute("aria-label", "Play " + data.label);
-  };
-  const advance = () => {
-    if (range.sent !== undefined) return;
-    if (Number(range.value) >= data.texts.length - 1) return stop();
-    range.value = Number(range.value) + 1;
-    tell();
-    send();
-  };
-
-  find("label").textContent = data.label;
-  help.title = data.help;
-  help.setAttribute("aria-label", data.help);
-  range.max = data.texts.length - 1;
-  range.disabled = data.disabled;
-  play.hidden = !data.play;
-  range.known = data.index;
-  if (range.sent === data.index) {
-    answered();
-    tellAddressBar();
-    requestAnimationFrame(() => setTimeout(send));  // what came with the answer is drawn first
-  } else if (range.sent === undefined) {
-    range.value = data.index;
-  }
-  tell();
-  if (!range.timer) stop();
-
-  range.oninput = () => { stop(); tell(); send(); };
-  play.onclick = () => {
-    if (range.timer) return stop();
-    const ended = Number(range.value) >= data.texts.length - 1;
-    range.value = ended ? 0 : Number(range.value) + 1;
-    range.timer = setInterval(advance, STEP);
-    play.textContent = "\\u23F8";
-    play.setAttribute("aria-label", "Pause " + data.label);
-    tell();
-    send();
-  };
-  return () => { stop(); answered(); };
-}
-"""
-
-_slider = st.components.v2.component("stg_explorer.live_slider", html=HTML, css=CSS, js=JS)
+_slider = st.components.v2.component(
+    "stg_explorer.live_slider",
+    html=HTML,
+    css=CSS,
+    js="\n".join(
+        path.read_text() for path in (FOLDER / "hand.js", Path(__file__).with_suffix(".js"))
+    ),
+)
 
 
 def live_slider(
@@ -132,7 +66,8 @@ def live_slider(
 
     of: what the largest option counts, such as "tasks"; thinned: see `Step`.
 
-    Inside a fragment, only that fragment runs again while the slider is dragged.
+    Inside a fragment, only that fragment runs again while the slider is dragged, and only when it
+    rests where pictures follow it by themselves: see `app.task_pictures`.
     """
     mounted = f"{key} slider"
 
@@ -141,9 +76,10 @@ def live_slider(
         return None if value == default else str(value)
 
     def moved() -> None:
-        index, _ = st.session_state[mounted]["moved"]
+        index, rested, _ = st.session_state[mounted]["moved"]
         if 0 <= int(index) < len(options):
-            state.keep_moving(key, said(options[int(index)]))
+            keep = state.keep if rested else state.keep_moving
+            keep(key, said(options[int(index)]))
 
     linked = state.kept(key, Step(options, of, thinned))
     value = next((option for option in options if str(option) == linked), default)
@@ -151,6 +87,8 @@ def live_slider(
     _slider(
         key=mounted,
         data={
+            "name": key,
+            "values": list(options),
             "label": label,
             "texts": [show(option) for option in options],
             "index": list(options).index(value),

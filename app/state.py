@@ -230,8 +230,12 @@ def when_at_rest(work: Callable[..., object], *arguments: object) -> None:
 
 def task_space(run: Run, epochs: tuple[int, ...], features: tuple[str, ...]) -> TaskSpace:
     """The tasks of a run as points, with whatever was computed of them before."""
-    version = str(run.provenance.get("created", ""))
-    return _task_space(str(run.folder), version, epochs, features, run)
+    return _task_space(str(run.folder), version(run), epochs, features, run)
+
+
+def version(run: Run) -> str:
+    """Another one once a run that goes on has gone on."""
+    return str(run.provenance.get("created", ""))
 
 
 @st.cache_resource(show_spinner="Reading the data maps", max_entries=32)

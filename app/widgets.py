@@ -13,6 +13,7 @@ import streamlit as st
 
 from app import live, state
 from app.charts.training import learning_curve
+from app.every_k import send_every_k
 from app.live_slider import live_slider
 from app.parameters import OneOf, SeveralOf, in_url, nearest
 from app.stability import say_stability
@@ -152,6 +153,7 @@ class Chosen:
     space: TaskSpace
     grouping: Grouping
     colours: list[int]  # colour index of each cluster, see charts.base.cluster_colour
+    every: str | None = None  # where pictures follow the sliders by themselves, see `send_every_k`
 
 
 def grouping_head(title: str, about: str) -> tuple[Run, Input] | None:
@@ -171,8 +173,11 @@ def with_input(run: Run | None, place: DeltaGenerator) -> tuple[Run, Input] | No
     return None
 
 
-def choose_clusters(run: Run, given: Input) -> Chosen:
-    """The two sliders of a grouping, for use within a fragment."""
+def choose_clusters(run: Run, given: Input, followed: bool = False) -> Chosen:
+    """The two sliders of a grouping, for use within a fragment.
+
+    followed: whether there are pictures that follow the sliders by themselves.
+    """
     from stg_core.grouping.memberships import cluster_colours, group_tasks
 
     n_tasks = int(has_labels(run.summary).sum())
@@ -198,17 +203,24 @@ def choose_clusters(run: Run, given: Input) -> Chosen:
             show="{:.2f}".format,
         )
     space = state.task_space(run, given.epochs, given.features)
-    with left:
+    with left, answers("stability"):
         say_stability(run, space, k, given.method)
     grouping = group_tasks(space, k, fuzzifier, given.method)
     usual = state.task_space(run, tuple(run.summary.epochs.tolist()), FEATURES)
     colours = cluster_colours(usual, grouping.labels, k)
     state.when_at_rest(look_ahead, state.shared().derived, run, space, k)
     if grouping.problem:
-        st.warning(plain(grouping.problem), icon=":material/warning:")
+        with answers("problem"):
+            st.warning(plain(grouping.problem), icon=":material/warning:")
     if grouping.few_labels:
         st.caption(plain(grouping.few_labels))
-    return Chosen(space, grouping, colours.tolist())
+    every = send_every_k(run, space, usual, given.method) if followed else None
+    return Chosen(space, grouping, colours.tolist(), every)
+
+
+def answers(name: str) -> DeltaGenerator:
+    """A place for what Python says of where the sliders are: paler while they are ahead of it."""
+    return st.container(key=f"answers_{name}")
 
 
 def look_ahead(derived: Derived, run: Run, space: TaskSpace, k: int) -> None:

@@ -39,7 +39,7 @@ SCORES_HELP = "\n".join(
 def explore(run: Run, given: widgets.Input) -> None:
     """In a fragment: a slider moves the pictures, and nothing else runs again."""
     with widgets.user_errors():
-        chosen = widgets.choose_clusters(run, given)
+        chosen = widgets.choose_clusters(run, given, followed=True)
         if reference := choose_reference(run):
             show(run, chosen, reference)
         elif (known := with_superclasses()) and st.button(
@@ -63,18 +63,18 @@ def show(run: Run, chosen: widgets.Chosen, reference: Reference) -> None:
     grouping = chosen.grouping
     found = agreement_with(reference, grouping)
     noun, plural = NOUNS.get(reference.name, ("label", "labels"))
-    summary(found, grouping.k, plural)
-    left, right = st.columns(2, gap="medium", vertical_alignment="bottom")
-    with left:
-        st.caption(CHANCE)
-        charts.scores_beside_chance(found.scores)
-    with right:
-        scores_for_every_k(run, chosen, found)
-    charts.contingency(found, grouping, chosen.colours, f"Tasks by {noun} and cluster")
-    lists(found, chosen.colours, plural)
-    charts.membership_panels(
-        found.panels, grouping, chosen.colours, f"Memberships by {noun}, the most coherent first"
-    )
+    with widgets.answers("agreement"):
+        summary(found, grouping.k, plural)
+        left, right = st.columns(2, gap="medium", vertical_alignment="bottom")
+        with left:
+            st.caption(CHANCE)
+            charts.scores_beside_chance(found.scores)
+        with right:
+            scores_for_every_k(run, chosen, found)
+        charts.contingency(found, grouping, chosen.colours, f"Tasks by {noun} and cluster")
+        lists(found, chosen.colours, plural)
+    title = f"Memberships by {noun}, the most coherent first"
+    charts.membership_panels(found.panels, grouping, chosen.colours, title, chosen.every)
 
 
 def summary(found: Agreement, k: int, plural: str) -> None:

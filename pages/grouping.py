@@ -39,7 +39,9 @@ def memberships(run: Run, chosen: Chosen) -> None:
         note = f"{charts.MAPS[wanted][0]} failed: this is PCA"
     assert layout is not None
     examples = glances.whose(run, "tasks")
-    charts.memberships(chosen.grouping, chosen.colours, layout, shown, wanted, note, examples)
+    charts.memberships(
+        chosen.grouping, chosen.colours, layout, shown, wanted, note, examples, chosen.every
+    )
     widgets.wait_for(answer, lambda: derived.layout(run, chosen.space, wanted))
     glances.answer(run, "tasks")
     say_what_prevalence_explains(run, chosen)
@@ -49,17 +51,18 @@ def say_what_prevalence_explains(run: Run, chosen: Chosen) -> None:
     from stg_core.grouping.prevalence import explained_prevalence
 
     if explained := explained_prevalence(run.summary, chosen.grouping):
-        st.caption(
-            str(explained),
-            help="Prevalence: the share of points whose answer is yes. Tasks whose yes is as rare"
-            " look alike in a data map whatever they ask; where that explains the clusters, they"
-            " say little else.",
-        )
+        with widgets.answers("prevalence"):
+            st.caption(
+                str(explained),
+                help="Prevalence: the share of points whose answer is yes. Tasks whose yes is as"
+                " rare look alike in a data map whatever they ask; where that explains the"
+                " clusters, they say little else.",
+            )
 
 
 def clusters(run: Run, chosen: Chosen) -> None:
     say_what_prevalence_explains(run, chosen)
-    charts.cluster_cards(chosen.grouping, chosen.colours)
+    charts.cluster_cards(chosen.grouping, chosen.colours, chosen.every)
 
 
 def which_k(run: Run, chosen: Chosen) -> None:
@@ -113,7 +116,7 @@ def distances(run: Run, chosen: Chosen) -> None:
     from stg_core.grouping.layout import dendrogram
 
     tree = dendrogram(chosen.space)
-    charts.distances(chosen.space, tree, chosen.grouping, chosen.colours)
+    charts.distances(chosen.space, tree, chosen.grouping, chosen.colours, chosen.every)
     if chosen.space.adjusted >= WORTH_SAYING:
         st.caption(
             "Distances over the points that each two tasks share did not fit together:"
@@ -206,16 +209,17 @@ VIEWS = {
 def explore(run: Run, given: Input, view: str) -> None:
     """In a fragment: a slider moves these pictures, and nothing else runs again."""
     with widgets.user_errors():
-        chosen = widgets.choose_clusters(run, given)
+        chosen = widgets.choose_clusters(run, given, followed=True)
         VIEWS[view](run, chosen)
         if not chosen.grouping.problem:
-            st.page_link(
-                state.SPECIALISTS,
-                label=f"Does it pay? {'Log' if run.spec.logged else 'Train'}"
-                f" {chosen.grouping.k} specialists",
-                icon=":material/groups:",
-                query_params=choices(chosen) | {"result": "this plan"},
-            )
+            with widgets.answers("specialists"):
+                st.page_link(
+                    state.SPECIALISTS,
+                    label=f"Does it pay? {'Log' if run.spec.logged else 'Train'}"
+                    f" {chosen.grouping.k} specialists",
+                    icon=":material/groups:",
+                    query_params=choices(chosen) | {"result": "this plan"},
+                )
 
 
 @st.fragment

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from app import task_pictures
 from app.charts.base import Spec, cluster_colour, draw, finished, ink_on, number
-from app.charts.grouping import why_uncertain
+from app.charts.grouping import clustered, why_uncertain
 from app.state import dark
 
 if TYPE_CHECKING:
@@ -323,14 +323,22 @@ def contingency(found: Agreement, grouping: Grouping, colours: list[int], title:
 
 
 def membership_panels(
-    panels: Sequence[Panel], grouping: Grouping, colours: list[int], title: str
+    panels: Sequence[Panel],
+    grouping: Grouping,
+    colours: list[int],
+    title: str,
+    every: str | None = None,
 ) -> None:
-    """A small heatmap per panel, its tasks by all clusters, in the order of the panels."""
+    """A small heatmap per panel, its tasks by all clusters, in the order of the panels.
+
+    every: see `app.charts.grouping.clustered`.
+    """
     coherence = ["–" if p.coherence is None else f"{p.coherence:.2f}" for p in panels]
     told = (f"{p.label} {shown}" for p, shown in zip(panels, coherence, strict=True))
-    header = _header(panels, grouping, colours)
+    header = clustered(grouping, colours, every) | _header(panels, grouping, colours)
     header |= {
         "title": title,
+        "labelled": _labelled(panels, grouping),
         "panels": [
             {"label": p.label, "coherence": shown, "tasks": _places(p, grouping)}
             for p, shown in zip(panels, coherence, strict=True)
@@ -342,20 +350,24 @@ def membership_panels(
 
 def _header(panels: Sequence[Panel], grouping: Grouping, colours: list[int]) -> dict[str, Any]:
     """What both pictures of the tasks have in common; arrow keys walk from panel to panel."""
-    label_of = {task: panel.label for panel in panels for task in panel.tasks}
+    labelled = _labelled(panels, grouping)
     return {
         "names": grouping.tasks,
         "shown": grouping.shown_names,
         "says": [
-            f"{task}: {label_of.get(task, 'no label')}, cluster {cluster + 1}"
-            f"{why_uncertain(grouping, task)}"
-            for task, cluster in zip(grouping.tasks, grouping.labels, strict=True)
+            f"{task}: {label}, cluster {cluster + 1}{why_uncertain(grouping, task)}"
+            for task, label, cluster in zip(grouping.tasks, labelled, grouping.labels, strict=True)
         ],
         "order": [task for panel in panels for task in _places(panel, grouping)],
         "labels": grouping.labels.tolist(),
         "colours": _shades(colours),
         "file": f"k{grouping.k}-m{grouping.fuzzifier:.2f}-{grouping.method}",
     }
+
+
+def _labelled(panels: Sequence[Panel], grouping: Grouping) -> list[str]:
+    label_of = {task: panel.label for panel in panels for task in panel.tasks}
+    return [label_of.get(task, "no label") for task in grouping.tasks]
 
 
 def _places(panel: Panel, grouping: Grouping) -> list[int]:

@@ -25,10 +25,14 @@ LIGHT = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#B8A
 DARK = ("#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#2F8FD0", "#D55E00", "#F0E442", "#DDDDDD")
 
 
+def palette(dark: bool) -> tuple[str, ...]:
+    """The colours of clusters, by their index."""
+    return DARK if dark else LIGHT
+
+
 def cluster_colour(index: int, dark: bool) -> str:
     """Colour of the cluster with this colour index, from 0; beyond eight they come again."""
-    palette = DARK if dark else LIGHT
-    return palette[index % len(palette)]
+    return palette(dark)[index % len(palette(dark))]
 
 
 def ink_on(colour: str) -> str:

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from app import task_pictures
-from app.charts.base import cluster_colour
+from app.charts.base import cluster_colour, palette
 from app.state import dark
 
 if TYPE_CHECKING:
@@ -17,31 +16,31 @@ if TYPE_CHECKING:
     from stg_core.grouping.layout import Dendrogram, TaskMap
     from stg_core.grouping.memberships import Grouping, TaskSpace
 
-# Of each measure: its name, how it is written, and what it means, in one line.
+# Of each measure: its name, its digits after the point, and what it means, in one line.
 QUALITY = {
     "inertia": (
         "Inertia",
-        ",.0f",
+        0,
         "Squared distances of the tasks to their cluster; lower is tighter.",
     ),
     "silhouette": (
         "Silhouette",
-        ".3f",
+        3,
         "How much nearer a task is to its own cluster than to the next: −1 to 1, higher is better.",
     ),
     "partition_coefficient": (
         "Partition coefficient",
-        ".3f",
+        3,
         "How clear-cut the memberships are: 1/k is undecided, 1 is hard.",
     ),
     "xie_beni": (
         "Xie–Beni",
-        ".3f",
+        3,
         "Spread within clusters over distance between them; lower is better.",
     ),
     "stability": (
         "Stability",
-        ".3f",
+        3,
         "Whether resampled training points give the same clusters: 0 is chance, 1 always.",
     ),
 }
@@ -63,9 +62,8 @@ AXES = {
 
 def membership_heatmap(grouping: Grouping, colours: list[int], key: str = "heatmap") -> None:
     """Share of each task in each cluster, tasks ordered by cluster, the surest first."""
-    header = _clustered(grouping, colours)
-    header["alt"] = {"memberships": _heatmap_text(grouping)}
-    task_pictures.heatmap(header, grouping.memberships, key)
+    header = clustered(grouping, colours)
+    task_pictures.heatmap({**header, "alt": {}}, grouping.memberships, key)
 
 
 def memberships(
@@ -76,21 +74,26 @@ def memberships(
     wanted: str,
     note: str,
     glances: str | None = None,
+    every: str | None = None,
 ) -> None:
     """Quality, heatmap of the shares, and the map of the tasks.
 
     shown: kind of map that `layout` is; wanted: the chosen kind; note: why they differ, or empty;
-    glances: whose examples those who point at a task may see, see `app.glances`.
+    glances: whose examples those who point at a task may see, see `app.glances`; every: see
+    `clustered`.
     """
-    header = _clustered(grouping, colours)
+    header = clustered(grouping, colours, every)
     header |= {
         "alt": {
-            "memberships": _heatmap_text(grouping),
             "map": f"Map of the tasks ({MAPS[shown][0]}): {len(grouping.tasks)} tasks, near"
-            f" together where their data maps are alike. {_faithful(layout, '. ')}"
-            f"{_members(grouping)}",
+            f" together where their data maps are alike. {_faithful(layout, '.')}".rstrip(),
         },
-        "quality": _quality(grouping),
+        "quality": grouping.quality,
+        "measures": [
+            {"name": name, "title": title, "digits": digits, "help": help}
+            for name, (title, digits, help) in QUALITY.items()
+            if name in grouping.quality
+        ],
         "maps": [(label, kind, explained) for kind, (label, explained) in MAPS.items()],
         "map": wanted,
         "positions": layout.positions.round(5).tolist(),
@@ -101,13 +104,9 @@ def memberships(
     task_pictures.memberships(header, grouping.memberships)
 
 
-def cluster_cards(grouping: Grouping, colours: list[int]) -> None:
+def cluster_cards(grouping: Grouping, colours: list[int], every: str | None = None) -> None:
     """Of each cluster its number, its tasks with their shares, the most and the least typical."""
-    header = _clustered(grouping, colours)
-    header["cards"] = [
-        {"colour": header["colours"][j], **_card(grouping, j)} for j in range(grouping.k)
-    ]
-    task_pictures.clusters(header)
+    task_pictures.clusters(clustered(grouping, colours, every), grouping.memberships)
 
 
 def every_k(
@@ -138,14 +137,20 @@ def every_k(
     task_pictures.choice(header, k, kept_as)
 
 
-def distances(space: TaskSpace, tree: Dendrogram, grouping: Grouping, colours: list[int]) -> None:
+def distances(
+    space: TaskSpace,
+    tree: Dendrogram,
+    grouping: Grouping,
+    colours: list[int],
+    every: str | None = None,
+) -> None:
     """Distance of each task to each other one, in the order of the dendrogram above."""
     between = space.distances[~np.eye(len(space.tasks), dtype=bool)]
     first, second = np.unravel_index(
         np.argmin(space.distances + np.diag(np.full(len(space.tasks), np.inf))),
         space.distances.shape,
     )
-    header = _clustered(grouping, colours)
+    header = clustered(grouping, colours, every)
     header |= {
         "order": tree.order.tolist(),
         "tree": tree.segments.round(4).tolist(),
@@ -157,7 +162,7 @@ def distances(space: TaskSpace, tree: Dendrogram, grouping: Grouping, colours: l
             f" {space.tasks[second]}."
         },
     }
-    task_pictures.distances(header, space.distances)
+    task_pictures.distances(header, grouping.memberships, space.distances)
 
 
 # ------------------------------------------------------------------------------------ their words
@@ -165,52 +170,23 @@ def distances(space: TaskSpace, tree: Dendrogram, grouping: Grouping, colours: l
 MISSING = "Not defined here"
 
 
-def _clustered(grouping: Grouping, colours: list[int]) -> dict[str, Any]:
-    """What all pictures of the tasks have in common."""
+def clustered(grouping: Grouping, colours: list[int], every: str | None = None) -> dict[str, Any]:
+    """What all pictures of a grouping have in common; what is said of it is said by grouping.js.
+
+    every: the name of the groupings of every k, for pictures that follow the sliders by themselves.
+    """
     return {
         "names": grouping.tasks,
         "shown": grouping.shown_names,
-        "says": _shares(grouping),
-        "order": by_cluster(grouping).tolist(),
+        "uncertain": dict(grouping.uncertain),
+        "k": grouping.k,
+        "fuzzifier": grouping.fuzzifier,
+        "method": grouping.method,
         "labels": grouping.labels.tolist(),
         "colours": [cluster_colour(colour, dark()) for colour in colours],
-        "file": f"k{grouping.k}-m{grouping.fuzzifier:.2f}-{grouping.method}",
+        "palette": palette(dark()),
+        "every": every,
     }
-
-
-def by_cluster(grouping: Grouping) -> NDArray[np.int64]:
-    """Tasks ordered by cluster, the surest first."""
-    return np.lexsort((-grouping.memberships.max(axis=1), grouping.labels))
-
-
-def _heatmap_text(grouping: Grouping) -> str:
-    return (
-        f"Memberships: heatmap of the shares of {len(grouping.tasks)} tasks in {grouping.k}"
-        f" clusters. {_members(grouping)}"
-    )
-
-
-def _members(grouping: Grouping) -> str:
-    names = np.array(grouping.shown_names)
-    members = (
-        f"cluster {j + 1}: {', '.join(names[grouping.labels == j].tolist()) or 'none'}"
-        for j in range(grouping.k)
-    )
-    return "Each task belongs most to: " + "; ".join(members) + "."
-
-
-def _shares(grouping: Grouping) -> list[str]:
-    """Of each task its shares in its cluster and in the next."""
-    first, second = np.argsort(-grouping.memberships, axis=1, kind="stable")[:, :2].T
-    rows = np.arange(len(grouping.tasks))
-    strongest, next_best = grouping.memberships[rows, first], grouping.memberships[rows, second]
-    return [
-        f"{task}: cluster {a + 1} with {p:.2f}, then {b + 1} with {q:.2f}"
-        f"{why_uncertain(grouping, task)}"
-        for task, a, p, b, q in zip(
-            grouping.tasks, first, strongest, second, next_best, strict=True
-        )
-    ]
 
 
 def why_uncertain(grouping: Grouping, task: str) -> str:
@@ -219,19 +195,11 @@ def why_uncertain(grouping: Grouping, task: str) -> str:
     return f"; uncertain: {reason}" if reason else ""
 
 
-def _quality(grouping: Grouping) -> list[tuple[str, str, str]]:
-    return [
-        (label, "–" if (value := grouping.quality[name]) is None else format(value, style), help)
-        for name, (label, style, help) in QUALITY.items()
-        if name in grouping.quality
-    ]
-
-
 def _at_k(choice: Choice, i: int) -> str:
     said = [f"k = {choice.ks[i]}"]
-    for name, (label, style, _) in QUALITY.items():
+    for name, (label, digits, _) in QUALITY.items():
         value = choice.measures[name][i]
-        said.append(f"{label} {'–' if value is None else format(value, style)}")
+        said.append(f"{label} {'–' if value is None else f'{value:,.{digits}f}'}")
     return ", ".join(said)
 
 
@@ -246,14 +214,3 @@ def _faithful(layout: TaskMap, after: str = "") -> str:
     if layout.correlation is None:
         return ""
     return f"Distances here and true ones: Pearson’s r = {layout.correlation:.2f}{after}"
-
-
-def _card(grouping: Grouping, j: int) -> dict[str, Any]:
-    own = [task for task in by_cluster(grouping).tolist() if grouping.labels[task] == j]
-    tasks = [(grouping.tasks[task], float(grouping.memberships[task, j])) for task in own]
-    about = ["No task belongs most to this cluster."]
-    if tasks:
-        about = [f"Most typical: {tasks[0][0]}"]
-    if len(tasks) > 1:
-        about.append(f"Least typical: {tasks[-1][0]}")
-    return {"tasks": tasks, "about": about}

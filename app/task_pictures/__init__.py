@@ -1,8 +1,10 @@
 """Pictures of tasks, drawn on canvas and linked in the browser.
 
-What a slider moves is drawn here and not by Vega: a picture is redrawn in milliseconds. A task that
-is pointed at in one picture is marked in all of them at once, without a rerun; a task that is
-clicked stays marked, in the URL as `marked`. Each picture exports itself as SVG and PNG.
+What a slider moves is drawn here and not by Vega: a picture is redrawn in milliseconds. Where all
+that it takes is in the browser (`every_k`), it follows a slider without asking Python, which hears
+of it when the hand rests (see live_slider.js, hand.js, grouping.js). A task that is pointed at in
+one picture is marked in all of them at once, without a rerun; a task that is clicked stays marked,
+in the URL as `marked`. Each picture exports itself as SVG and PNG.
 
 A picture's header holds what its JavaScript reads: `names` (of what can be pointed at) with what
 each one `says`, `shown` where names stand with a mark, `alt` (a text alternative per picture) and
@@ -26,7 +28,8 @@ from app import state
 from app.parameters import OneOf
 
 FOLDER = Path(__file__).parent
-SHARED = ("pen", "theme", "glance", "head", "view")
+SHARED = ("pen", "theme", "glance", "head", "message", "view")
+GROUPING = ("hand", "formula", "grouping")
 WALK = "Arrow keys walk through the tasks, Enter marks one everywhere, Escape takes it back."
 
 # Told the rectangle: variability from and to, confidence from and to; or None.
@@ -37,34 +40,44 @@ MAP = '<figure class="map"><div class="kinds" role="radiogroup" aria-label="Map"
 
 
 def _component(name: str, html: str, *scripts: str) -> Any:
-    sources = [(FOLDER / f"{script}.js").read_text() for script in (*SHARED, *scripts)]
     return st.components.v2.component(
         f"stg_explorer.{name}",
         html=f'<div class="view">{html}</div>',
         css=(FOLDER / "view.css").read_text(),
-        js="\n".join(sources),
+        js=_joined(*SHARED, *scripts),
     )
 
 
-_heatmap = _component("heatmap", HEATMAP, "heatmap", "map", "memberships")
+def _joined(*scripts: str) -> str:
+    return "\n".join((FOLDER / f"{script}.js").read_text() for script in scripts)
+
+
+_heatmap = _component("heatmap", HEATMAP, *GROUPING, "heatmap", "map", "memberships")
 _memberships = _component(
     "memberships",
     f'<dl class="quality"></dl><div class="pictures">{HEATMAP}{MAP}</div>',
+    *GROUPING,
     "heatmap",
     "map",
     "memberships",
 )
-_clusters = _component("clusters", '<div class="cards"></div>', "clusters")
-_distances = _component("distances", '<figure class="distances"></figure>', "heatmap", "distances")
+_clusters = _component("clusters", '<div class="cards"></div>', *GROUPING, "clusters")
+_distances = _component(
+    "distances", '<figure class="distances"></figure>', *GROUPING, "heatmap", "distances"
+)
 _contingency = _component(
     "contingency", '<figure class="contingency"></figure>', "heatmap", "contingency"
 )
-_panels = _component("panels", '<figure class="panels"></figure>', "heatmap", "panels")
+_panels = _component("panels", '<figure class="panels"></figure>', *GROUPING, "heatmap", "panels")
 _choice = _component("choice", '<figure class="which-k"></figure>', "heatmap", "choice")
 
 _data_map = _component("data_map", '<figure class="data-map"></figure>', "density", "data_map")
 _small_maps = _component(
     "small_maps", '<figure class="small-maps"></figure>', "density", "small_maps"
+)
+
+_every_k = st.components.v2.component(
+    "stg_explorer.every_k", js=_joined("message", "hand", "every_k")
 )
 
 NOTHING: NDArray[np.float64] = np.empty(0)
@@ -85,14 +98,22 @@ def memberships(header: dict[str, Any], memberships: NDArray[np.float64]) -> Non
     _show_tasks(_memberships, key, header, memberships, map=chosen)
 
 
-def clusters(header: dict[str, Any]) -> None:
+def every_k(message: bytes) -> None:
+    """What the groupings of every k follow from; Streamlit sends the same bytes only once."""
+    _every_k(key="every k", data=message)
+
+
+def clusters(header: dict[str, Any], memberships: NDArray[np.float64]) -> None:
     """A card per cluster."""
-    _show_tasks(_clusters, "clusters pictures", header, NOTHING)
+    _show_tasks(_clusters, "clusters pictures", header, memberships)
 
 
-def distances(header: dict[str, Any], distances: NDArray[np.float64]) -> None:
+def distances(
+    header: dict[str, Any], memberships: NDArray[np.float64], distances: NDArray[np.float64]
+) -> None:
     """Clustered heatmap of the distances with its dendrogram."""
-    _show_tasks(_distances, "distances pictures", header, distances)
+    values = np.concatenate([memberships.ravel(), distances.ravel()])
+    _show_tasks(_distances, "distances pictures", header, values)
 
 
 def contingency(header: dict[str, Any]) -> None:
@@ -153,7 +174,7 @@ def marked(tasks: tuple[str, ...]) -> str | None:
     return state.kept("marked", OneOf(tasks, empty=True))
 
 
-def message(header: dict[str, Any], values: NDArray[np.float64]) -> bytes:
+def message(header: dict[str, Any], values: NDArray[np.floating[Any]]) -> bytes:
     """Length of the JSON, the JSON, 32-bit floats: read in view.js."""
     described = json.dumps(header, separators=(",", ":")).encode()
     return struct.pack("<I", len(described)) + described + values.astype("<f4").tobytes()

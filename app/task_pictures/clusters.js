@@ -2,23 +2,46 @@
 
 const FEW = 12; // tasks that a card shows before it is unfolded
 
+function aboutMembers(names) {
+  if (!names.length) return ["No task belongs most to this cluster."];
+  const typical = [`Most typical: ${names[0]}`];
+  return names.length === 1 ? typical : [...typical, `Least typical: ${names.at(-1)}`];
+}
+
 class Cards {
   constructor(root) {
     this.root = root;
     this.marks = new Marks("tasks", () => this.mark());
+    this.unheard = followSliders(this);
   }
 
   show(message, send) {
-    this.data = read(message);
-    this.send = send;
-    this.marks.follow(this.data.chosen);
+    Object.assign(this, { told: read(message), send });
+    this.marks.follow(this.told.chosen);
+    this.turn();
+  }
+
+  /** As `View.turn`. */
+  turn(data = this.turned(this.told)) {
+    this.data = data;
     this.root.querySelector(".cards").replaceChildren(
-      ...this.data.cards.map((card, j) => this.card(card, j)),
+      ...this.data.colours.map((colour, j) => this.card(colour, j)),
     );
     this.mark();
   }
 
-  card({ colour, tasks, about }, j) {
+  turned(told) {
+    return grouped(told);
+  }
+
+  /** The tasks of cluster j with their shares, the most typical first. */
+  members(j) {
+    const { order, labels, names, values, k } = this.data;
+    return order.filter((task) => labels[task] === j).map((i) => [names[i], values[i * k + j]]);
+  }
+
+  card(colour, j) {
+    const tasks = this.members(j), about = aboutMembers(tasks.map(([name]) => name));
     const number = element("span", { class: "number" }, String(j + 1));
     number.style.background = colour;
     number.style.color = inkOn(colour);
@@ -66,6 +89,7 @@ class Cards {
 
   end() {
     this.marks.end();
+    this.unheard();
   }
 }
 

@@ -92,8 +92,18 @@ const distances = {
   order: (data) => data.order,
 };
 
+/** The values are memberships, and behind them the distances. */
+function apart(told) {
+  const split = told.names.length * told.k;
+  const memberships = { ...told, values: told.values.subarray(0, split) };
+  const { order, alt } = told, values = told.values.subarray(split);
+  return { ...grouped(memberships), values, order, alt };
+}
+
 export default function ({ data, parentElement, setStateValue }) {
-  const view = viewOf(parentElement, () => new View(parentElement, [distances], "tasks"));
+  const make = () => new View(parentElement, [distances], "tasks", apart);
+  const view = viewOf(parentElement, make);
+  view.unheard ??= followSliders(view);
   view.show(data, setStateValue);
   return view.close;
 }

@@ -63,3 +63,16 @@ function byCluster(shares, labels, k) {
   return labels.map((_, task) => task)
     .sort((a, b) => labels[a] - labels[b] || surest[b] - surest[a] || a - b);
 }
+
+/** Mean over pairs a, b of some tasks of Σ_j min(W[a,j], W[b,j]); null for a single task. */
+function coherence(tasks, shares, k) {
+  const n = tasks.length;
+  if (n < 2) return null;
+  let sum = 0;
+  for (let j = 0; j < k; j += 1) {
+    const column = tasks.map((task) => shares[task * k + j]).sort((a, b) => a - b);
+    // in ascending order, each share is the smaller one in its pairs with all that follow
+    column.forEach((share, i) => (sum += share * (n - 1 - i)));
+  }
+  return Math.min(1, sum / ((n * (n - 1)) / 2));
+}

@@ -30,23 +30,20 @@ const heatmap = {
     drawHead(pen, plan.head, theme);
     this.legend(pen, theme, 0, top - 48);
     this.heads(pen, data, plan, theme);
-    const gap = column >= 10 ? 1 : 0;
-    for (let i = 0; i < n; i += 1) {
-      const task = data.order[i], y = top + i * row;
-      const name = shortName(data, task, labels, size, theme.family);
+    const shareAt = (i) => data.values[data.order[Math.floor(i / k)] * k + (i % k)];
+    const shadeAt = (i) => Math.round(strength(shareAt(i)) * (SHADES - 1));
+    pen.cells(left, top, [column, row], [k, n], column >= 10 ? 1 : 0, shadeAt, theme);
+    data.order.forEach((task, i) => {
+      const y = top + i * row, name = shortName(data, task, labels, size, theme.family);
       pen.text(left - 12, y + row / 2, name, { fill: theme.text, size, align: "right" });
       pen.cell(left - 8, y, 4, row, data.colours[data.labels[task]]);
-      for (let j = 0; j < k; j += 1) {
-        const share = data.values[task * k + j];
-        const shade = Math.round(strength(share) * (SHADES - 1));
-        const x = left + j * column;
-        pen.cell(x, y, column - gap, row - gap, theme.shades[shade]);
-        if (plan.numbers) {
-          pen.text(x + column / 2, y + row / 2, share.toFixed(2), {
-            fill: theme.inks[shade], size: Math.min(size, 12), align: "center",
-          });
-        }
-      }
+    });
+    if (!plan.numbers) return;
+    for (let i = 0; i < n * k; i += 1) {
+      const x = left + ((i % k) + 0.5) * column, y = top + (Math.floor(i / k) + 0.5) * row;
+      pen.text(x, y, shareAt(i).toFixed(2), {
+        fill: theme.inks[shadeAt(i)], size: Math.min(size, 12), align: "center",
+      });
     }
   },
 

@@ -7,10 +7,15 @@ const map = {
     const n = data.names.length, top = 62, left = 18;
     const inner = { x: left, y: top, w: width - left - 1, h: Math.min(width - left, 470) };
     const radius = n <= 40 ? 11 : Math.min(Math.max(width / 50, 6.5), 9), size = n <= 40 ? 12 : 10.5;
+    // wherever the sliders are, the tasks and their names stay where they are
+    const of = [data.positions, width, theme, lettering];
+    if (this.known?.of.every((one, i) => one === of[i])) return this.known.plan;
     const spots = this.spots(data.positions, inner, radius + 8);
     const notes = data.notes.flatMap((note) => wrapped(note, inner.w, NOTE, theme));
-    return { inner, radius, spots, size, notes, height: top + inner.h + 26 + 16 * notes.length,
+    const plan = { inner, radius, spots, size, notes, height: top + inner.h + 26 + 16 * notes.length,
       labels: this.labels(data, spots, inner, radius, size, theme) };
+    this.known = { of, plan };
+    return plan;
   },
 
   /** The same scale along both axes, since what counts is distance. */
@@ -72,7 +77,7 @@ const map = {
     pen.circle(x, y, radius, { fill: theme.background });
     pen.circle(x, y, radius, { fill: colour, opacity, stroke: colour, width: 1.5 });
     pen.text(x, y + 0.5, String(cluster + 1), {
-      fill: inkOn(mixed(theme.background, colour, opacity)), align: "center",
+      fill: inkOnChannels(mixedChannels(theme.background, colour, opacity)), align: "center",
       size: Math.round(radius * 1.15), weight: 600,
     });
   },

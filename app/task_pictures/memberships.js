@@ -1,10 +1,23 @@
 // Memberships beside the map of the tasks, the quality of the grouping above them.
 
-function showQuality(place, quality) {
-  place.replaceChildren(...quality.map(([label, value, help]) => {
-    const name = element("dt", { title: help, tabindex: "0", "aria-description": help }, label);
-    return element("div", {}, name, element("dd", {}, value));
-  }));
+const AS_NUMBER = { minimumFractionDigits: 0, maximumFractionDigits: 0 };
+
+/** Measures as they are written, a dash where there is no number. */
+function written(value, digits) {
+  if (value === null) return "–";
+  return digits ? value.toFixed(digits) : value.toLocaleString("en-US", AS_NUMBER);
+}
+
+function showQuality(place, { measures, quality }) {
+  if (place.childElementCount !== measures.length) {
+    place.replaceChildren(...measures.map(({ title, help }) => {
+      const name = element("dt", { title: help, tabindex: "0", "aria-description": help }, title);
+      return element("div", {}, name, element("dd"));
+    }));
+  }
+  place.querySelectorAll("dd").forEach((one, i) => {
+    one.textContent = written(quality[measures[i].name], measures[i].digits);
+  });
 }
 
 /** One button per kind of map; Python computes the positions. */
@@ -23,15 +36,24 @@ function showMaps(view, place) {
   });
 }
 
+class GroupingView extends View {
+  constructor(root) {
+    const pictures = [heatmap, map].filter(({ name }) => root.querySelector(`.${name}`));
+    super(root, pictures, "tasks", (told) => grouped(told));
+    this.unheard = followSliders(this);
+  }
+
+  draw() {
+    super.draw();
+    const quality = this.data && this.root.querySelector(".quality");
+    if (quality) showQuality(quality, this.data);
+  }
+}
+
 export default function ({ data, parentElement, setStateValue }) {
-  const make = () => {
-    const shown = [heatmap, map].filter(({ name }) => parentElement.querySelector(`.${name}`));
-    return new View(parentElement, shown, "tasks");
-  };
-  const view = viewOf(parentElement, make);
+  const view = viewOf(parentElement, () => new GroupingView(parentElement));
   view.show(data, setStateValue);
-  const find = (what) => parentElement.querySelector(what);
-  if (find(".quality")) showQuality(find(".quality"), view.data.quality);
-  if (find(".kinds")) showMaps(view, find(".kinds"));
+  const kinds = parentElement.querySelector(".kinds");
+  if (kinds) showMaps(view, kinds);
   return view.close;
 }

@@ -99,8 +99,27 @@ const panels = {
   order: (data) => data.order,
 };
 
+/** Panels of what the sliders say; as Python told them, where the sliders are as it knows them. */
+function panelled(told) {
+  const data = grouped(told);
+  if (data.values === told.values) return { ...data, says: told.says, order: told.order };
+  const known = told.panels.map(({ label, tasks }) => {
+    const value = coherence(tasks, data.values, data.k);
+    return { label, tasks, value: value ?? -1, coherence: value === null ? "–" : value.toFixed(2) };
+  });
+  const sorted = known.sort((a, b) => b.value - a.value);
+  const says = data.names.map((name, i) => {
+    return `${name}: ${told.labelled[i]}, cluster ${data.labels[i] + 1}${whyUncertain(data, i)}`;
+  });
+  const each = sorted.map((panel) => `${panel.label} ${panel.coherence}`).join(", ");
+  const alt = { panels: `${told.title}: small heatmaps. Coherence: ${each}.` };
+  return { ...data, panels: sorted, order: sorted.flatMap(({ tasks }) => tasks), says, alt };
+}
+
 export default function ({ data, parentElement, setStateValue }) {
-  const view = viewOf(parentElement, () => new View(parentElement, [panels], "tasks"));
+  const make = () => new View(parentElement, [panels], "tasks", panelled);
+  const view = viewOf(parentElement, make);
+  view.unheard ??= followSliders(view);
   view.show(data, setStateValue);
   return view.close;
 }

@@ -6,9 +6,23 @@ function fontOf(size, weight, family) {
   return `${weight} ${size}px ${family}`;
 }
 
+const WIDTHS = new Map(); // by font and text: a picture is drawn many times
+let lettering = 0; // another number once letters have other widths
+document.fonts.addEventListener("loadingdone", () => {
+  WIDTHS.clear();
+  lettering += 1;
+});
+
 function textWidth(text, size, weight, family) {
-  GLYPHS.font = fontOf(size, weight, family);
-  return GLYPHS.measureText(text).width;
+  const font = fontOf(size, weight, family), key = `${font} ${text}`;
+  let width = WIDTHS.get(key);
+  if (width === undefined) {
+    if (WIDTHS.size > 20_000) WIDTHS.clear();
+    GLYPHS.font = font;
+    width = GLYPHS.measureText(text).width;
+    WIDTHS.set(key, width);
+  }
+  return width;
 }
 
 function shortened(text, room, size, weight, family) {
@@ -29,7 +43,20 @@ function shortName(data, i, room, size, family) {
   return shortened(data.names[i], left, size, 400, family) + mark;
 }
 
+const CELLS = document.createElement("canvas");
+
+/** An image of one pixel a cell, whose shades `shadeAt` tells, row after row. */
+function imageOf(columns, rows, shadeAt, theme) {
+  Object.assign(CELLS, { width: columns, height: rows });
+  const context = CELLS.getContext("2d"), image = context.createImageData(columns, rows);
+  const pixels = new Uint32Array(image.data.buffer);
+  for (let i = 0; i < pixels.length; i += 1) pixels[i] = theme.pixels[shadeAt(i)];
+  context.putImageData(image, 0, 0);
+  return CELLS;
+}
+
 function canvasPen(context, family) {
+  let font;
   const finish = ({ fill, stroke, width = 1, opacity = 1 }) => {
     context.globalAlpha = opacity;
     if (fill) {
@@ -48,6 +75,16 @@ function canvasPen(context, family) {
       context.fillStyle = fill;
       context.fillRect(x, y, w, h);
     },
+    /** Shaded cells, row after row, as one image: thousands of rectangles take longer. */
+    cells(x, y, [column, row], [columns, rows], gap, shadeAt, theme) {
+      const [w, h] = [columns * column, rows * row];
+      context.imageSmoothingEnabled = false;
+      context.drawImage(imageOf(columns, rows, shadeAt, theme), x, y, w, h);
+      context.fillStyle = theme.background;
+      if (!gap) return;
+      for (let j = 1; j <= columns; j += 1) context.fillRect(x + j * column - gap, y, gap, h);
+      for (let i = 1; i <= rows; i += 1) context.fillRect(x, y + i * row - gap, w, gap);
+    },
     rect(x, y, w, h, style) {
       context.beginPath();
       context.roundRect(x, y, w, h, style.radius ?? 0);
@@ -64,15 +101,17 @@ function canvasPen(context, family) {
       finish(style);
     },
     text(x, y, text, { fill, size, weight = 400, align = "left", turn = 0 }) {
-      context.save();
-      context.translate(x, y);
-      context.rotate((turn * Math.PI) / 180);
-      context.font = fontOf(size, weight, family);
+      const next = fontOf(size, weight, family);
+      if (next !== font) context.font = font = next; // takes longer than the text
       context.textAlign = align;
       context.textBaseline = "middle";
       context.fillStyle = fill;
+      if (!turn) return context.fillText(text, x, y);
+      context.save();
+      context.translate(x, y);
+      context.rotate((turn * Math.PI) / 180);
       context.fillText(text, 0, 0);
-      context.restore();
+      return context.restore();
     },
   };
 }
@@ -94,6 +133,12 @@ function svgPen(width, height, background, family) {
   const anchors = { left: "start", center: "middle", right: "end" };
   const pen = {
     cell: (x, y, w, h, fill) => shape("rect", { x, y, width: w, height: h }, { fill }),
+    cells(x, y, [column, row], [columns, rows], gap, shadeAt, theme) {
+      for (let i = 0; i < columns * rows; i += 1) {
+        const left = x + (i % columns) * column, top = y + Math.floor(i / columns) * row;
+        pen.cell(left, top, column - gap, row - gap, theme.shades[shadeAt(i)]);
+      }
+    },
     rect: (x, y, w, h, style) =>
       shape("rect", { x, y, width: w, height: h, rx: style.radius ?? 0 }, style),
     circle: (x, y, r, style) => shape("circle", { cx: x, cy: y, r }, style),

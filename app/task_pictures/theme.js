@@ -2,7 +2,14 @@
 
 const SHADES = 64;
 
+const CHANNELS = new Map(); // by colour
+
 function channels(colour) {
+  if (!CHANNELS.has(colour)) CHANNELS.set(colour, parsed(colour));
+  return CHANNELS.get(colour);
+}
+
+function parsed(colour) {
   GLYPHS.fillStyle = "#000";
   GLYPHS.fillStyle = colour;
   const known = GLYPHS.fillStyle;
@@ -10,14 +17,22 @@ function channels(colour) {
   return known.match(/[\d.]+/g).slice(0, 3).map(Number);
 }
 
-function mixed(from, to, share) {
+function mixedChannels(from, to, share) {
   const [a, b] = [channels(from), channels(to)];
-  return `rgb(${a.map((value, i) => Math.round(value + share * (b[i] - value))).join(",")})`;
+  return a.map((value, i) => Math.round(value + share * (b[i] - value)));
+}
+
+function mixed(from, to, share) {
+  return `rgb(${mixedChannels(from, to, share).join(",")})`;
 }
 
 /** Black or white, whichever is read better on this colour. */
 function inkOn(colour) {
-  const [r, g, b] = channels(colour).map((value) => (value / 255) ** 2.2);
+  return inkOnChannels(channels(colour));
+}
+
+function inkOnChannels(found) {
+  const [r, g, b] = found.map((value) => (value / 255) ** 2.2);
   return 0.2126 * r + 0.7152 * g + 0.0722 * b > 0.2 ? "#10151B" : "#FFFFFF";
 }
 
@@ -49,6 +64,10 @@ function theme(sequential, text, background, accent, font) {
     accent,
     family: font || "sans-serif",
     shades,
+    pixels: shades.map((shade) => {
+      const [r, g, b] = channels(shade);
+      return (255 << 24) | (b << 16) | (g << 8) | r; // as a canvas has them in memory
+    }),
     inks: shades.map(inkOn),
   };
 }

@@ -28,14 +28,6 @@ function element(tag, attributes = {}, ...children) {
   return made;
 }
 
-/** A message of Python's: the length of its JSON, the JSON, 32-bit floats. */
-function read(message) {
-  const size = new DataView(message.buffer, message.byteOffset).getUint32(0, true);
-  const data = JSON.parse(new TextDecoder().decode(message.subarray(4, 4 + size)));
-  data.values = new Float32Array(message.slice(4 + size).buffer);
-  return data;
-}
-
 /** Names of what is looked at and of what is chosen, the same in every picture of the page. */
 class Marks {
   constructor(things, changed) {
@@ -232,9 +224,10 @@ class Canvas {
   }
 }
 
-/** The pictures of one component; `view.data` is what they show. */
+/** The pictures of one component; `view.data` is what they show, `turned` of what Python told. */
 class View {
-  constructor(root, pictures, things) {
+  constructor(root, pictures, things, turned = (told) => told) {
+    this.turned = turned;
     this.root = root.querySelector(".view");
     this.tip = element("div", { class: "tip", hidden: "" });
     this.spoken = element("div", { class: "spoken", "aria-live": "polite" });
@@ -250,8 +243,14 @@ class View {
   }
 
   show(message, send) {
-    Object.assign(this, { data: read(message), send, theme: themeOf(this.root) });
-    this.marks.follow(this.data.chosen);
+    Object.assign(this, { told: read(message), send, theme: themeOf(this.root) });
+    this.marks.follow(this.told.chosen);
+    this.turn();
+  }
+
+  /** Draws what Python told, as the sliders turn it. */
+  turn(data = this.turned(this.told)) {
+    this.data = data;
     this.draw();
   }
 
@@ -323,6 +322,7 @@ class View {
     this.resized.disconnect();
     this.marks.end();
     this.glances.end();
+    this.unheard?.();
   }
 }
 

@@ -15,6 +15,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import cache
@@ -31,6 +32,7 @@ from stg_core.system.files import atomic
 if TYPE_CHECKING:
     # slow to import, and the app's first page does without them
     from stg_core.grouping.choosing import Choice
+    from stg_core.grouping.every_k import AtK
     from stg_core.grouping.layout import TaskMap
     from stg_core.grouping.memberships import TaskSpace
     from stg_core.judging.brought_back import BroughtBack
@@ -42,11 +44,14 @@ FORMAT = 1  # of the kept values, and of the methods behind them
 REPORT_FORMAT = 7  # of reports and verdicts
 QUALITY_FORMAT = 2  # of the quality of every k
 AT_ONCE, REMEMBERED = 2, 200
+TABLES = 24  # groupings of every k that are kept in memory: 0.4 MB each for a hundred tasks
 SO_FAR, PROGRESS = " so far", " progress"  # added to the key of a question that is not answered
 NOTE_EVERY = 0.5  # seconds between two notes of how far it is
 BEFOREHAND = ("soft", "hard")  # methods whose quality is quick once stability is known
 
 T = TypeVar("T")
+
+_worker = ThreadPoolExecutor(1, thread_name_prefix="every-k")
 
 
 @dataclass(frozen=True)
@@ -304,6 +309,21 @@ def _map_from(value: dict[str, Any]) -> TaskMap:
     return TaskMap(**{**value, "positions": np.array(value["positions"])})
 
 
+def kept_every_k(store: Store, run: Run, space: TaskSpace, usual: TaskSpace) -> dict[int, AtK]:
+    """`groupings_of_every_k`, with the k-means labels from the cache if computed before."""
+    from stg_core.grouping.every_k import every_k, groupings_of_every_k
+
+    key, ks = _question(run, space, "every-k").key, every_k(len(space.tasks))
+    known = _known(store, key)
+    if known:
+        space.remember({max(labels) + 1: labels for labels in known})
+    labels = [space.kmeans_labels(k).tolist() for k in ks]
+    if not known:
+        with suppress(Exception):  # it is no less true where it cannot be kept
+            store.cache[key] = labels
+    return groupings_of_every_k(space, usual)
+
+
 # ------------------------------------------------------------------------------ in the background
 
 
@@ -320,6 +340,7 @@ class Derived:
         self._problems: dict[str, str] = {}
         self._so_far: dict[str, tuple[Progress, Any]] = {}
         self._running: dict[str, Command] = {}
+        self._tables: dict[str, Future[dict[int, AtK]]] = {}
         self._lock = threading.Lock()
 
     def layout(self, run: Run, space: TaskSpace, how: str) -> Answer[TaskMap]:
@@ -351,6 +372,23 @@ class Derived:
         if last.value is not None:
             return Answer(choice)
         return replace(last, value=None, so_far=choice)
+
+    def every_k(self, run: Run, space: TaskSpace, usual: TaskSpace) -> Answer[dict[int, AtK]]:
+        """`kept_every_k`, by a thread of this process: a command would take longer to begin."""
+        question = _question(run, space, "every-k")
+        if question.later:
+            return Answer(later=True)
+        with self._lock:
+            table = self._tables.get(question.key)
+            if table is None:
+                table = _worker.submit(kept_every_k, self.store, run, space, usual)
+                self._tables[question.key] = table
+                while len(self._tables) > TABLES:
+                    self._tables.pop(next(iter(self._tables))).cancel()
+        if not table.done():
+            return Answer()
+        problem = table.exception()
+        return Answer(problem=str(problem)) if problem else Answer(table.result())
 
     def report(
         self, run: Run, space: TaskSpace, plan: Plan, back: BroughtBack | None = None

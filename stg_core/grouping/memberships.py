@@ -230,6 +230,11 @@ class TaskSpace:
         blocks[:, first, second] = blocks[:, second, first] = upper
         return blocks[:, self._kept][:, :, self._kept] if self.left_out else blocks
 
+    def kmeans_labels(self, k: int) -> Labels:
+        """Cluster of each task by k-means, (T,), computed once per k."""
+        with self._lock:
+            return self._kmeans_labels(k)
+
     def compute_ahead(self, k: int) -> None:
         """Starts computing the neighbours of k in the background, so that a slider finds them."""
         for neighbour in (k + 1, k - 1):

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from tests.browser.conftest import served
+from tests.browser.conftest import listening, served
 from tests.conftest import installed_chromium
 
 CHANGES, TABS, REST_MS = 24, 10, 700
@@ -162,12 +162,4 @@ def measure_pages() -> None:
     ):
         sliders(browser, address)
         openings(browser, address)
-        ten_tabs(browser, address, _listening(int(address.rsplit(":", 1)[1])))
-
-
-def _listening(port: int) -> psutil.Process:
-    """The app: the child of this process that listens on the port."""
-    for process in psutil.Process().children(recursive=True):
-        if any(c.laddr.port == port for c in process.net_connections() if c.status == "LISTEN"):
-            return process
-    raise SystemExit("The app's process was not found.")
+        ten_tabs(browser, address, listening(int(address.rsplit(":", 1)[1])))

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import psutil
 import pytest
 from playwright.sync_api import Browser, BrowserContext, BrowserType, Page, expect, sync_playwright
 
@@ -52,6 +53,25 @@ def served(folder: Path) -> Iterator[str]:
                 os.killpg(app.pid, how)
             with suppress(subprocess.TimeoutExpired):
                 app.wait(20)
+
+
+@contextmanager
+def stopped(address: str) -> Iterator[None]:
+    """The app at this address, which this process has started, does nothing meanwhile."""
+    app = listening(int(address.rsplit(":", 1)[1]))
+    app.suspend()
+    try:
+        yield
+    finally:
+        app.resume()
+
+
+def listening(port: int) -> psutil.Process:
+    """The child of this process that listens on the port."""
+    for process in psutil.Process().children(recursive=True):
+        if any(c.laddr.port == port for c in process.net_connections() if c.status == "LISTEN"):
+            return process
+    raise AssertionError(f"No app listens on port {port}.")
 
 
 def _wait_for(app: subprocess.Popen[bytes], url: str, log: Path) -> None:

@@ -12,7 +12,13 @@ from numpy.typing import NDArray
 from playwright.sync_api import BrowserContext, Page
 
 from app.task_pictures import FOLDER
-from stg_core.grouping.memberships import TaskSpace, group_tasks, memberships_from_distances
+from stg_core.grouping.agreement import Reference, agreement_with
+from stg_core.grouping.memberships import (
+    Grouping,
+    TaskSpace,
+    group_tasks,
+    memberships_from_distances,
+)
 from stg_core.grouping.problems import coinciding
 from stg_core.maps.summary import summarise
 from tests.conftest import realistic_maps
@@ -96,6 +102,20 @@ def test_quality_and_order_are_those_of_the_library(formula: Page, method: str) 
             for cluster in range(k):
                 own = [task for task in found["order"] if expected.labels[task] == cluster]
                 assert (np.diff(shares[own].max(axis=1)) <= 0).all(), "the surest first"
+
+
+def test_coherence_is_that_of_the_library(formula: Page) -> None:
+    rng = np.random.default_rng(0)
+    tasks = tuple("abcdefg")
+    reference = Reference("by hand", tasks, ("x", "y", "x", "z", "x", "y", None))
+    shares = rng.dirichlet(np.ones(3), 7)
+    given = Grouping(tasks, 3, 2.0, "soft", shares, shares.argmax(axis=1), {})
+    for panel in agreement_with(reference, given).panels:
+        own = [tasks.index(task) for task in panel.tasks]
+        told = formula.evaluate(
+            "([own, shares, k]) => coherence(own, shares, k)", [own, shares.ravel().tolist(), 3]
+        )
+        assert told == (panel.coherence and pytest.approx(panel.coherence, abs=EXACT))
 
 
 def test_clusters_that_coincide_are_those_of_the_library(formula: Page) -> None:

@@ -13,11 +13,15 @@ from xml.etree import ElementTree
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.conftest import keep_screenshot, settled
+from tests.browser.conftest import keep_screenshot, settled, stopped
+from tests.browser.looking import drawn
 
 pytestmark = pytest.mark.browser
 
 OpenPage = Callable[..., Page]
+# How opaque something is, with all around it.
+SEEN = """(one) => { let seen = 1;
+  for (; one; one = one.parentElement) seen *= getComputedStyle(one).opacity; return seen; }"""
 SVG = "{http://www.w3.org/2000/svg}"
 COMPUTED_MS = 240_000  # stability and UMAP are computed in the background, at a low priority
 
@@ -110,6 +114,46 @@ def test_the_numbers_change_while_the_slider_is_dragged(address: str, open_page:
     assert slider.input_value() == "9"  # the tenth of 2, 3, …
     expect(page).to_have_url(re.compile(r"[?&]k=11\b"))
     expect(stage(page, "memberships")).to_have_attribute("aria-label", re.compile("in 11 clusters"))
+
+
+def test_pictures_follow_the_sliders_while_the_server_stands_still(
+    own_address: str, open_page: OpenPage
+) -> None:
+    pages = [
+        open_page(f"{own_address}/grouping?run=bundled:g2&map=pca&show={view}")
+        for view in ("Memberships", "Clusters")
+    ]
+    for page in pages:
+        page.wait_for_function("window.stgExplorerHand?.sent.size > 0", timeout=COMPUTED_MS)
+        settled(page)
+    page, cards = pages
+    before = drawn(page)
+    with stopped(own_address):
+        page.get_by_role("slider", name="Clusters (k)").press("ArrowRight")
+        told = stage(page, "memberships").get_attribute("aria-label") or ""
+        assert "in 4 clusters" in told and "cluster 4: " in told
+        assert "cluster 4: " in (stage(page, "map").get_attribute("aria-label") or "")
+        followed = drawn(page)
+        assert followed != before, "heatmap and map are drawn anew"
+        quality = page.locator(".quality dd").all_inner_texts()
+        page.get_by_role("slider", name="Fuzzifier (m)").press("ArrowLeft")
+        assert drawn(page) != followed
+        now = page.locator(".quality dd").all_inner_texts()
+        assert now[:2] == quality[:2] and float(now[2]) > float(quality[2]), "clearer, not tighter"
+        link = page.get_by_text("Does it pay?")
+        assert link.inner_text().endswith("Train 3 specialists")
+        assert link.evaluate(SEEN) < 0.5, "what the server has not said yet is not shown as true"
+        cards.get_by_role("slider", name="Clusters (k)").press("ArrowRight")
+        assert cards.locator(".card").count() == 4
+    expect(page).to_have_url(re.compile(r"[?&]k=4\b.*fuzzifier=1\.99|fuzzifier=1\.99.*[?&]k=4\b"))
+    expect(link).to_have_text(re.compile("Train 4 specialists"))
+    page.wait_for_function("!document.documentElement.hasAttribute('data-hand-is-ahead')")
+    assert link.evaluate(SEEN) == 1
+    assert drawn(page) != before
+    told = stage(page, "memberships").get_attribute("aria-label")
+    fresh = open_page(page.url)
+    expect(stage(fresh, "memberships")).to_have_attribute("aria-label", told or "")
+    assert drawn(fresh) == drawn(page), "the library's own numbers look the same"
 
 
 def test_colours_stay_while_k_moves_by_one_and_back(address: str, open_page: OpenPage) -> None:

@@ -16,7 +16,12 @@ from streamlit.testing.v1 import AppTest
 
 from stg_core.engine.derived import Answer, Progress
 from stg_core.grouping.choosing import stability
-from stg_core.grouping.memberships import TaskSpace, group_tasks
+from stg_core.grouping.every_k import groupings_of_every_k
+from stg_core.grouping.memberships import (
+    TaskSpace,
+    group_tasks,
+    memberships_from_distances,
+)
 from stg_core.maps.summary import DataMapSummary, summarise
 from stg_core.results.run import Run
 from stg_core.results.store import Store, write_spec
@@ -34,8 +39,9 @@ def shares(app: AppTest) -> NDArray[np.float32]:
     return values.reshape(len(header["names"]), -1)
 
 
-def quality(app: AppTest) -> dict[str, str]:
-    return {label: value for label, value, _ in picture(app, "memberships")[0]["quality"]}
+def quality(app: AppTest) -> dict[str, float]:
+    header, _ = picture(app, "memberships")
+    return {one["title"]: header["quality"][one["name"]] for one in header["measures"]}
 
 
 def page_of(run: Run, view: str = "Memberships") -> dict[str, str]:
@@ -58,8 +64,8 @@ def test_grouping_follows_both_sliders(open_app: OpenApp, trained: Run) -> None:
     move(app, "fuzzifier", "1.01")
     after = quality(app)
     assert not app.exception
-    assert float(after["Inertia"]) < float(before["Inertia"])
-    assert float(after["Partition coefficient"]) > float(before["Partition coefficient"])
+    assert after["Inertia"] < before["Inertia"]
+    assert after["Partition coefficient"] > before["Partition coefficient"]
     assert shares(app).shape == (15, 6)
 
 
@@ -70,10 +76,6 @@ def test_the_pictures_show_the_memberships_of_the_library(open_app: OpenApp, tra
     header, _ = picture(app, "memberships")
     assert header["labels"] == expected.labels.tolist()
     assert len(set(header["colours"])) == 4
-    ordered = expected.labels[header["order"]]
-    assert (np.diff(ordered) >= 0).all(), "tasks stand by cluster"
-    for task, label in zip(expected.tasks, expected.labels, strict=True):
-        assert task in header["alt"]["memberships"].split(f"cluster {label + 1}: ")[1].split(";")[0]
 
 
 @pytest.mark.parametrize("k", ["2", "15"])
@@ -115,6 +117,41 @@ def test_colours_stay_when_k_moves_by_one_and_back(open_app: OpenApp, trained: R
     assert set(before) < set(between), "one colour more, and the others as before"
     move(app, "k", "4")
     assert picture(app, "memberships")[0]["colours"] == before
+
+
+def test_what_every_k_needs_is_sent_once_it_is_computed(
+    open_app: OpenApp, trained: Run, derived: type[StandInDerived]
+) -> None:
+    app = open_app("grouping", trained, fuzzifier="1.3")
+    assert picture(app, "memberships")[0]["every"] is None
+    space = TaskSpace(trained.summary)
+    derived.given["every-k"] = Answer(groupings_of_every_k(space, space))
+    app.run()
+    sent, distances = picture(app, "every_k")
+    assert picture(app, "memberships")[0]["every"] == sent["of"]
+    assert [one["k"] for one in sent["at"]] == list(range(2, 16))
+    begin = 0
+    for one in sent["at"]:
+        k, expected = one["k"], group_tasks(space, one["k"], 1.3)
+        own = distances[begin : begin + 15 * k].reshape(15, k).astype(np.float64)
+        begin += 15 * k
+        np.testing.assert_allclose(
+            memberships_from_distances(own, 1.3), expected.memberships, atol=1e-5
+        )
+        assert one["labels"] == expected.labels.tolist()
+        assert sorted(one["colours"]) == list(range(k))
+        assert one["inertia"] == pytest.approx(expected.quality["inertia"])
+    assert begin == len(distances)
+
+
+@pytest.mark.parametrize("method", ["fcm", "points"])
+def test_methods_that_no_formula_follows_ask_for_every_move(
+    open_app: OpenApp, trained: Run, derived: type[StandInDerived], method: str
+) -> None:
+    space = TaskSpace(trained.summary)
+    derived.given["every-k"] = Answer(groupings_of_every_k(space, space))
+    app = open_app("grouping", trained, method=method)
+    assert picture(app, "memberships")[0]["every"] is None
 
 
 # ----------------------------------------------------------------------------- the map of the tasks
@@ -194,21 +231,12 @@ def test_a_task_that_the_run_lacks_is_not_marked(open_app: OpenApp, trained: Run
 # ---------------------------------------------------------------------------------- the other views
 
 
-def test_a_card_per_cluster_with_its_tasks_by_share(open_app: OpenApp, trained: Run) -> None:
+def test_the_cards_of_the_clusters_have_the_memberships(open_app: OpenApp, trained: Run) -> None:
     app = open_app("grouping", trained, k="4", **page_of(trained, "Clusters"))
     expected = group_tasks(TaskSpace(trained.summary), 4)
-    cards = picture(app, "clusters")[0]["cards"]
-    assert len(cards) == 4
-    for j, card in enumerate(cards):
-        own = {t: expected.memberships[i, j] for i, t in enumerate(expected.tasks)}
-        members = {
-            t for t, label in zip(expected.tasks, expected.labels, strict=True) if label == j
-        }
-        assert {task for task, _ in card["tasks"]} == members
-        values = [share for _, share in card["tasks"]]
-        assert values == sorted(values, reverse=True)
-        assert values == pytest.approx([own[task] for task, _ in card["tasks"]])
-        assert f"Most typical: {card['tasks'][0][0]}" in card["about"]
+    header, values = picture(app, "clusters")
+    assert header["labels"] == expected.labels.tolist()
+    np.testing.assert_allclose(values.reshape(15, 4), expected.memberships, atol=1e-6)
 
 
 def test_which_k_is_suggested_with_a_reason_and_taken_over(
@@ -269,7 +297,9 @@ def test_distances_are_those_of_the_task_vectors(open_app: OpenApp, trained: Run
     assert not app.exception
     header, values = picture(app, "distances")
     space = TaskSpace(trained.summary)
+    shares, values = values[: -15 * 15], values[-15 * 15 :]
     np.testing.assert_allclose(values.reshape(15, 15), space.distances, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(shares.reshape(15, -1).sum(axis=1), 1, rtol=1e-6)
     assert sorted(header["order"]) == list(range(15))
     assert len(header["tree"]) == 3 * 14
     nearest = header["alt"]["distances"].split("nearest two tasks are ")[1].rstrip(".")
