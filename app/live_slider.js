@@ -99,7 +99,9 @@ export default function ({ data, parentElement, setStateValue }) {
     play.textContent = "\u23F8";
     play.setAttribute("aria-label", `Pause ${data.label}`);
   };
+  const mine = (range.shows = (range.shows ?? 0) + 1);
   return () => {
+    if (range.shows !== mine) return; // Streamlit ends what was shown late, with newer data there
     clearTimeout(range.timer);
     range.timer = null;
     clearTimeout(range.resting);

@@ -320,16 +320,23 @@ class View {
 
   end() {
     this.resized.disconnect();
+    for (const { stage, buttons } of this.canvases) [stage, buttons].forEach((one) => one.remove());
+    [this.tip, this.spoken].forEach((one) => one.remove());
     this.marks.end();
     this.glances.end();
     this.unheard?.();
   }
 }
 
-/** The view of a component, made when it is first shown; `view.close` ends it. */
+/** The view of a component, made when it is first shown; `view.close` ends it.
+ *
+ *  Streamlit ends what it showed once the script is there, late, where newer data is shown by then.
+ */
 function viewOf(root, make) {
   root.view ??= make();
+  const shown = (root.shown = (root.shown ?? 0) + 1);
   root.view.close = () => {
+    if (root.shown !== shown) return;
     root.view.end();
     root.view = undefined;
   };
