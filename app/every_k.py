@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-import numpy as np
 import streamlit as st
 
 from app import state, task_pictures
@@ -28,34 +27,34 @@ def send_every_k(run: Run, space: TaskSpace, usual: TaskSpace, method: str) -> s
         return None
     derived = state.shared().derived
     answer = derived.every_k(run, space, usual)
-    with st.container(key="every_k"):
-        if answer.value:
-            name = " ".join(map(str, (run.id, state.version(run), space.epochs, space.features)))
-            task_pictures.every_k(_message(name, answer.value))
-            return name
-        if answer.pending and not answer.later:
+    if answer.value:
+        name = " ".join(map(str, (run.id, state.version(run), space.epochs, space.features)))
+        task_pictures.send(_message(name, answer.value), "every k")
+        return name
+    if answer.pending and not answer.later:
 
-            def look() -> None:
-                if not derived.every_k(run, space, usual).pending:
-                    st.rerun()
+        def look() -> None:
+            if not derived.every_k(run, space, usual).pending:
+                st.rerun()
 
+        with st.container(key="sent_later"):
             st.fragment(look, run_every=LOOK)()
     return None
 
 
 @st.cache_resource(show_spinner=False, max_entries=16)
 def _message(name: str, _found: Mapping[int, AtK]) -> bytes:
-    at = [
-        {
-            "k": k,
-            "labels": one.labels.tolist(),
-            "colours": one.colours.tolist(),
-            "inertia": one.inertia,
-            "silhouette": one.silhouette,
-            "separation": one.separation,
-            "nothing": one.nothing,
-        }
-        for k, one in _found.items()
-    ]
-    distances = [one.distances.ravel() for one in _found.values()]
-    return task_pictures.message({"of": name, "at": at}, np.concatenate(distances))
+    return task_pictures.all_of(
+        name, ((k, _header(one), one.distances) for k, one in _found.items())
+    )
+
+
+def _header(at: AtK) -> dict[str, object]:
+    return {
+        "labels": at.labels.tolist(),
+        "colours": at.colours.tolist(),
+        "inertia": at.inertia,
+        "silhouette": at.silhouette,
+        "separation": at.separation,
+        "nothing": at.nothing,
+    }

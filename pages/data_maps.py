@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from app import glances, images, points, state, widgets
 from app.charts.base import number
-from app.charts.data_maps import Small, bounds_of, data_map, region_of, small_maps
+from app.charts.data_maps import Epochs, Small, bounds_of, data_map, region_of, small_maps
 from app.live_slider import live_slider
 from app.parameters import Flag, Number, OneOf, Reading, in_url, number_of
 from stg_core.maps.labels import labels_in_words
@@ -53,7 +53,7 @@ def explore(run: Run) -> None:
         if beside:
             with right:
                 one_map(run, beside, epoch, kind, "map beside", region, pictured)
-        with st.container() if beside else right:
+        with st.container() if beside else right, widgets.answers("points"):
             region_points(run, task, epoch, kind, region)
         glances.answer(run, "points")
 
@@ -111,33 +111,46 @@ def one_map(
     pictured: str | None,
     on_brush: Callable[[Region | None], None] | None = None,
 ) -> None:
-    summary = run.summary
-    t, e = summary.tasks.tolist().index(task), summary.epochs.tolist().index(epoch)
-    confidence, variability = summary.task_means[e, :, t]
+    summary, epochs = run.summary, every_epoch(state.version(run), run.id, task, kind, run)
+    t = summary.tasks.tolist().index(task)
     measure, last = score_name([run.spec.group.task(task)]), scored_epoch(run)
-    found = summary.task_map(task, epoch, kind)
-    points = counted(int(found.histogram.sum()), "point")
-    means = f"mean confidence {confidence:.2f}, variability {variability:.2f}"
     told = f"test {measure} {number(test_scores(run)[t], '.2f')}" if last else ""
-    st.caption(
-        ", ".join(filter(None, [points, means, told, labels_in_words(summary, task)])),
-        help="The means are over all points of the task: a confidence of 0.5 is guessing a yes or"
-        " no, 1 is sure and right."
-        + (f" {measure}, on test points after epoch {last}: 1 is perfect." if last else "")
-        + " In common: points labelled for both of those labelled for either, in the median over"
-        " the other tasks.",
-    )
-    data_map(
-        found,
-        task,
-        f"Data map of the task {task} after epoch {epoch}: density of {points} ({kind}), {means}.",
-        int(summary.n_points),
-        key,
-        region,
-        on_brush,
-        pictured,
-        run.spec.group.task(task).kind,
-    )
+    words = [points_in_words(epochs.maps[epoch][0]), means_in_words(run, task, epoch), told]
+    with widgets.answers(key):
+        st.caption(
+            ", ".join(filter(None, [*words, labels_in_words(summary, task)])),
+            help="The means are over all points of the task: a confidence of 0.5 is guessing a yes"
+            " or no, 1 is sure and right."
+            + (f" {measure}, on test points after epoch {last}: 1 is perfect." if last else "")
+            + " In common: points labelled for both of those labelled for either, in the median"
+            " over the other tasks.",
+        )
+    data_map(epochs, epoch, key, region, on_brush, pictured)
+
+
+@st.cache_resource(show_spinner=False, max_entries=32)
+def every_epoch(version: str, run_id: str, task: str, kind: str, _run: Run) -> Epochs:
+    """The task's data maps at all recorded epochs, with their descriptions."""
+    maps = {}
+    for epoch in _run.summary.epochs.tolist():
+        found = _run.summary.task_map(task, epoch, kind)
+        maps[epoch] = (
+            found,
+            f"Data map of the task {task} after epoch {epoch}: density of"
+            f" {points_in_words(found)} ({kind}), {means_in_words(_run, task, epoch)}.",
+        )
+    name = " ".join((run_id, version, kind, task))
+    return Epochs(task, name, maps, int(_run.summary.n_points), _run.spec.group.task(task).kind)
+
+
+def points_in_words(found: TaskMap) -> str:
+    return counted(int(found.histogram.sum()), "point")
+
+
+def means_in_words(run: Run, task: str, epoch: int) -> str:
+    t, e = run.summary.tasks.tolist().index(task), run.summary.epochs.tolist().index(epoch)
+    confidence, variability = run.summary.task_means[e, :, t]
+    return f"mean confidence {confidence:.2f}, variability {variability:.2f}"
 
 
 # ------------------------------------------------------------------------------ points of a region

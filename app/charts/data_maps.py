@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import streamlit as st
 from numpy.typing import NDArray
 
 from app import task_pictures
@@ -27,48 +28,78 @@ FEW = 10  # points: where a cell holds fewer, those of the sample are drawn
 SMALL_BINS = 16  # cells along each axis of a small map
 
 
+@dataclass(frozen=True)
+class Epochs:
+    """Data maps of one task at every recorded epoch.
+
+    name: what tells them from all others; maps: each with its description, by its epoch; n_points:
+    of the data set, whose maps all have the same scales; kind: of the task, of which only a binary
+    one has positives.
+    """
+
+    task: str
+    name: str
+    maps: Mapping[int, tuple[TaskMap, str]]
+    n_points: int
+    kind: Kind = "binary"
+
+
 def data_map(
-    found: TaskMap,
-    task: str,
-    description: str,
-    n_points: int,
+    epochs: Epochs,
+    epoch: int,
     key: str,
     region: Region | None,
     on_brush: Callable[[Region | None], None] | None = None,
     glances: str | None = None,
-    kind: Kind = "binary",
 ) -> None:
     """Density of a task's training points, its sampled points where they are few, and a region.
 
-    With `on_brush`, a rectangle can be dragged over it. All maps of a data set of `n_points` have
-    the same scales. kind: of the task; only a binary one has positives. glances: whose images those
-    who point at a point may see, see `app.glances`.
+    All recorded epochs are sent once, so that the map follows the slider of epochs by itself. With
+    `on_brush`, a rectangle can be dragged over it. glances: whose images those who point at a point
+    may see, see `app.glances`.
     """
 
     def brushed(bounds: list[float] | None) -> None:
         if on_brush:
             on_brush(region_of(bounds))
 
-    drawn = found.crowd() < FEW
-    points = np.column_stack([found.variability, found.confidence, found.positive])[drawn]
-    shares = [_named(name, share) for name, share in region_shares(found.histogram).items()]
+    of_epoch, values = _drawn(*epochs.maps[epoch])
     header = {
-        "title": f"Data map of {task}",
-        "names": found.indices[drawn].astype(str).tolist(),
-        "regions": shares,
+        "title": f"Data map of {epochs.task}",
+        **of_epoch,
+        "epoch": epoch,
+        "every": epochs.name,
         "region": bounds_of(region),
         "ambiguous": AMBIGUOUS_FROM,
         "easy": EASY_FROM,
         "colour": DARK[1] if dark() else LIGHT[5],
-        "alt": {"data-map": f"{description} {', '.join(shares)}."},
-        "file": task.replace(" ", "-"),
+        "file": epochs.task.replace(" ", "-"),
         "glances": glances,
-        "binary": kind == "binary",
-        "number": kind == "regression",
-        **_scales(BINS, n_points),
+        "binary": epochs.kind == "binary",
+        "number": epochs.kind == "regression",
+        **_scales(BINS, epochs.n_points),
     }
-    values = np.concatenate([found.histogram.ravel(), points.ravel()])
+    task_pictures.send(_message(epochs.name, epochs), key)
     task_pictures.data_map(header, values, key, brushed if on_brush else None)
+
+
+@st.cache_resource(show_spinner=False, max_entries=32)
+def _message(name: str, _epochs: Epochs) -> bytes:
+    drawn = ((epoch, *_drawn(*described)) for epoch, described in _epochs.maps.items())
+    return task_pictures.all_of(name, drawn)
+
+
+def _drawn(found: TaskMap, description: str) -> tuple[dict[str, Any], NDArray[np.float64]]:
+    """What of a map's header is of its epoch, and its numbers."""
+    few = found.crowd() < FEW
+    points = np.column_stack([found.variability, found.confidence, found.positive])[few]
+    shares = [_named(name, share) for name, share in region_shares(found.histogram).items()]
+    header = {
+        "names": found.indices[few].astype(str).tolist(),
+        "regions": shares,
+        "alt": {"data-map": f"{description} {', '.join(shares)}."},
+    }
+    return header, np.concatenate([found.histogram.ravel(), points.ravel()])
 
 
 def bounds_of(region: Region | None) -> list[float] | None:

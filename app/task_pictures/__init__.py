@@ -1,7 +1,7 @@
 """Pictures of tasks, drawn on canvas and linked in the browser.
 
 What a slider moves is drawn here and not by Vega: a picture is redrawn in milliseconds. Where all
-that it takes is in the browser (`every_k`), it follows a slider without asking Python, which hears
+that it takes is in the browser (`send`), it follows a slider without asking Python, which hears
 of it when the hand rests (see live_slider.js, hand.js, grouping.js). A task that is pointed at in
 one picture is marked in all of them at once, without a rerun; a task that is clicked stays marked,
 in the URL as `marked`. Each picture exports itself as SVG and PNG.
@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -71,14 +71,14 @@ _contingency = _component(
 _panels = _component("panels", '<figure class="panels"></figure>', *GROUPING, "heatmap", "panels")
 _choice = _component("choice", '<figure class="which-k"></figure>', "heatmap", "choice")
 
-_data_map = _component("data_map", '<figure class="data-map"></figure>', "density", "data_map")
+_data_map = _component(
+    "data_map", '<figure class="data-map"></figure>', "hand", "density", "data_map"
+)
 _small_maps = _component(
     "small_maps", '<figure class="small-maps"></figure>', "density", "small_maps"
 )
 
-_every_k = st.components.v2.component(
-    "stg_explorer.every_k", js=_joined("message", "hand", "every_k")
-)
+_sent = st.components.v2.component("stg_explorer.sent", js=_joined("message", "hand", "sent"))
 
 NOTHING: NDArray[np.float64] = np.empty(0)
 
@@ -98,9 +98,22 @@ def memberships(header: dict[str, Any], memberships: NDArray[np.float64]) -> Non
     _show_tasks(_memberships, key, header, memberships, map=chosen)
 
 
-def every_k(message: bytes) -> None:
-    """What the groupings of every k follow from; Streamlit sends the same bytes only once."""
-    _every_k(key="every k", data=message)
+def all_of(
+    name: str, each: Iterable[tuple[float, dict[str, Any], NDArray[np.floating[Any]]]]
+) -> bytes:
+    """A message with headers and numbers for each value that a slider may have."""
+    parts = list(each)
+    headers = [{"at": at, "size": values.size, **header} for at, header, values in parts]
+    return message({"of": name, "each": headers}, np.concatenate([v.ravel() for *_, v in parts]))
+
+
+def send(message: bytes, key: str) -> None:
+    """Sends such a message to the browser, for the pictures whose header has its name as `every`.
+
+    Streamlit sends the same bytes only once.
+    """
+    with st.container(key=f"sent_{key}"):
+        _sent(key=f"sent {key}", data=message)
 
 
 def clusters(header: dict[str, Any], memberships: NDArray[np.float64]) -> None:

@@ -239,16 +239,26 @@ class MapCanvas extends Canvas {
   }
 }
 
+/** The map at the recorded epoch that the slider says, where it was sent. */
+function atEpoch(told) {
+  const epoch = hand.says.epoch ?? told.epoch;
+  if (epoch === told.epoch) return { ...told, follows: true };
+  const found = hand.sent.get(told.every)?.get(epoch);
+  return { ...told, ...found, follows: Boolean(found) };
+}
+
 class MapView extends View {
   constructor(root) {
-    super(root, [], "points");
+    super(root, [], "points", atEpoch);
     this.canvases = [new MapCanvas(this, dataMap, root.querySelector(".data-map"))];
+    this.unheard = follow(this, "epoch");
   }
 
   show(message, send) {
-    Object.assign(this, { data: read(message), send, theme: themeOf(this.root) });
+    Object.assign(this, { told: read(message), send, theme: themeOf(this.root) });
+    this.data = this.told;
     this.canvases[0].follow();
-    this.draw();
+    this.turn();
   }
 }
 

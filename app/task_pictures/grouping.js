@@ -19,7 +19,7 @@ function grouped(told, alt = told.alt) {
 function groupingAt(told, { k, fuzzifier }) {
   const at = hand.sent.get(told.every)?.get(k);
   if (!at) return null;
-  const { labels, distances, inertia, separation } = at, hard = told.method === "hard";
+  const { labels, values: distances, inertia, separation } = at, hard = told.method === "hard";
   const values = hard ? hardMemberships(labels, k) : membershipsFrom(distances, k, fuzzifier);
   const nothing = at.nothing || (!hard && someCoincide(values, k));
   const quality = {
@@ -64,14 +64,5 @@ function altOf(data, alt) {
   return { ...alt, memberships: heat, map: alt.map && `${alt.map} ${told}` };
 }
 
-const OF_GROUPING = ["k", "fuzzifier"]; // sliders
-
-/** Redraws a view of a grouping when one of its sliders moves, or every k is there. */
-function followSliders(view) {
-  return listen((name) => {
-    if (!view.told?.every || (name && !OF_GROUPING.includes(name))) return undefined;
-    const data = view.turned(view.told);
-    if (data.follows) view.turn(data);
-    return data.follows;
-  });
-}
+/** Lets a view of a grouping follow its sliders. */
+const followSliders = (view) => follow(view, "k", "fuzzifier");

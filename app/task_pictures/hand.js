@@ -27,14 +27,22 @@ function keepSent(name, what) {
   window.dispatchEvent(new CustomEvent(SENT, { detail: name }));
 }
 
-/** Calls `redraw` when a slider moves, which says whether it shows what the slider says, undefined
- *  where that has nothing to do with it; and when something was sent. The end of listening. */
-function listen(redraw) {
-  const slid = ({ detail }) => {
-    const follows = redraw(detail.name);
-    if (follows !== undefined) detail[follows ? "followed" : "left"] += 1;
+/** Redraws a view when one of these sliders moves, where what was sent shows what it says; and when
+ *  something was sent. A view has `told`, which names in `every` what is sent for it, `turned` (what
+ *  follows of it for the sliders, and whether it `follows` them) and `turn`. The end of that. */
+function follow(view, ...sliders) {
+  const redrawn = () => {
+    const data = view.turned(view.told);
+    if (data.follows) view.turn(data);
+    return data.follows;
   };
-  const sent = () => redraw();
+  const slid = ({ detail }) => {
+    if (!view.told?.every || !sliders.includes(detail.name)) return;
+    detail[redrawn() ? "followed" : "left"] += 1;
+  };
+  const sent = ({ detail }) => {
+    if (view.told?.every === detail) redrawn();
+  };
   window.addEventListener(SLID, slid);
   window.addEventListener(SENT, sent);
   return () => {

@@ -12,6 +12,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
@@ -58,7 +59,7 @@ def served(folder: Path) -> Iterator[str]:
 @contextmanager
 def stopped(address: str) -> Iterator[None]:
     """The app at this address, which this process has started, does nothing meanwhile."""
-    app = listening(int(address.rsplit(":", 1)[1]))
+    app = listening(int(urlsplit(address).port or 0))
     app.suspend()
     try:
         yield

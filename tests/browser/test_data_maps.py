@@ -15,7 +15,7 @@ from stg_core.results.store import Store
 from stg_core.tasks.groups import GROUPS
 from stg_core.training.loop import train
 from stg_core.training.spec import TrainingSpec
-from tests.browser.conftest import keep_screenshot, served, settled
+from tests.browser.conftest import keep_screenshot, served, settled, stopped
 
 pytestmark = pytest.mark.browser
 
@@ -122,16 +122,32 @@ def test_a_region_chosen_by_name_is_drawn_and_let_go_with_escape(
     expect(page).not_to_have_url(re.compile("region="))
 
 
-def test_play_walks_through_the_recorded_epochs(
+def test_play_walks_through_the_recorded_epochs_without_the_server(
     address: str, open_page: Callable[..., Page]
 ) -> None:
-    page = open_page(f"{address}&task=3&epoch=2")
+    page = open_page(f"{address}&task=3&beside=7&epoch=2")
     expect(stage(page)).to_have_attribute("aria-label", re.compile("after epoch 2"))
     expect(page.locator("figure.small-maps .stage")).to_be_visible()
-    page.get_by_role("button", name="Play Recorded epoch").click()
-    for epoch in (3, 4):
-        expect(stage(page)).to_have_attribute("aria-label", re.compile(f"after epoch {epoch}"))
-    expect(page.get_by_role("button", name="Play Recorded epoch")).to_be_visible()
+    page.wait_for_function("window.stgExplorerHand?.sent.size === 2")
+    settled(page)
+    stage(page).evaluate(
+        """stage => { window.seen = []; new MutationObserver(() => {
+          const canvas = stage.querySelector("canvas"), look = canvas.getContext("2d");
+          const { data } = look.getImageData(0, 0, canvas.width, canvas.height);
+          seen.push([stage.ariaLabel.match(/after epoch (\\d+)/)[1],
+            data.reduce((sum, value) => (Math.imul(sum, 31) + value) | 0, 0)]);
+        }).observe(stage, { attributes: true, attributeFilter: ["aria-label"] }); }"""
+    )
+    with stopped(address):
+        page.get_by_role("button", name="Play Recorded epoch").click()
+        for n in (0, 1):  # of the maps beside each other
+            label = re.compile("after epoch 4")
+            expect(stage(page, n)).to_have_attribute("aria-label", label)
+        expect(page.get_by_role("button", name="Play Recorded epoch")).to_be_visible()
+        seen = page.evaluate("seen")
+        assert [epoch for epoch, _ in seen] == ["3", "4"]
+        assert seen[0][1] != seen[1][1], "another epoch, another picture"
+        expect(page).to_have_url(re.compile("epoch=2"))
     expect(page).not_to_have_url(re.compile("epoch="))  # the last one is the default
     keep_screenshot(page, "data_maps")
 

@@ -151,6 +151,28 @@ def test_a_slider_with_a_play_button_walks_through_the_recorded_epochs(
         assert f"after epoch {epoch}" in header["alt"]["data-map"]
 
 
+def test_every_recorded_epoch_is_sent_at_once(open_app: OpenApp, smaller: Run) -> None:
+    app = open_app("data_maps", smaller, run=smaller.id, task="8", epoch="3")
+    header, now = picture(app, "Data map of 8")
+    (message,) = (
+        element.proto.bytes
+        for element in app.get("bidi_component")
+        if element.proto.component_name == "stg_explorer.sent"
+    )
+    size = int.from_bytes(message[:4], "little")
+    sent, values = json.loads(message[4 : 4 + size]), np.frombuffer(message[4 + size :], "<f4")
+    assert header["every"] == sent["of"]
+    assert [one["at"] for one in sent["each"]] == [2, 3, 4]
+    ends = np.cumsum([one["size"] for one in sent["each"]])
+    for e, (one, own) in enumerate(zip(sent["each"], np.split(values, ends)[:-1], strict=True)):
+        of_epoch = smaller.summary.histogram[e, smaller.spec.tasks.index("8")].sum(axis=0)
+        assert np.array_equal(own[: 64 * 64].reshape(64, 64), of_epoch)
+        assert f"after epoch {one['at']}" in one["alt"]["data-map"]
+        if one["at"] == 3:
+            assert np.array_equal(own, now)
+            assert all(header[name] == one[name] for name in ("names", "regions", "alt"))
+
+
 def test_a_second_task_stands_beside_on_the_same_scales(open_app: OpenApp, trained: Run) -> None:
     app = open_app("data_maps", trained, task="Small")
     app.selectbox(key="beside").set_value("Not small").run()

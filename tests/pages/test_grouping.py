@@ -127,12 +127,12 @@ def test_what_every_k_needs_is_sent_once_it_is_computed(
     space = TaskSpace(trained.summary)
     derived.given["every-k"] = Answer(groupings_of_every_k(space, space))
     app.run()
-    sent, distances = picture(app, "every_k")
+    sent, distances = picture(app, "sent")
     assert picture(app, "memberships")[0]["every"] == sent["of"]
-    assert [one["k"] for one in sent["at"]] == list(range(2, 16))
+    assert [one["at"] for one in sent["each"]] == list(range(2, 16))
     begin = 0
-    for one in sent["at"]:
-        k, expected = one["k"], group_tasks(space, one["k"], 1.3)
+    for one in sent["each"]:
+        k, expected = one["at"], group_tasks(space, one["at"], 1.3)
         own = distances[begin : begin + 15 * k].reshape(15, k).astype(np.float64)
         begin += 15 * k
         np.testing.assert_allclose(
