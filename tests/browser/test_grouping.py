@@ -150,9 +150,9 @@ def test_pictures_follow_the_sliders_while_the_server_stands_still(
     page.wait_for_function("!document.documentElement.hasAttribute('data-hand-is-ahead')")
     assert link.evaluate(SEEN) == 1
     assert drawn(page) != before
-    told = stage(page, "memberships").get_attribute("aria-label")
+    told = stage(page, "memberships").get_attribute("aria-label") or ""
     fresh = open_page(page.url)
-    expect(stage(fresh, "memberships")).to_have_attribute("aria-label", told or "")
+    expect(stage(fresh, "memberships")).to_have_attribute("aria-label", told)
     assert drawn(fresh) == drawn(page), "the library's own numbers look the same"
 
 
