@@ -29,7 +29,7 @@ def send_every_k(run: Run, space: TaskSpace, usual: TaskSpace, method: str) -> s
     answer = derived.every_k(run, space, usual)
     if answer.value:
         name = " ".join(map(str, (run.id, state.version(run), space.epochs, space.features)))
-        task_pictures.send(_message(name, answer.value), "every k")
+        task_pictures.send(_message(name, answer.value), "every_k")
         return name
     if answer.pending and not answer.later:
 

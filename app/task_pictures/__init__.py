@@ -112,8 +112,7 @@ def send(message: bytes, key: str) -> None:
 
     Streamlit sends the same bytes only once.
     """
-    with st.container(key=f"sent_{key}"):
-        _sent(key=f"sent {key}", data=message)
+    _sent(key=f"sent_{key}", data=message)
 
 
 def clusters(header: dict[str, Any], memberships: NDArray[np.float64]) -> None:
