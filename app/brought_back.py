@@ -108,10 +108,10 @@ def show(run: Run, chosen: Chosen, seeds: Sequence[int], back: BroughtBack) -> N
     if missing := back.missing():
         st.markdown("\n".join(f"- {about_missing(one)}" for one in missing))
         st.caption(
-            "The code above logs them so, but for models of another size or beginning, which your"
-            " own loop has to make. Any log counts that has the name, the same tasks and points in"
-            " the same order, and outputs for the test points: log.test(outputs) before every"
-            " log.end_epoch()."
+            "The code above logs them so; of another size, or with the weights of this run to begin"
+            " with, is what your own make_model makes. Any log counts that has the name, the same"
+            " tasks and points in the same order, and outputs for the test points:"
+            " log.test(outputs) before every log.end_epoch()."
         )
 
 

@@ -46,7 +46,6 @@ if TYPE_CHECKING:
 
 POSSIBLE = ("mtl", "stl", "specialists", "plain", "random", "longer", "wider", *WARM)
 EXPECTED = ("mtl", "specialists", *CONTROLS["specialists"])  # told of where they are missing
-OF_OTHER_MODELS = ("wider", *WARM)  # which take more than other weights, seeds and epochs
 BETWEEN = " / "  # the parts of a name
 
 
@@ -324,16 +323,16 @@ class BroughtBack:
             yield done, total, report
 
     def to_train(self, schemes: Sequence[str] = ()) -> list[Due]:
-        """The logs that one's own loop can make with other weights, seeds and epochs alone.
+        """The logs that one's own loop is to make.
 
         schemes: by default the specialists and their controls, those that are not back yet.
         """
-        wanted = [one.due for one in self.found.values() if one.due.scheme not in OF_OTHER_MODELS]
+        due = {spec: one.due for spec, one in self.found.items()}
         if schemes:
             own = self.run.head.name
-            return [due for due in wanted if due.scheme in schemes and due.name != own]
+            return [one for one in due.values() if one.scheme in schemes and one.name != own]
         back = {spec for spec, one in self.found.items() if one.is_whole}
-        return [due for due in wanted if due.scheme in EXPECTED and due.spec not in back]
+        return [d for spec, d in due.items() if d.scheme in EXPECTED and spec not in back]
 
 
 def _plain(name: str) -> str:

@@ -13,6 +13,7 @@ from itertools import accumulate
 from string import Template
 from typing import TYPE_CHECKING
 
+from stg_core.judging.plan import WARM
 from stg_core.system.errors import UserError
 from stg_core.system.words import counted, named
 from stg_core.tasks.groups import Task
@@ -27,7 +28,8 @@ HEAD = Template(
     """\
 # $count for the judgement of $run,
 # each trained as that was, with weights of its own on the losses of the tasks. Yours to define:
-# - make_model(): a new model, whose outputs are $outputs
+# - make_model(size, warm): a new model, whose outputs are $outputs;
+#   of `size` times the multiply-adds of $run, and where `warm` with the weights that it ended with
 # - $data
 # - train_labels, test_labels: (points, tasks), NaN where one is missing
 $imports
@@ -36,7 +38,7 @@ from stg_core import TaskLog
 TASKS = $tasks
 KINDS = $kinds
 $columns
-# name of the log, what it says of its weights, seed, epochs, weight of each task in the loss
+# name of the log, what it says of its weights, seed, epochs, size, warm, weights of the tasks
 MODELS = [
 $models
 ]
@@ -86,9 +88,9 @@ TASK_LOG = """TaskLog(
     ) as log"""
 
 PYTORCH = f"""
-for name, source, seed, epochs, weights in MODELS:
+for name, source, seed, epochs, size, warm, weights in MODELS:
     torch.manual_seed(seed)
-    model, weights = make_model(), torch.tensor(weights)
+    model, weights = make_model(size, warm), torch.tensor(weights)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)  # as in your own loop
     with {TASK_LOG}:
         for _ in range(epochs):
@@ -108,9 +110,9 @@ for name, source, seed, epochs, weights in MODELS:
 
 LIGHTNING = f"""
 class Weighted(L.LightningModule):
-    def __init__(self, weights, task_log):
+    def __init__(self, model, weights, task_log):
         super().__init__()
-        self.model, self.task_log = make_model(), task_log
+        self.model, self.task_log = model, task_log
         self.register_buffer("weights", torch.tensor(weights))
 
     def training_step(self, batch, _):
@@ -130,11 +132,11 @@ class Weighted(L.LightningModule):
         return torch.optim.Adam(self.parameters(), lr=1e-3)  # as in your own module
 
 
-for name, source, seed, epochs, weights in MODELS:
+for name, source, seed, epochs, size, warm, weights in MODELS:
     L.seed_everything(seed)
     with {TASK_LOG}:
         trainer = L.Trainer(max_epochs=epochs, logger=False, enable_checkpointing=False)
-        trainer.fit(Weighted(weights, log), loader)
+        trainer.fit(Weighted(make_model(size, warm), weights, log), loader)
 """
 
 KERAS_BINARY = '''
@@ -185,9 +187,9 @@ class Logged(keras.callbacks.Callback):
         self.task_log.epoch(outputs)
 
 
-for name, source, seed, epochs, weights in MODELS:
+for name, source, seed, epochs, size, warm, weights in MODELS:
     keras.utils.set_random_seed(seed)
-    model = make_model()
+    model = make_model(size, warm)
     model.compile(optimizer="adam", loss=weighted(weights))  # as in your own training
     with {TASK_LOG}:
         model.fit(train_inputs, train_labels, epochs=epochs, callbacks=[Logged(log)], verbose=0)
@@ -248,7 +250,8 @@ def _columns(tasks: Sequence[Task]) -> list[slice]:
 
 def _model(due: Due) -> str:
     weights = textwrap.wrap(", ".join(f"{weight:.6g}" for weight in due.weights), LINE - 8)
-    about = f"{_written(due.name)}, {_written(due.mark)}, {due.spec.seed}, {due.epochs}"
+    about = f"{_written(due.name)}, {_written(due.mark)}, {due.spec.seed}, {due.epochs},"
+    about += f" {due.spec.width:g}, {due.scheme in WARM}"
     return "\n".join([f"    ({about}, [", *(f"        {line}" for line in weights), "    ]),"])
 
 

@@ -128,15 +128,15 @@ def test_a_snippet_trains_and_logs_all_that_is_judged(my_run: Store) -> None:
     code = snippet("pytorch", back.run.spec.group.tasks, back.to_train(), back.run.title)
     run_snippet(code)
     back = judged_by(my_run)
-    assert back.whole == ("mtl", "specialists", "plain", "random", "longer")
-    assert lacking(back) == {"wider": 2} and not any(problems(back).values())
+    assert back.whole == ("mtl", "specialists", "plain", "random", "longer", "wider")
+    assert lacking(back) == {} and not any(problems(back).values())
     assert not any(one.by_name for one in back.found.values())  # they say their weights
     assert back.to_train() == []
     report = report_of(back)
     costs = {scheme: report["costs"][scheme]["training"] for scheme in report["schemes"]}
-    assert costs == {"mtl": 1, "specialists": 3, "plain": 2, "random": 2, "longer": 3}
+    assert costs == {"mtl": 1, "specialists": 3, "plain": 2, "random": 2, "longer": 3, "wider": 2}
     assert all(report["costs"][scheme]["measured"] > 0 for scheme in costs)
-    assert len(set(report["logs"].values())) == 7 and report["logs"]["my run"] == "log:my-run"
+    assert len(set(report["logs"].values())) == 8 and report["logs"]["my run"] == "log:my-run"
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -54,14 +55,14 @@ def given_for(framework: str, n_outputs: int, train_labels: Any, test_labels: An
     if framework == "keras":
         import keras
 
-        def keras_model() -> Any:
+        def keras_model(size: float, warm: bool) -> Any:
             layers = [keras.Input((64,)), keras.layers.Dense(32, "relu")]
             return keras.Sequential([*layers, keras.layers.Dense(n_outputs)])
 
         data = {"train_inputs": TRAIN_INPUTS, "test_inputs": TEST_INPUTS}
         return given | data | {"make_model": keras_model}
 
-    def torch_model() -> nn.Module:
+    def torch_model(size: float, warm: bool) -> nn.Module:
         return nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, n_outputs))
 
     tensors = map(torch.from_numpy, (np.arange(N_TRAIN), TRAIN_INPUTS, train_labels))
@@ -142,3 +143,28 @@ def test_a_mark_is_of_tasks_and_weights_in_any_order() -> None:
     assert mark.startswith("loss weights ")
     assert mark == mark_of(("b", "a"), (0.75, 0.25)) == mark_of(("a", "b"), (0.25 + 1e-9, 0.75))
     assert mark not in (mark_of(("a", "b"), (0.75, 0.25)), mark_of(("a", "c"), (0.25, 0.75)))
+
+
+def test_a_snippet_has_models_of_another_size_and_beginning(own_home: Any) -> None:
+    """Wider by default, as a control of the specialists; warm ones where they are asked for."""
+    log_first_run(False)
+    store = Store(own_home)
+    run = store.run("log:my-run")
+    space = TaskSpace(run.summary)
+    back = BroughtBack(store, run, group_tasks(space, 2, 2.0), space)
+    _, _, labels, test_labels, n_outputs = labels_of(False)
+    asked: dict[str, tuple[float, bool]] = {}
+    for schemes in ((), ("warm", "plain_warm", "random_warm")):
+        models = back.to_train(schemes)
+        given = given_for("pytorch", n_outputs, labels, test_labels)
+        made = Mock(side_effect=given["make_model"])
+        code = snippet("pytorch", run.spec.group.tasks, models, "my run")
+        exec(compile(code, "snippet.py", "exec"), {**given, "make_model": made})
+        how = [call.args for call in made.call_args_list]
+        asked |= dict(zip((due.name for due in models), how, strict=True))
+    assert asked["my run / k2 wider"] == (2, False)
+    assert asked["my run / k2 specialist 1"] == (1, False)
+    warm = {name for name, (size, warm) in asked.items() if warm and size == 1}
+    assert warm == {name for name in asked if "warm" in name} and len(warm) == 6
+    found = BroughtBack(store, run, back.grouping, space)
+    assert {"wider", "warm", "plain_warm", "random_warm"} <= {*found.whole}

@@ -50,7 +50,8 @@ def complete(logged: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STG_HOME", str(home))
         back = back_of(home)
-        run_snippet(snippet("pytorch", back.run.spec.group.tasks, back.to_train(), "my run"))
+        models = back.to_train(("specialists", "plain", "random", "longer"))
+        run_snippet(snippet("pytorch", back.run.spec.group.tasks, models, "my run"))
     return home
 
 
