@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stg_core.maps.outputs import filled
 from stg_core.system.errors import UserError
 from stg_core.system.words import counted, named
 from stg_core.tasks.groups import KINDS_OF_TASKS, Kind, Task
@@ -40,6 +41,8 @@ def label_matrix_of(labels: Any, tasks: Sequence[str] | None) -> tuple[tuple[str
             f"The labels are {' × '.join(map(str, array.shape)) or 'a single number'} and should"
             " be points × tasks, (N, T)."
         )
+    if isinstance(tasks, (set, frozenset)):
+        raise UserError("A set of names has no order: give a list, in the order of the columns.")
     names = tuple(map(str, tasks)) if tasks is not None else tuple(own) or default_names(array)
     if len(names) != array.shape[1]:
         turned = " They may lie on their side." * (len(names) == array.shape[0])
@@ -153,7 +156,7 @@ def _guessed(name: str, known: NDArray[np.float32], n_labels: int) -> Kind:
             f"The labels of {named(name)} are {known[0]:g} and {known[1]:g}, as smoothed ones: give"
             ' 0 and 1, or say kinds="regression" where they are numbers to predict.'
         )
-    classes = (known == np.rint(known)).all() and known[0] >= 0
+    classes = (known == np.rint(known)).all() and known[0] >= 0 and known[-1] < MOST_CLASSES
     if classes and len(known) <= min(MOST_CLASSES_GUESSED, n_labels / POINTS_PER_CLASS):
         return "multiclass"
     return "regression"
@@ -183,14 +186,17 @@ def _plain(values: Any) -> NDArray[Any]:
         except (TypeError, ValueError):
             return np.asarray(values)
     try:
-        return np.asarray(values)
+        return filled(values)
     except ValueError as error:
         raise UserError(f"The labels cannot be read as an array ({error}).") from error
 
 
 def _numbers(array: NDArray[Any]) -> Labels:
     try:
-        return array.astype(np.float32)
+        if array.dtype.kind in "cmM":
+            raise TypeError(f"they are {array.dtype}")
+        with np.errstate(over="ignore"):  # what becomes infinite is told
+            return array.astype(np.float32)
     except (TypeError, ValueError) as error:
         raise UserError(
             f"The labels cannot be read as numbers ({error}): give 0 and 1, the number of the"

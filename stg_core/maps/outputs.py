@@ -27,15 +27,20 @@ class OutputReader:
     torch tensors on any device, or of whatever NumPy makes an array of.
 
     tasks: (T,); outputs: what the columns are, None until `tell_apart` has seen some; labels
-    (N, T): of the training points, whose deviation is the unit of a regression's errors.
+    (N, T): of the training points, whose deviation is the unit of a regression's errors; None where
+    outputs and targets are in that unit already.
     """
 
     def __init__(
-        self, tasks: Sequence[Task], labels: NDArray[np.float32], outputs: Outputs | None = None
+        self,
+        tasks: Sequence[Task],
+        labels: NDArray[np.float32] | None,
+        outputs: Outputs | None = None,
     ) -> None:
         self.tasks, self.outputs = tuple(tasks), outputs
         kinds = np.array([task.kind for task in tasks])
         self.widths = [task.width for task in tasks]
+        self.n_outputs = sum(self.widths)  # O
         first = np.cumsum([0, *self.widths[:-1]])
         self.all_binary = bool((kinds == "binary").all())
         self.binary, self.numbers = (
@@ -49,12 +54,9 @@ class OutputReader:
         self.asked = np.flatnonzero(~np.isin(np.arange(self.n_outputs), self.first_number))
         self._two_columns: Outputs | None = None  # what two columns of a yes-or-no task were
         self._on_device: dict[tuple[str, Any], Any] = {}
-        self.mean, self.deviation = mean_and_deviation(labels, self.numbers)
-
-    @property
-    def n_outputs(self) -> int:
-        """O."""
-        return sum(self.widths)
+        self.mean, self.deviation = np.zeros(len(kinds)), np.ones(len(kinds))
+        if labels is not None:
+            self.mean, self.deviation = mean_and_deviation(labels, self.numbers)
 
     def read(self, outputs: Any) -> Any:
         """A batch as a tensor without a gradient, or an array, (B, O); UserError for others."""
@@ -216,12 +218,23 @@ class OutputReader:
 def as_array(values: Any) -> Any:
     """A tensor in single precision without its gradient, or an array; UserError for others."""
     if hasattr(values, "detach"):
-        return values.detach().float()
+        if values.is_meta or values.is_complex():
+            raise UserError("The outputs are no real numbers with values: give what was computed.")
+        return (values.to_dense() if values.is_sparse else values).detach().float()
     try:
-        array = np.asarray(values)
+        array = filled(values)
+        if np.iscomplexobj(array):
+            raise TypeError("they are complex")
         return array if array.dtype == np.float32 else array.astype(np.float32)
     except (TypeError, ValueError) as error:
         raise UserError(f"The outputs cannot be read as an array of numbers ({error}).") from error
+
+
+def filled(values: Any) -> NDArray[Any]:
+    """An array of anything that is one, NaN where it is masked."""
+    if isinstance(values, np.ma.MaskedArray):
+        return np.asarray(np.ma.filled(values.astype(np.float64), np.nan))
+    return np.asarray(values)
 
 
 def as_numpy(values: Any) -> NDArray[Any]:

@@ -21,6 +21,7 @@ from stg_core.system.errors import UserError
 from stg_core.system.files import atomic
 from stg_core.system.words import counted, named
 from stg_core.tasks.groups import Task, TaskGroup
+from stg_core.training.metrics import scores_of_logits
 from stg_core.training.spec import LOGGED, TrainingSpec
 
 Stamp = tuple[Any, ...]
@@ -300,32 +301,3 @@ def _scores(log: LogFolder, progress: Progress, tasks: tuple[Task, ...]) -> dict
         except OSError:
             pass
     return {"f1": [known[str(e)] for e in progress.logits]}
-
-
-def scores_of_logits(
-    logits: NDArray[Any], labels: NDArray[np.float32], tasks: tuple[Task, ...]
-) -> list[float | None]:
-    """The score of each task, (T,): F1, of classes its mean, of a regression R²; None where it is
-    not defined. logits (N, O), labels (N, T) as a log keeps them."""
-    from sklearn.metrics import f1_score, r2_score
-
-    scores: list[float | None] = []
-    start = 0
-    for t, task in enumerate(tasks):
-        own = np.asarray(logits[:, start : start + task.width], np.float32)
-        start += task.width
-        known = ~np.isnan(labels[:, t])
-        y, out = labels[known, t], own[known]
-        if task.kind == "regression":
-            defined = len(y) > 1 and float(np.ptp(y)) > 0
-            scores.append(float(r2_score(y, out[:, 0])) if defined else None)
-        elif task.kind == "multiclass":
-            chosen = out.argmax(axis=1) if len(y) else y
-            occurring = np.unique(y)
-            each = f1_score(y, chosen, labels=occurring, average="macro", zero_division=0)
-            scores.append(float(each) if len(y) else None)
-        else:
-            said, positive = out[:, 0] > 0, y == 1  # counted here: hundreds of tasks are quick
-            right, total = (said & positive).sum(), said.sum() + positive.sum()
-            scores.append(float(2 * right / total) if positive.any() else None)
-    return scores

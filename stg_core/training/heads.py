@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 import torch
@@ -10,8 +11,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from stg_core.maps.outputs import mean_and_deviation
-from stg_core.maps.recorder import confidence
+from stg_core.maps.outputs import OutputReader, mean_and_deviation
 from stg_core.tasks.data import pos_weight
 from stg_core.tasks.groups import Task
 from stg_core.training.scores import mean_over_known, task_losses, task_scores
@@ -28,6 +28,7 @@ class Heads:
     def __init__(
         self, tasks: Sequence[Task], labels: NDArray[np.float32], device: torch.device | str = "cpu"
     ) -> None:
+        self._reader = OutputReader(tasks, None, "logits")
         self.widths = tuple(task.width for task in tasks)
         kinds = np.array([task.kind for task in tasks])
         first = np.cumsum([0, *self.widths[:-1]])
@@ -97,19 +98,7 @@ class Heads:
 
         The probability of the true class; of a regression exp(−½(y − ŷ)²), y and ŷ scaled.
         """
-        if self.all_binary:
-            return torch.as_tensor(confidence(outputs, targets))
-        outputs = outputs.detach().float()
-        found = torch.empty_like(targets)
-        found[:, self._binary] = confidence(outputs[:, self._logits], targets[:, self._binary])
-        errors = outputs[:, self._predictions] - targets[:, self._numbers]
-        found[:, self._numbers] = torch.exp(-errors.square() / 2)
-        for t, columns in self._classes:
-            known = ~targets[:, t].isnan()
-            true = targets[:, t].nan_to_num().long()[:, None]
-            probability = outputs[:, columns].softmax(1).gather(1, true)[:, 0]
-            found[:, t] = probability.where(known, torch.nan)
-        return found
+        return cast(Tensor, self._reader.confidences(outputs.detach().float(), targets))
 
     def scores(self, outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
         """Scores of each task by name, (T,); NaN where one is not defined.

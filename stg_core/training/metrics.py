@@ -1,4 +1,4 @@
-"""What the metrics of a training say, read without torch."""
+"""What the metrics of a training say, and scores of logits that are kept, without torch."""
 
 from __future__ import annotations
 
@@ -38,3 +38,32 @@ def mean_scores(metrics: Mapping[str, Any]) -> list[float | None]:
         defined = row[~np.isnan(row)].tolist()
         means.append(sum(defined) / len(defined) if defined else None)
     return means
+
+
+def scores_of_logits(
+    logits: NDArray[Any], labels: NDArray[np.float32], tasks: tuple[Task, ...]
+) -> list[float | None]:
+    """The score of each task, (T,): F1, of classes its mean, of a regression R²; None where it is
+    not defined. logits (N, O), labels (N, T) as a log keeps them."""
+    from sklearn.metrics import f1_score, r2_score
+
+    scores: list[float | None] = []
+    start = 0
+    for t, task in enumerate(tasks):
+        own = np.asarray(logits[:, start : start + task.width], np.float32)
+        start += task.width
+        known = ~np.isnan(labels[:, t])
+        y, out = labels[known, t], own[known]
+        if task.kind == "regression":
+            defined = len(y) > 1 and float(np.ptp(y)) > 0
+            scores.append(float(r2_score(y, out[:, 0])) if defined else None)
+        elif task.kind == "multiclass":
+            chosen = out.argmax(axis=1) if len(y) else y
+            occurring = np.unique(y)
+            each = f1_score(y, chosen, labels=occurring, average="macro", zero_division=0)
+            scores.append(float(each) if len(y) else None)
+        else:
+            said, positive = out[:, 0] > 0, y == 1  # counted here: hundreds of tasks are quick
+            right, total = (said & positive).sum(), said.sum() + positive.sum()
+            scores.append(float(2 * right / total) if positive.any() else None)
+    return scores

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
-from stg_core.results.logged import scores_of_logits as scores_of
 from stg_core.tasks.groups import Task
+from stg_core.training.metrics import scores_of_logits as scores_of
 
 
 def test_f1_of_yes_or_no_tasks_is_that_of_scikit_learn() -> None:
