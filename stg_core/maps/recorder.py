@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 NUMPY = "numpy"  # in place of a device: arrays of NumPy, and no torch
 RECORDED_BY_DEFAULT = 5
+TURNED_AT_ONCE = 1024  # points of which the tasks come first: as many as the cache holds
 
 
 def default_recorded_epochs(epochs: int) -> tuple[int, ...]:
@@ -98,14 +99,19 @@ class DataMapRecorder:
                 f"There are {len(confidence)} rows of confidences, and the indices are"
                 f" {' × '.join(map(str, indices.shape)) or 'a single number'}: give one for each."
             )
-        repeats = True  # to look costs an accelerator a pause
         if on_cpu(indices):
             check_indices(indices, n_points)
-            repeats = len(self._xp.unique(indices)) < len(indices)
+        self.add(indices, confidence)
+
+    def add(self, indices: Any, confidence: Any) -> None:
+        """The same of indices and confidences that were checked, and are like the state."""
+        repeats = True  # to look costs an accelerator a pause
+        if on_cpu(indices):
+            repeats = len({*indices.tolist()}) < len(indices)
         if repeats:
             self._add_each(indices, confidence)
         else:
-            rows = self.state[indices]
+            rows = self.state.take(indices, 0) if self._xp is np else self.state[indices]
             self._add(rows, confidence)
             self.state[indices] = rows
 
@@ -121,13 +127,16 @@ class DataMapRecorder:
 
     def _add(self, rows: Any, confidence: Any) -> None:
         """In place, to rows (B, 3, T) of the state."""
-        xp = self._xp
         count, mean, m2 = rows[:, 0], rows[:, 1], rows[:, 2]
-        seen = ~xp.isnan(confidence)
+        delta = confidence - mean
+        seen = delta == delta
         count += seen
-        delta = xp.where(seen, confidence - mean, 0.0)
-        mean += delta / xp.clip(count, 1, None)
-        m2 += delta * xp.where(seen, confidence - mean, 0.0)
+        delta = self._xp.where(seen, delta, 0.0)
+        step = delta / count.clip(1)
+        mean += step
+        step -= delta  # minus the distance to the new mean
+        step *= delta
+        m2 -= step
 
     def _add_each(self, indices: Any, confidence: Any) -> None:
         """The same where a point may be there several times: sums over its rows take their place.
@@ -148,13 +157,15 @@ class DataMapRecorder:
 
         Confidence is defined from the first update on, variability from the second.
         """
-        xp = self._xp
-        count, mean, m2 = self.state[:, 0], self.state[:, 1], self.state[:, 2]
-        confidence = xp.where(count > 0, mean, xp.nan)
-        spread = xp.sqrt(m2 / xp.clip(count - 1, 1, None))
-        variability = xp.where(count > 1, spread, xp.nan)
-        maps = xp.stack([confidence.T, variability.T])
-        return maps.astype(np.float16) if xp is np else maps.half()
+        if not on_cpu(self.state):
+            return _maps_of(self._xp, self.state).half()
+        state = np.asarray(self.state)  # beside whose square roots those of torch are not exact
+        n_points, _, n_tasks = state.shape
+        maps = np.empty((2, n_tasks, n_points), np.float16)
+        for start in range(0, n_points, TURNED_AT_ONCE):
+            rows = slice(start, start + TURNED_AT_ONCE)
+            maps[:, :, rows] = _maps_of(np, state[rows])
+        return maps if self._xp is np else self._xp.from_numpy(maps)
 
     def merge(self, other: DataMapRecorder) -> None:
         """Adds what another recorder saw, as after data-parallel training (Chan et al. 1979)."""
@@ -170,9 +181,19 @@ class DataMapRecorder:
         self.state = xp.stack(parts, 1)
 
 
+def _maps_of(xp: Any, rows: Any) -> Any:
+    """Confidence and variability, (2, T, B), of rows (B, 3, T) of a state."""
+    count, mean, m2 = rows[:, 0], rows[:, 1], rows[:, 2]
+    confidence = xp.where(count > 0, mean, xp.nan)
+    spread = xp.sqrt(m2 / (count - 1).clip(1))
+    variability = xp.where(count > 1, spread, xp.nan)
+    return xp.stack([confidence.T, variability.T])
+
+
 def check_whole(indices: Any) -> None:
     """Raises UserError where indices, on any device, are no whole numbers."""
-    if "int" not in str(indices.dtype):
+    array = isinstance(indices, np.ndarray)
+    if not (indices.dtype.kind in "iu" if array else "int" in str(indices.dtype)):
         raise UserError(
             f"Indices are whole numbers, those of the points of a batch, and not {indices.dtype}."
         )
@@ -181,7 +202,7 @@ def check_whole(indices: Any) -> None:
 def check_indices(indices: Any, n_points: int) -> None:
     """Raises UserError where indices (B,), on the CPU, are no whole numbers or of no point."""
     check_whole(indices)
-    if len(indices) and not (int(indices.min()) >= 0 and int(indices.max()) < n_points):
+    if len(indices) and not (indices.min() >= 0 and indices.max() < n_points):
         wrong = indices[(indices < 0) | (indices >= n_points)]
         raise UserError(
             f"There is no point {int(wrong[0])}: the {n_points:,} points have the indices 0 to"
@@ -204,7 +225,9 @@ def _add_at(target: Any, indices: Any, values: Any) -> None:
 
 def confidence(logits: Any, targets: Any) -> Any:
     """Probability of the true class, 1 − |y − sigmoid(o)|, shape (B, T); NaN where y is NaN."""
-    return 1 - abs(targets - sigmoid(logits))
+    found = sigmoid(logits)
+    found -= targets
+    return 1 - abs(found)
 
 
 def sigmoid(logits: Any) -> Any:
