@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from stg_core.maps.log_batches import Batches
-from stg_core.maps.log_begin import WAYS, check_goes_on, checked_name
+from stg_core.maps.log_begin import WAYS, check_goes_on, checked_epochs, checked_name
 from stg_core.maps.log_epochs import Epoch, keep_epoch
 from stg_core.maps.log_folder import Head, LogFolder, Progress, logs_folder, new_head, now
 from stg_core.maps.log_labels import (
@@ -33,6 +33,7 @@ from stg_core.maps.log_labels import (
     with_all_classes,
 )
 from stg_core.maps.log_ranks import (
+    MOST_PARTS,
     all_have_logged,
     merged,
     rank_of,
@@ -103,9 +104,10 @@ class TaskLog:
             _, self.test_labels = label_matrix_of(test_labels, names)
         self._reader = OutputReader(kind_of, self.labels, outputs)
         self.rank, self.ranks = rank_of(rank, ranks)
-        self._folder = LogFolder.named(name, (folder or logs_folder()).resolve())
+        self._folder = LogFolder.named(name, Path(folder or logs_folder()).resolve())
+        planned, source = checked_epochs(epochs), str(source)
         head = new_head(
-            name, kind_of, self.labels, self.ranks, outputs=outputs, planned=epochs, source=source
+            name, kind_of, self.labels, self.ranks, outputs=outputs, planned=planned, source=source
         )
         with self._folder.merging():  # whoever holds a rank's lock has joined
             self._lock = self._take(name)
@@ -118,6 +120,7 @@ class TaskLog:
         if self.test_labels is not None:
             self._batches.measure(self._reader)
         self._test: NDArray[np.float32] | None = None
+        self._gave_up = False  # waiting for the parts of a rank that died
         self._began = time.monotonic()
         _OPEN[self._folder.path, self.rank] = self
 
@@ -143,7 +146,7 @@ class TaskLog:
         return list(self._progress.notes)
 
     def __repr__(self) -> str:
-        shape = f"{len(self.labels):,} points, {counted(len(self.tasks), 'task')}"
+        shape = f"{counted(len(self.labels), 'point')}, {counted(len(self.tasks), 'task')}"
         return f"TaskLog({self._head.name!r}: {shape}, {counted(self.done, 'epoch')} done)"
 
     # ----------------------------------------------------------------------------------- logging
@@ -185,31 +188,29 @@ class TaskLog:
         Before `end_epoch`. labels (N', T): once, where they were not given before.
         """
         self._check_open()
-        if labels is not None and self.test_labels is None:
-            _, found = label_matrix_of(labels, self.tasks)
-            check_labels(self._head.tasks, found, "test labels")
-            self.test_labels = found
-            self._folder.write("test_labels", self._reader.scaled(found))
-            self._batches.measure(self._reader)
-        if self.test_labels is None:
-            raise UserError("Test points need labels: log.test(outputs, test_labels).")
+        labels = self._given_test_labels(labels)
         values = self._read(outputs)
-        if len(values) != len(self.test_labels):
+        if len(values) != len(labels):
             raise UserError(
-                f"There are {len(values):,} rows of test outputs and {len(self.test_labels):,} test"
-                " points: give a row for each, in the order of their labels."
+                f"There are {len(values):,} rows of test outputs and {len(labels):,} test points:"
+                " give a row for each, in the order of their labels."
             )
+        epoch = self._batches.epoch
         if self._reader.outputs == "probabilities" and bool(self._reader.strange(values)):
             raise UserError(
-                f"The test outputs of epoch {self._batches.epoch} are no probabilities from 0 to 1,"
-                " as those of the training points are."
+                f"The test outputs of epoch {epoch} are no probabilities from 0 to 1, as those of"
+                " the training points are."
             )
         found = self._reader.as_logits(values)
         if np.isnan(found).any():
             raise UserError(
-                f"The test outputs of epoch {self._batches.epoch} are not numbers (NaN): the"
-                " training may have diverged. The epochs before are kept."
+                f"The test outputs of epoch {epoch} are not numbers (NaN): the training may have"
+                " diverged. The epochs before are kept."
             )
+        if self.test_labels is None:
+            self._folder.write("test_labels", self._reader.scaled(labels))
+            self._batches.measure(self._reader)
+            self.test_labels = labels
         self._test = found
 
     def points(self, what: Any) -> None:
@@ -221,7 +222,7 @@ class TaskLog:
         from stg_core.maps.log_points import keep_points
 
         points = keep_points(self._folder.path, what, len(self.labels))
-        self._change_head(points=points)
+        self._head = self._folder.change_head(points=points)
 
     def end_epoch(self) -> None:
         """Ends an epoch: what was logged since the last one is kept for good.
@@ -334,6 +335,23 @@ class TaskLog:
                 f" begun. {WAYS}"
             )
 
+    def _given_test_labels(self, labels: Any) -> NDArray[np.float32]:
+        """Those of `test`, (N', T): given now or before."""
+        if labels is None:
+            if self.test_labels is None:
+                raise UserError("Test points need labels: log.test(outputs, test_labels).")
+            return self.test_labels
+        _, found = label_matrix_of(labels, self.tasks)
+        check_labels(self._head.tasks, found, "test labels")
+        if self.test_labels is not None:
+            before, scaled = self._folder.array("test_labels"), self._reader.scaled(found)
+            if not np.array_equal(before, scaled, equal_nan=True):
+                raise UserError(
+                    "The test labels have changed since they were first given: give the same, or"
+                    " none."
+                )
+        return found
+
     def _read(self, outputs: Any) -> Any:
         """A batch, (B, O); the first one says how many classes there are, and what outputs are."""
         first = self._reader.outputs is None
@@ -345,7 +363,9 @@ class TaskLog:
             if told:
                 self._note(told, warn=False)
         if self._head.outputs is None:
-            self._change_head(outputs=self._reader.outputs, tasks=self._reader.tasks)
+            self._head = self._folder.change_head(
+                outputs=self._reader.outputs, tasks=self._reader.tasks
+            )
         return values
 
     def _more_classes(self, outputs: Any) -> None:
@@ -368,7 +388,8 @@ class TaskLog:
     def _end_part(self) -> None:
         """Keeps what this process logged; the last one to end an epoch puts all parts together."""
         folder, number, pending = self._folder, self._batches.epoch, self._batches.pending
-        write_part(folder, number, self.rank, pending, self._test, self._batches.sample())
+        if not self._gave_up:
+            write_part(folder, number, self.rank, pending, self._test, self._batches.sample())
         with folder.merging():
             self._progress = self._with_notes(folder.progress())
             is_next = self._progress.epoch == number - 1
@@ -392,16 +413,27 @@ class TaskLog:
         n_points = len(self.labels)
         if epoch.rows != n_points and not any("rows of outputs" in note for note in self.notes):
             self._note(
-                f"Epoch {epoch.number} had {epoch.rows:,} rows of outputs for {n_points:,} points:"
+                f"Epoch {epoch.number} had {counted(epoch.rows, 'row')} of outputs for"
+                f" {counted(n_points, 'point')}:"
                 " a point that is there twice counts twice, one that is not there keeps what it"
                 " had."
             )
 
     def _tell_of_the_dead(self) -> None:
-        """Warns, once, of a rank that is behind and no longer logs."""
+        """Warns of a rank that is behind and no longer logs, and in the end waits no longer."""
         sentence = sentence_of_the_dead(self._folder, self._batches.epoch, self.ranks)
-        if sentence and not any("no longer logs" in note for note in self.notes):
+        if not sentence:
+            return
+        if not any("no longer logs" in note for note in self.notes):
             self._note(sentence)
+            self._write(self._progress)
+        if self._batches.epoch - self._progress.epoch >= MOST_PARTS and not self._gave_up:
+            self._gave_up = True
+            self._folder.drop_own_parts(self.rank)
+            self._note(
+                f"Parts of epochs after {self._progress.epoch} are no longer kept: start all"
+                " processes again, and the log goes on from there."
+            )
             self._write(self._progress)
 
     def _others(self) -> list[int]:
@@ -414,10 +446,6 @@ class TaskLog:
         return dataclasses.replace(progress, notes=tuple(notes))
 
     # ----------------------------------------------------------------------------------- its folder
-
-    def _change_head(self, **changes: Any) -> None:
-        self._head = dataclasses.replace(self._head, **changes)
-        self._folder.write_head(self._head)
 
     def _write(self, progress: Progress) -> None:
         self._progress = dataclasses.replace(progress, updated=now())

@@ -49,7 +49,7 @@ class Batches:
         self._targets: Any = None
         self._measured: Any = None
         self._places: Any = None
-        self._measures = False
+        self._measures = self._is_numpy = False
 
     def add(self, indices: Any, values: Any, reader: OutputReader) -> None:
         """A batch: which points it is of, (B,), and outputs (B, O) that were read."""
@@ -58,8 +58,8 @@ class Batches:
         if self.recorder is None:
             self._start(values, reader)
         values, rows = self._at_home(values, rows)
-        targets = self._targets[rows]
-        found = reader.confidences(values, targets)
+        targets = self._targets.take(rows, 0) if self._is_numpy else self._targets[rows]
+        found = self._confidences(values, targets, reader)
         self._watch("are not numbers (NaN)", ((found != found) & (targets == targets)).any())
         if reader.outputs == "probabilities":
             self._watch("are no probabilities from 0 to 1", reader.strange(values))
@@ -68,9 +68,9 @@ class Batches:
         if self._in_parts:
             self.pending.append((rows, found))
         else:
-            cast(DataMapRecorder, self.recorder).update(rows, found)
+            cast(DataMapRecorder, self.recorder).add(rows, found)
         if self._measured is not None:
-            self._measured[self._places[rows]] = values
+            self._measured[self._places[rows]] = as_numpy(values) if self._is_numpy else values
 
     def check(self) -> None:
         """Raises UserError for what was wrong in this epoch, which then begins again."""
@@ -106,11 +106,11 @@ class Batches:
     # --------------------------------------------------------------------------- where outputs are
 
     def _start(self, values: Any, reader: OutputReader) -> None:
-        """Puts state and labels there."""
-        array = isinstance(values, np.ndarray)
-        device = NUMPY if array else values.device
+        """Puts state and labels there; beside the CPU's threads of torch NumPy is the quicker."""
+        self._is_numpy = on_cpu(values)
+        device = NUMPY if self._is_numpy else values.device
         self._targets = self.labels
-        if not array:
+        if not self._is_numpy:
             import torch
 
             self._targets = torch.from_numpy(self.labels).to(device)
@@ -119,48 +119,58 @@ class Batches:
             self.recorder = DataMapRecorder(0, n_tasks, device)
         elif self.epoch > 1:
             self.recorder = self._folder.recorder(self.epoch - 1)
-            if not array:
+            if not self._is_numpy:
                 self.recorder = self.recorder.to(device)
         else:
             self.recorder = DataMapRecorder(n_points, n_tasks, device)
         if self._measures:
-            self._measure(values, reader)
+            self._measure(reader)
 
     def measure(self, reader: OutputReader) -> None:
         """Keeps the last outputs of some training points: thresholds are chosen on them."""
         self._measures = True
         if self.recorder is not None:
-            self._measure(self.recorder.state, reader)
+            self._measure(reader)
 
-    def _measure(self, like: Any, reader: OutputReader) -> None:
+    def _measure(self, reader: OutputReader) -> None:
         n_points = len(self.labels)
         chosen = np.sort(np.random.default_rng(0).permutation(n_points)[:MEASURED_POINTS])
         places = np.full(n_points, len(chosen))  # a last row for all others
         places[chosen] = np.arange(len(chosen))
         shape = len(chosen) + 1, reader.n_outputs
-        if isinstance(like, np.ndarray):
+        if self._is_numpy:
             self._places = places
             self._measured = np.full(shape, np.nan, np.float32)
         else:
             import torch
 
-            self._places = torch.from_numpy(places).to(like.device)
-            self._measured = torch.full(shape, torch.nan, device=like.device)
+            device = cast(DataMapRecorder, self.recorder).state.device
+            self._places = torch.from_numpy(places).to(device)
+            self._measured = torch.full(shape, torch.nan, device=device)
         if not self._folder.has("train_labels"):
             self._folder.write("train_labels", reader.scaled(self.labels[chosen]))
 
     def _at_home(self, values: Any, rows: Any) -> tuple[Any, Any]:
-        """Both as arrays, or as tensors where the recorder is."""
-        state = cast(DataMapRecorder, self.recorder).state
-        if isinstance(state, np.ndarray):
-            return as_numpy(values), as_numpy(rows).astype(np.int64)
+        """Both on the device of the recorder."""
+        if self._is_numpy:
+            values = values if on_cpu(values) else as_numpy(values)
+            return values, as_numpy(rows).astype(np.int64, copy=False)
         import torch
 
+        device = cast(DataMapRecorder, self.recorder).state.device
         if not hasattr(rows, "detach"):
             rows = torch.from_numpy(np.ascontiguousarray(rows, dtype=np.int64))
         values = values if hasattr(values, "detach") else torch.from_numpy(values)
-        rows = rows.long().to(state.device, non_blocking=True)
-        return values.to(state.device, non_blocking=True), rows
+        rows = rows.long().to(device, non_blocking=True)
+        return values.to(device, non_blocking=True), rows
+
+    def _confidences(self, values: Any, targets: Any, reader: OutputReader) -> Any:
+        """Of outputs (B, O) about labels (B, T); by the library that the outputs are of."""
+        if not self._is_numpy or isinstance(values, np.ndarray):
+            return reader.confidences(values, targets)
+        import torch
+
+        return reader.confidences(values, torch.from_numpy(targets)).numpy()
 
     # ------------------------------------------------------------------------------ what is checked
 
@@ -168,15 +178,19 @@ class Batches:
         """Which points a batch is of, (B,), checked where that takes no accelerator."""
         if not hasattr(indices, "detach"):
             indices = np.asarray(indices)
+            indices = indices if indices.size else indices.astype(np.int64)
+        elif on_cpu(indices):
+            indices = indices.detach().numpy()
         if indices.ndim != 1 or len(indices) != len(values):
             raise UserError(
                 f"There are {counted(len(values), 'row')} of outputs, and the indices are"
-                f" {' × '.join(map(str, indices.shape)) or 'a single number'}: give one for each."
+                f" {' × '.join(map(str, indices.shape)) or 'no list of numbers'}: give one for"
+                " each."
             )
-        check_whole(indices)
         if on_cpu(indices):
             check_indices(indices, len(self.labels))
             return indices
+        check_whole(indices)
         n_points = len(self.labels)
         self._watch(
             "are of points that there are not", ((indices < 0) | (indices >= n_points)).any()

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
+
 from stg_core.maps.log_folder import Head, Progress
 from stg_core.system.errors import UserError
 from stg_core.system.words import counted, named
@@ -18,6 +22,15 @@ def checked_name(name: str) -> str:
     if len(name) > LONGEST_NAME:
         raise UserError(f"This name has {len(name)} characters; give it {LONGEST_NAME} at most.")
     return name
+
+
+def checked_epochs(epochs: Any) -> int | None:
+    """How many are planned, or None; UserError for what is no number of epochs."""
+    if epochs is None:
+        return None
+    if not isinstance(epochs, (int, np.integer)) or epochs < 1:
+        raise UserError(f"Say how many epochs are planned, epochs=20, and not {epochs!r}.")
+    return int(epochs)
 
 
 def check_goes_on(before: Head, progress: Progress, head: Head) -> None:

@@ -75,7 +75,8 @@ def _as_array(maps: Any) -> NDArray[np.float16]:
 
 def _mean_confidence(confidence: NDArray[np.float16]) -> tuple[float | None, ...]:
     """Of each task, (T,), over the points that have one; from confidences (T, N)."""
-    known = ~np.isnan(confidence)
-    total = np.where(known, confidence, 0).sum(axis=1, dtype=np.float64)
+    single = confidence.astype(np.float32)
+    known = ~np.isnan(single)
+    total = np.where(known, single, 0).sum(axis=1, dtype=np.float64)
     counts = known.sum(axis=1)
     return tuple(float(s / n) if n else None for s, n in zip(total, counts, strict=True))

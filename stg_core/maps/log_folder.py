@@ -20,7 +20,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -230,6 +230,18 @@ class LogFolder:
     @told()
     def write_head(self, head: Head) -> None:
         _write_json(self.path / "log.json", head.to_json())
+
+    def change_head(self, **changes: Any) -> Head:
+        """What is known of a log from now on; what others have changed meanwhile stays.
+
+        Raises UserError where there is no log.
+        """
+        with self.merging():
+            if (head := self.head()) is None:
+                raise UserError(f"{self.path / 'log.json'} is damaged: it cannot be read.")
+            changed = replace(head, **changes)
+            self.write_head(changed)
+            return changed
 
     @told()
     def write_progress(self, progress: Progress) -> None:

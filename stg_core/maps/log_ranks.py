@@ -17,6 +17,7 @@ from stg_core.system.errors import UserError
 from stg_core.system.words import counted
 
 MOST_MISSED = 3  # epochs that a rank may be behind before it is named
+MOST_PARTS = 10  # epochs of which the others keep their parts for one that died
 
 
 def rank_of(rank: int | None, ranks: int | None) -> tuple[int, int]:
@@ -26,11 +27,11 @@ def rank_of(rank: int | None, ranks: int | None) -> tuple[int, int]:
     """
     said = rank is not None
     try:
-        ranks = int(os.environ.get("WORLD_SIZE") or 1) if ranks is None else ranks
-        rank = int(os.environ.get("RANK") or 0) if rank is None and ranks > 1 else rank or 0
-    except ValueError:
+        ranks = int(os.environ.get("WORLD_SIZE") or 1) if ranks is None else int(ranks)
+        rank = int(os.environ.get("RANK") or 0) if rank is None and ranks > 1 else int(rank or 0)
+    except (TypeError, ValueError):
         raise UserError(
-            "RANK and WORLD_SIZE of the environment are no whole numbers: give"
+            "Rank and ranks, or RANK and WORLD_SIZE of the environment, are no whole numbers: give"
             " TaskLog(…, rank=0, ranks=1)."
         ) from None
     if ranks > 1 and not said and "RANK" not in os.environ:
@@ -39,7 +40,10 @@ def rank_of(rank: int | None, ranks: int | None) -> tuple[int, int]:
             f" start the script with torchrun, or say TaskLog(…, rank=…, ranks={ranks}) in each."
         )
     if not 0 <= rank < ranks:
-        raise UserError(f"Of {counted(ranks, 'process')}, ranks are 0 to {ranks - 1}, not {rank}.")
+        raise UserError(
+            f"Of {counted(max(ranks, 1), 'process', 'processes')}, ranks are 0 to"
+            f" {max(ranks, 1) - 1}, and not {rank}{f' of {ranks}' * (ranks < 1)}."
+        )
     return rank, ranks
 
 

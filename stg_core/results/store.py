@@ -23,7 +23,6 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
 from importlib.metadata import version
@@ -298,7 +297,7 @@ class Store:
                 " to rename."
             )
         if isinstance(run, LoggedRun):
-            run.log.write_head(replace(run.log.head() or run.head, title=own_title))
+            run.log.change_head(title=own_title)
             return self.run(run.id)
         with self._changing(run) as now:
             _write_head(now.folder, now.spec, now.provenance, now.files, own_title)

@@ -241,6 +241,8 @@ def test_the_recorder_takes_lists_and_bytes_and_refuses_other_shapes() -> None:
         ([0, 1], np.full((2, 3), np.nan), "epoch 1, batch 1 are not numbers"),
         ([0, 1], [np.zeros(2), np.zeros(2)], "2 heads and 3 tasks"),
         ([0, 1], "nothing", "cannot be read"),
+        ([0, 1], np.zeros((2, 3), complex), "cannot be read|no real numbers"),
+        ({0, 1}, np.zeros((2, 3)), "no list of numbers"),
     ],
 )
 @pytest.mark.parametrize("tensors", [False, True])
@@ -249,7 +251,8 @@ def test_a_batch_that_is_not_of_these_points_and_tasks_is_refused(
 ) -> None:
     log = TaskLog("refused", NAMES, labels_of(missing=0), outputs="logits")
     if tensors and isinstance(outputs, np.ndarray):
-        indices, outputs = torch.tensor(indices), torch.tensor(outputs)
+        indices = torch.tensor(indices) if isinstance(indices, list) else indices
+        outputs = torch.tensor(outputs)
     with pytest.raises(UserError, match=sentence):
         log.update(indices, outputs)
     log_epochs(log, range(1, 3))  # nothing of it was kept
@@ -267,6 +270,48 @@ def test_probabilities_above_one_and_logits_after_them_are_refused() -> None:
     log = TaskLog("p2", NAMES, labels_of(), outputs="probabilities", test_labels=labels_of(1))
     with pytest.raises(UserError, match="no probabilities"):
         log.test(np.full((N, T), 1.5))
+
+
+def test_what_is_masked_sparse_or_empty_is_what_it_means() -> None:
+    hidden = np.zeros((N, T), bool)
+    hidden[3, 1] = True
+    log = TaskLog("masked", NAMES, np.ma.masked_array(np.ones((N, T)), hidden), epochs=np.int64(9))  # type: ignore[arg-type]
+    assert np.isnan(log.labels[3, 1]) and np.isnan(log.labels).sum() == 1
+    log.update([], np.zeros((0, T)))
+    log.update(torch.arange(N), torch.full((N, T), 2.0).to_sparse())
+    log.end_epoch()
+    answers = np.ma.masked_array(np.ones((2, T)), hidden[2:4])
+    log.update([0, 3], answers)  # hidden where the label is
+    with pytest.raises(UserError, match="not numbers"):
+        log.update([3, 0], answers)
+    with pytest.raises(UserError, match="no real numbers with values"):
+        log.update(torch.arange(2), torch.zeros(2, T, device="meta"))
+
+
+def test_test_labels_that_are_refused_are_not_kept() -> None:
+    log = TaskLog("late", NAMES, labels_of(), outputs="logits")
+    labels = labels_of(1)
+    for outputs, own, sentence in (
+        (logits_of(1), labels[1:], "rows of test outputs"),
+        (logits_of(1), labels + 5, "0 or 1"),
+        (logits_of(1) * np.nan, labels, "not numbers"),
+    ):
+        with pytest.raises(UserError, match=sentence):
+            log.test(outputs, own)
+        assert log.test_labels is None
+    log.test(logits_of(1), labels)
+    log.test(logits_of(1), labels)
+    with pytest.raises(UserError, match="have changed"):
+        log.test(logits_of(1), 1 - labels)
+
+
+def test_a_title_given_while_the_first_batch_is_written_stays() -> None:
+    log = TaskLog("untitled", NAMES, labels_of())
+    store = Store()
+    store.rename(store.run(log.run_id), "the fourth try")
+    log_epochs(log, range(1, 3))
+    log.points({"row": range(N)})
+    assert run_of(log).title == "the fourth try" and run_of(log).head.outputs == "logits"
 
 
 def test_logits_and_probabilities_are_told_apart_and_named() -> None:
@@ -296,6 +341,14 @@ def test_logits_and_probabilities_are_told_apart_and_named() -> None:
         (np.where(np.arange(N * 3).reshape(N, 3) % 2, 0.9, 0.1), {}, "as smoothed ones"),
         (np.full((N, 3), np.inf), {"kinds": "regression"}, "infinite"),
         (np.full((N, 3), "x"), {}, "cannot be read as numbers"),
+        (np.full((N, 3), 1e300), {}, "infinite"),
+        (np.full((N, 3), 1j), {}, "cannot be read as numbers"),
+        (np.full((N, 3), "2026-01-01", "datetime64[D]"), {}, "cannot be read as numbers"),
+        (np.zeros((N, 3)), {"tasks": {"a", "b", "c"}}, "no order"),
+        (np.zeros((N, 3)), {"epochs": 2.5}, "epochs are planned"),
+        (np.zeros((N, 3)), {"epochs": 0}, "epochs are planned"),
+        (np.zeros((N, 3)), {"rank": "first", "ranks": 2}, "no whole numbers"),
+        (np.zeros((N, 3)), {"rank": 0, "ranks": 0}, "1 process, ranks are 0 to 0"),
         ([[0, 1, 0], [1]], {}, "cannot be read as an array"),
         ({"a": [0, 1], "b": [0], "c": [1]}, {}, "same length"),
         (np.zeros((N, 3)), {"kinds": {"grey": "binary"}}, "no task “?.*grey"),
@@ -310,7 +363,7 @@ def test_labels_that_are_not_what_they_should_be_are_refused(
     labels: Any, more: Any, sentence: str
 ) -> None:
     with pytest.raises(UserError, match=sentence):
-        TaskLog("refused", NAMES, labels, **more)
+        TaskLog("refused", labels=labels, **{"tasks": NAMES, **more})
     assert Store().runs() == [run for run in Store().runs() if run.bundled]
 
 
@@ -420,7 +473,8 @@ def test_at_most_ten_evenly_spread_epochs_are_kept(done: int, planned: bool) -> 
 def test_the_files_are_those_of_the_kept_epochs() -> None:
     log = TaskLog("thin", NAMES, labels_of(), outputs="logits", test_labels=labels_of(1))
     for epoch in range(1, 31):
-        log.update(np.arange(N), logits_of(epoch))
+        as_ = (np.asarray, torch.as_tensor)[epoch % 2]
+        log.update(as_(np.arange(N)), as_(logits_of(epoch)))
         log.test(logits_of(epoch))
         log.end_epoch()
     run = run_of(log)
@@ -475,13 +529,13 @@ def test_on_an_accelerator_nothing_waits_within_a_batch_and_the_epoch_tells() ->
     kinds: Any = dict(zip(NAMES, ("binary", "multiclass", "regression"), strict=True))
     log = TaskLog("gpu", NAMES, labels, kinds=kinds, outputs="probabilities")
     probabilities = torch.full((N, 5), 1 / 3)
-    log.epoch(probabilities)
-    before = log._folder.recorder(1).state
     waits = ("_local_scalar", "nonzero", "unique", "is_nonzero", "item", "masked_select")
     with (
-        patch("stg_core.maps.log_batches.on_cpu", lambda array: False),
-        patch("stg_core.maps.recorder.on_cpu", lambda array: False),
+        patch("stg_core.maps.log_batches.on_cpu", lambda array: isinstance(array, np.ndarray)),
+        patch("stg_core.maps.recorder.on_cpu", lambda array: isinstance(array, np.ndarray)),
     ):
+        log.epoch(probabilities)
+        before = log._folder.recorder(1).state
         log.update(torch.arange(8), probabilities[:8])
         with Watch():
             log.update(torch.arange(8), probabilities[:8])
@@ -589,7 +643,12 @@ def test_a_process_that_died_is_told() -> None:
         assert isinstance(run, LoggedRun)
         assert run.live and run.dead_ranks == [1]
         assert any("Rank 1 of 2 no longer logs" in note for note in run.progress.notes)
-        assert run.progress.epoch >= 3
+        assert run.progress.epoch >= 3 and list(run.folder.glob("parts/*.rank-0.npz"))
+        while int(survivor.stdout.readline().strip() or "99") < run.progress.epoch + 12:
+            pass
+        notes = Store().run("log:dead").progress.notes  # type: ignore[attr-defined]
+        assert any("no longer kept: start all processes again" in note for note in notes)
+        assert not list(run.folder.glob("parts/*.rank-0.npz"))  # the disk does not fill up
     finally:
         survivor.kill()
         survivor.communicate()
