@@ -1,29 +1,20 @@
 """Logs a plain PyTorch loop: twelve questions about scikit-learn's digits."""
 
-import numpy as np
 import torch
 from sklearn.datasets import load_digits
 
 from stg_core import TaskLog
 
-images, digits = load_digits(return_X_y=True)
-x = torch.tensor(images / 16, dtype=torch.float32)
-names = [f"is {d}" for d in range(10)] + ["even", "above 4"]
-labels = np.stack([*(digits == d for d in range(10)), digits % 2 == 0, digits > 4], 1)
-y = torch.tensor(labels, dtype=torch.float32)
-
-torch.manual_seed(0)
+x, digits = map(torch.tensor, load_digits(return_X_y=True))
+y = torch.stack([*(digits == d for d in range(10)), digits % 2 == 0, digits > 4], 1).float()
 model = torch.nn.Sequential(torch.nn.Linear(64, 64), torch.nn.ReLU(), torch.nn.Linear(64, 12))
-optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
 
-log = TaskLog("Digits, plain PyTorch", tasks=names, labels=labels, anew=True)
-for _ in range(8):
-    for indices in torch.randperm(len(x)).split(128):
-        logits = model(x[indices])
-        loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, y[indices])
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        log.update(indices, logits)
-    log.end_epoch()
-log.close()
+with TaskLog("Digits, plain PyTorch", [*"0123456789", "even", "above 4"], y, anew=True) as log:
+    for _ in range(30):
+        for indices in torch.randperm(len(x)).split(128):
+            log.update(indices, logits := model(x[indices].float() / 16))
+            torch.nn.BCEWithLogitsLoss()(logits, y[indices]).backward()
+            optimizer.step()
+            optimizer.zero_grad()
+        log.end_epoch()
