@@ -260,9 +260,13 @@ def stamp_of(folder: Path, ranks: int = 1) -> Stamp:
 
 
 def log_folders(logs: Path) -> list[Path]:
-    """Of all logs, by name; none where there is no such folder."""
+    """Of all logs, by name; none where there is no such folder.
+
+    A hidden folder is one that is just being made.
+    """
     try:
-        return sorted(path for path in logs.iterdir() if (path / "log.json").exists())
+        shown = (path for path in logs.iterdir() if not path.name.startswith("."))
+        return sorted(path for path in shown if (path / "log.json").exists())
     except OSError:
         return []
 

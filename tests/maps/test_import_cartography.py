@@ -416,3 +416,22 @@ def test_links_in_circles_and_to_nowhere_and_ids_of_a_table_are_read(folder: Pat
     rewritten_ids = rewritten(folder, lambda r, e: {**r, "guid": float(r["guid"])} if e else r)
     run = brought(rewritten_ids, whole="whole")
     assert (run.head.n_points, run.progress.epoch) == (N, E)
+
+
+@pytest.mark.parametrize("how", ["after each other", "in turn", "in one record"])
+def test_a_file_may_hold_several_epochs(folder: Path, tmp_path: Path, how: str) -> None:
+    parts = [path.read_text().splitlines() for path in sorted(folder.glob("*.jsonl"))]
+    lines = [line for part in parts for line in part]
+    if how == "in turn":
+        lines = [line for several in zip(*parts, strict=True) for line in several]
+    elif how == "in one record":
+        whole: dict[int, dict] = {}
+        for record in map(json.loads, lines):
+            whole.setdefault(record["guid"], {}).update(record)
+        lines = [json.dumps(record) for record in whole.values()]
+    one = tmp_path / "all.jsonl"
+    one.write_text("\n".join(lines))
+    assert look([one]).epochs is None and look([one], Answers(whole="whole")).ready
+    run = brought(one, whole="whole")
+    np.testing.assert_array_equal(in_order(run, IDS), plain(tmp_path / "plain"))
+    assert run.progress.epoch == E and not list(run.folder.glob("scratch*"))

@@ -87,7 +87,7 @@ def bring(
         keeper.notes += [*log.notes, *found.notes]
         log.read(keeper, tell)
         shutil.rmtree(folder / SCRATCH, ignore_errors=True)
-        keeper.finish(name, log.format, _origin(paths, log, answers))
+        keeper.finish(name, log.format, _origin(paths, found.log, answers))
         _check_free(target, name, answers)
         _put_in_place(folder, target.path)
     return target.id
@@ -146,6 +146,8 @@ def _building(target: Path) -> Iterator[Path]:
     try:
         shutil.rmtree(folder, ignore_errors=True)
         with told():
+            if not target.exists() and _leaving(target).exists():
+                _leaving(target).rename(target)  # killed between two renames
             folder.mkdir()
         yield folder
     finally:
@@ -156,12 +158,17 @@ def _building(target: Path) -> Iterator[Path]:
 @told()
 def _put_in_place(folder: Path, target: Path) -> None:
     """Renames; whatever was there leaves first."""
-    leaving = target.with_name(f".{target.name}.part.replaced")
+    leaving = _leaving(target)
     shutil.rmtree(leaving, ignore_errors=True)
     if target.exists():
         target.rename(leaving)
     folder.rename(target)
     shutil.rmtree(leaving, ignore_errors=True)
+
+
+def _leaving(target: Path) -> Path:
+    """Where what is replaced is for a moment."""
+    return target.with_name(f".{target.name}.part.replaced")
 
 
 def _telling(log: ExistingLog, progress: Progress | None) -> Callable[[str, int], None]:

@@ -25,6 +25,7 @@ from stg_core.maps.formats.lines import (
     Lines,
     Record,
     Tell,
+    beginning,
     count_of,
     id_name,
     ids_of,
@@ -32,6 +33,7 @@ from stg_core.maps.formats.lines import (
     shown,
 )
 from stg_core.maps.formats.numbers import Floats
+from stg_core.maps.formats.splitting import has_several, of_first_epoch, outputs_of, parted
 from stg_core.maps.formats.unlabelled import UNKNOWN, renamed, unlabelled
 from stg_core.maps.log_labels import check_labels
 from stg_core.maps.outputs import SLACK, OutputReader
@@ -40,17 +42,13 @@ from stg_core.system.words import counted, named
 from stg_core.tasks.groups import Task
 
 FORMAT = "training dynamics of Dataset Cartography (JSON lines)"
-OUTPUT = re.compile(r"(.+)_epoch_?(\d+)")
 GOLDS = ("gold", "label", "labels", "target", "gold_label", "y")
 SUM_SLACK = 1e-2  # by which probabilities may miss 1 together
 
 
 def output_name(record: Record) -> re.Match[str] | None:
     """The name of what a model answered, such as "logits_epoch_3"; None where there is none."""
-    for name, value in record.items():
-        if (found := OUTPUT.fullmatch(name)) and isinstance(value, list | int | float):
-            return found
-    return None
+    return next(iter(outputs_of(record)), None)
 
 
 def is_one(record: Record) -> bool:
@@ -63,7 +61,7 @@ class Dynamics:
     """The log of one folder: the files of each epoch, and what their first records show.
 
     prefix: such as "logits"; id, gold: names, gold "" where there is no label; width: numbers of an
-    output, 0 for one that is no list; outputs: what those are.
+    output, 0 for one that is no list; outputs: what those are; mixed: files of several epochs.
     """
 
     name: str
@@ -75,6 +73,7 @@ class Dynamics:
     width: int
     outputs: Numbers
     golds: list[Any] = field(repr=False)
+    mixed: tuple[Path, ...] = ()
 
     @property
     def kind_of_gold(self) -> str:
@@ -99,6 +98,8 @@ class Dynamics:
 
 def dynamics_of(name: str, first: Mapping[Path, Lines], said: Numbers | None) -> Dynamics:
     """From the beginnings of a folder's files; raises UserError for what cannot be read."""
+    mixed = tuple(path for path, lines in first.items() if has_several(lines))
+    first = {path: of_first_epoch(ls) if path in mixed else ls for path, ls in first.items()}
     files: dict[int, list[Path]] = {}
     for path, lines in sorted(first.items(), key=lambda item: item[0].name):
         found = _output_of(lines, 0)
@@ -120,6 +121,7 @@ def dynamics_of(name: str, first: Mapping[Path, Lines], said: Numbers | None) ->
         width,
         said or "logits",
         [each.get(gold) for lines in first.values() for each in lines.records] if gold else [],
+        mixed,
     )
     return found_here if said else replace(found_here, outputs=_told_apart(found_here, lines))
 
@@ -249,8 +251,12 @@ class CartographyLog:
         return sorted({epoch for log in self.logs for epoch in log.files})
 
     @property
-    def n_epochs(self) -> int:
-        return len(self.epochs)
+    def n_epochs(self) -> int | None:
+        return None if self._mixed else len(self.epochs)
+
+    @property
+    def _mixed(self) -> bool:
+        return any(log.mixed for log in self.logs)
 
     @property
     def files(self) -> list[Path]:
@@ -292,6 +298,8 @@ class CartographyLog:
     @property
     def problem(self) -> str:
         """What the beginnings show already, in a sentence."""
+        if self._mixed:
+            return ""
         for log in self.logs:
             whole = [len(lines.records) < LOOKED_AT for lines in log.first.values()]
             ids = [
@@ -300,7 +308,7 @@ class CartographyLog:
             ]
             if all(whole) and len(ids) > 1 and sum(map(len, ids)) == len(set().union(*ids)):
                 return shares_nothing(len(ids), len(set().union(*ids)))
-        if self.n_epochs < 2:
+        if len(self.epochs) < 2:
             return (
                 "The log is of 1 epoch: variability is that of a confidence over the epochs, so two"
                 " or more are needed."
@@ -310,7 +318,17 @@ class CartographyLog:
     # ------------------------------------------------------------------------------- reading it
 
     def prepared(self, scratch: Path, tell: Tell) -> CartographyLog:
-        return self
+        """The same with a file for each epoch."""
+        if not self._mixed:
+            return self
+        logs = []
+        for i, log in enumerate(self.logs):
+            files = [path for path in log.first if path not in log.mixed]
+            for j, path in enumerate(log.mixed):
+                files += parted(path, scratch / f"{i}-{j}", tell).values()
+            first = {path: beginning(path, LOOKED_AT) for path in files}
+            logs.append(dynamics_of(log.name, first, log.outputs))
+        return replace(self, logs=logs)
 
     def read(self, keeper: Keeper, tell: Tell) -> None:
         """Adds all epochs, those of several folders side by side."""
@@ -328,7 +346,7 @@ class CartographyLog:
             for reader, own in zip(readers, columns, strict=True):
                 for path in reader.log.files.get(epoch, []):
                     for lines in read_lines(path):
-                        tell(f"Epoch {number} of {self.n_epochs}", lines.bytes)
+                        tell(f"Epoch {number} of {len(self.epochs)}", lines.bytes)
                         keeper.note_cut(lines)
                         if lines.records:
                             ids, confidence, found = reader.batch(lines, epoch)
