@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help app test slow soak bench clean
+.PHONY: help app test slow soak bench gpu clean
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
@@ -27,6 +27,10 @@ soak: $(VENV)/.installed-test ## Open every page with 2,000 random addresses; ta
 bench: $(VENV)/.installed-test ## Measure what the design promises; takes about twenty minutes
 	sh tests/install_browser.sh $(PYTHON)
 	$(PYTHON) -m tests.benchmarks.bench
+
+gpu: $(VENV)/.installed-test ## Test and measure on a GPU; takes about ten minutes, and nothing without one
+	$(PYTHON) -m pytest -n 0 -m gpu
+	$(PYTHON) -m tests.benchmarks.gpu
 
 clean: ## Remove the environment and all caches
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis

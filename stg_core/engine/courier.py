@@ -43,7 +43,12 @@ FORGOTTEN = 86_400  # seconds after which a packed result that nobody took is re
 EPOCHS = "epochs"  # the file that says how many a work folder holds
 START = "start.safetensors"  # weights to begin with, in the work folder of a training
 # in the order in which they are read: nothing may be older than what was read before it
-WORK_FILES = (EPOCHS, r"(task-\d+/)?checkpoint\.pt", r"(task-\d+/)?\w+\.npy")
+WORK_FILES = (
+    EPOCHS,
+    r"(task-\d+/)?checkpoint\.pt",
+    r"(task-\d+/)?progress\.json",
+    r"(task-\d+/)?(labels|(maps|test|train)-\d+)\.npy",
+)
 
 Known = dict[str, tuple[int, int]]  # name → bytes and time of change of what is here already
 
@@ -174,9 +179,9 @@ def fetch_checkpoint(
 ) -> None:
     """Takes what a training on a worker has kept so far, as a work folder of this store.
 
-    Of what `known` says is here, arrays are continued and checkpoints left out; it is brought up
-    to date. The old checkpoint stays until all that belongs to the new one is here, and for good
-    where the worker began without it and has less.
+    What `known` says is here is left out; it is brought up to date. The old checkpoint stays until
+    all that belongs to the new one is here, and for good where the worker began without it and has
+    less.
     """
     with suppress(Timeout), store.lock(key).acquire(timeout=0):
         folder = store.work_folder(key)
@@ -188,14 +193,12 @@ def fetch_checkpoint(
             if known.get(name) == (size, changed):
                 continue
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            source, n_known = f"{prefix}/{name}", known.get(name, (0, 0))[0]
-            if name.endswith(".npy"):
-                # it grows, and what was written stays
-                _continue(client, address, source, size, folder / name, min(n_known, size))
-            else:
-                with atomic(folder / name) as file:
-                    _copy(client, address, source, size, file.write)
+            with atomic(folder / name) as file:
+                _copy(client, address, f"{prefix}/{name}", size, file.write)
             known[name] = size, changed
+        for path in folder.rglob("maps-*.npy"):
+            if path.relative_to(folder).as_posix() not in files:
+                path.unlink(missing_ok=True)  # as where it is trained
 
 
 def _order(name: str) -> int:
@@ -203,21 +206,10 @@ def _order(name: str) -> int:
     return next((i for i, p in enumerate(WORK_FILES, 1) if re.fullmatch(p, name)), 0)
 
 
-def _continue(client: Client, address: str, source: str, size: int, path: Path, start: int) -> None:
-    start = min(start, path.stat().st_size if path.exists() else 0)
-    with open(path, "r+b" if path.exists() else "w+b") as file:
-        file.seek(start)
-        _copy(client, address, source, size, file.write, start)
-
-
 def _copy(
-    client: Client,
-    address: str,
-    source: str,
-    size: int,
-    write: Callable[[bytes], object],
-    start: int = 0,
+    client: Client, address: str, source: str, size: int, write: Callable[[bytes], object]
 ) -> None:
+    start = 0
     while start < size:
         piece = _ask(client, address, _piece, source, start)[: size - start]
         if not piece:

@@ -136,6 +136,7 @@ class Engine:
                 job, future = self._jobs.get(key), self._futures.pop(key, None)
                 if future is not None:
                     future.release()
+                self.store.elsewhere.discard(key)
                 if job is not None and job.active:
                     begun = job.state == "running"
                     again = "run it again to go on from here." if begun else "it had not begun."
@@ -145,6 +146,21 @@ class Engine:
                 self._let_go_on(key)
             if self._notes:
                 self._notes.forget_old()
+
+    def end_here(self, key: str) -> str:
+        """Ends a training after its last whole epoch, and keeps that as a run of so many epochs.
+
+        Returns the key of that run: that of its spec, so that it is what a training of so many
+        epochs gives. Waits until the batch has ended that it is at. Raises UserError where it has
+        no two epochs, or somebody else wants it too.
+        """
+        job = self.job(key)
+        self.cancel(key)
+        spec = self.store.end_training(key)
+        with self._state:
+            if spec.key != key and key in self._jobs:
+                self._forget(key)
+        return self.submit(spec, job.owner if job else "")
 
     def result_of(
         self, function: Callable[..., Any], *arguments: Any, name: str, priority: int = 0
@@ -337,6 +353,8 @@ class Engine:
             known = self._known[key][1]
         try:
             courier.fetch_checkpoint(client, self.store, key, address, self._name, known)
+            if self._jobs[key].active:
+                self.store.elsewhere.add(key)
         except Exception as error:
             if key in self._futures:  # else it has just ended, and its work folder is gone
                 logger.warning("A checkpoint did not arrive (%r); the next one may.", error)
@@ -366,6 +384,7 @@ class Engine:
         with self._state:
             job = self._jobs[key]
             job.state, job.message = state, message
+            self.store.elsewhere.discard(key)
             if state == "done":
                 job.epoch, job.fraction, job.seconds_left = job.spec.epochs, 1.0, 0.0
             self._note(key)

@@ -242,7 +242,11 @@ def recorded_speed(store: Store) -> Callable[[TrainingSpec], float | None]:
     Of another width they count in proportion to the multiply-adds. None for a model, data set,
     batch size or augmentation that was not trained here yet.
     """
-    own = [run for run in store.runs() if not (run.bundled or run.spec.single_task_models)]
+    own = [
+        run
+        for run in store.runs()
+        if run.ended and not (run.bundled or run.spec.single_task_models)
+    ]
 
     def kind(spec: TrainingSpec) -> tuple[object, ...]:
         settings = spec.batch_size, spec.augmentation, spec.training_images

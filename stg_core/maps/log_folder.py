@@ -27,12 +27,12 @@ from typing import Any
 from uuid import uuid4
 
 import numpy as np
-from filelock import FileLock, Timeout
+from filelock import FileLock
 from numpy.typing import NDArray
 
 from stg_core.maps.recorder import NUMPY, DataMapRecorder
 from stg_core.system.errors import UserError
-from stg_core.system.files import DISK_FULL, atomic
+from stg_core.system.files import DISK_FULL, atomic, is_held
 from stg_core.system.home import home
 from stg_core.tasks.groups import Task
 
@@ -209,7 +209,7 @@ class LogFolder:
 
     def logging(self, ranks: int) -> list[int]:
         """The ranks that are logging now."""
-        return [rank for rank in range(ranks) if _is_held(self.path / f"rank-{rank}.lock")]
+        return [rank for rank in range(ranks) if is_held(self.path / f"rank-{rank}.lock")]
 
     # ----------------------------------------------------------------------------------- writing
 
@@ -357,18 +357,6 @@ def kept_epochs(
     while (done - 1) // step - (first - 1) // step > most - 1:
         step *= 2
     return (*(e for e in range(first, done) if e % step == 0), done)
-
-
-def _is_held(path: Path) -> bool:
-    if not path.exists():
-        return False
-    try:
-        with FileLock(path).acquire(timeout=0):
-            return False
-    except Timeout:
-        return True
-    except OSError:
-        return False
 
 
 def _tuples(value: Any) -> Any:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -15,8 +14,8 @@ from numpy.typing import NDArray
 
 from stg_core.maps.log_batches import MEASURED_POINTS
 from stg_core.maps.log_folder import LOG, Head, LogFolder, Progress
-from stg_core.maps.summary import DataMapSummary, joined, summarise_tasks
-from stg_core.results.run import Run, file_digest
+from stg_core.results.growing import GrowingRun
+from stg_core.results.run import file_digest
 from stg_core.system.errors import UserError
 from stg_core.system.files import atomic
 from stg_core.system.words import counted, named
@@ -28,7 +27,7 @@ Stamp = tuple[Any, ...]
 
 
 @dataclass(frozen=True)
-class LoggedRun(Run):
+class LoggedRun(GrowingRun):
     """A run that was logged, or is just being logged.
 
     id: "log:<slug>"; head, progress, stamp: of its log, as they were when it was read.
@@ -45,6 +44,14 @@ class LoggedRun(Run):
     @property
     def title(self) -> str:
         return self.own_title or self.head.name
+
+    @property
+    def called(self) -> str:
+        return f"The log {named(self.title)}"
+
+    @property
+    def beginning(self) -> str:
+        return "begin it anew, or import it again"
 
     @property
     def live(self) -> bool:
@@ -88,49 +95,6 @@ class LoggedRun(Run):
                 f"The log {named(self.title)} has {counted(self.progress.epoch, 'epoch')}: it can"
                 " be opened from its second epoch on."
             )
-
-    @cached_property
-    def summary(self) -> DataMapSummary:
-        """Of all kept epochs; each is summarised once, by whoever first looks at it."""
-        self.require_data_maps()
-        with self._as_it_was():
-            return joined([self._summary_of(epoch) for epoch in self.progress.maps])
-
-    @contextmanager
-    def _as_it_was(self) -> Iterator[None]:
-        """A sentence where an array is gone or damaged."""
-        try:
-            yield
-        except OSError as error:  # it went on meanwhile, and has thinned its epochs
-            raise UserError(
-                f"The log {named(self.title)} has just gone on: look at it again."
-            ) from error
-        except (ValueError, EOFError) as error:
-            raise UserError(
-                f"A file of the log {named(self.title)} is damaged ({error}): begin it anew, or"
-                " import it again."
-            ) from error
-
-    def _summary_of(self, epoch: int) -> DataMapSummary:
-        path = self.folder / f"summary-{epoch}.npz"
-        try:
-            return DataMapSummary.load(path.read_bytes())
-        except (OSError, UserError):
-            pass  # nobody has looked at it yet
-        maps = np.asarray(self.log.data_map(epoch))[None]
-        labels = np.asarray(self.log.array("labels"))
-        found = summarise_tasks(maps, labels, self.head.tasks, (epoch,))
-        try:
-            with atomic(path) as file:
-                found.save(file)
-        except OSError:
-            pass  # it is no less true where it cannot be kept
-        return found
-
-    def datamaps(self) -> NDArray[np.float16] | None:
-        """Data maps (E, 2, T, N) float16 of the kept epochs."""
-        with self._as_it_was():
-            return np.stack([self.log.data_map(epoch) for epoch in self.progress.maps])
 
     def test_logits(self) -> NDArray[np.float16] | None:
         return self.logits("test") if self.keeps_logits else None

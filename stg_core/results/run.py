@@ -53,7 +53,12 @@ class Run:
         """Its title, and how far it is where it has not ended."""
         if self.ended:
             return self.title
-        return f"{self.title} ({'logging' if self.live else 'stopped'}, {self.how_far})"
+        return f"{self.title} ({self.going_on if self.live else 'stopped'}, {self.how_far})"
+
+    @property
+    def going_on(self) -> str:
+        """What happens while it is live."""
+        return "logging"
 
     @property
     def size(self) -> int:

@@ -40,6 +40,7 @@ from stg_core.maps.log_folder import LOG, LogFolder
 from stg_core.results.cache import Cache
 from stg_core.results.logged import LoggedRun, log_folders, read_logged
 from stg_core.results.run import BUNDLED, WEIGHTS, Run, file_digest
+from stg_core.results.training_run import TrainingRun, read_training
 from stg_core.system.errors import UserError
 from stg_core.system.files import DISK_FULL, FORBIDDEN, atomic
 from stg_core.system.home import home
@@ -47,6 +48,7 @@ from stg_core.system.words import named
 from stg_core.tasks.groups import GROUPS
 from stg_core.training.metrics import scores_by_epoch
 from stg_core.training.spec import TrainingSpec
+from stg_core.training.work_folder import PROGRESS, WorkFolder
 
 if TYPE_CHECKING:
     from stg_core.training.loop import TrainingResult
@@ -57,6 +59,7 @@ NO_RUNS = (REPORTS, TABLES, STUDIES)  # the folders of BUNDLES that hold no run
 TITLES_NAMED = 5
 VERSIONED = ("torch", "torchvision", "numpy", "scikit-learn")
 LONGEST_TITLE = 80  # characters
+LET_GO_SECONDS = 30.0  # in which a cancelled training ends the batch that it is at
 
 T = TypeVar("T")
 
@@ -69,6 +72,8 @@ class Store:
         self.damaged: list[str] = []
         self._checked: dict[str, tuple[_Stamp, Run]] = {}
         self._read: dict[Path, LoggedRun] = {}
+        self._training: dict[str, TrainingRun] = {}
+        self.elsewhere: set[str] = set()  # keys that are trained on machines with other disks
         self.cache = Cache(self.folder / "cache", self._set_aside)
         with suppress(OSError):  # reading needs no folder; what writes says that it cannot
             for name in ("runs", "work", "damaged"):
@@ -79,9 +84,13 @@ class Store:
     # ------------------------------------------------------------------------------------ reading
 
     def runs(self) -> list[Run]:
-        """All runs: bundled ones, then own ones, newest first."""
+        """All runs: bundled ones, then own ones, newest first; of those that train, what they have.
+
+        Of trainings that have not ended, those of two epochs or more, which can be looked at.
+        """
         bundled = self._sound(self._bundled, _bundled_names())
         own = [run for key in self._keys() if (run := self._own(key))]
+        own += [run for key in self._begun() if (run := self.training_run(key))]
         own += self._sound(self._logged, log_folders(self.folder / "logs"))
         own.sort(key=lambda run: str(run.provenance["created"]), reverse=True)
         return [*bundled, *own]
@@ -108,10 +117,11 @@ class Store:
                 if (folder / "log.json").exists():
                     return self._logged(folder)
         elif name and name.isalnum():
-            folders = [key for key in self._keys() if key.startswith(name)]
+            known = {*self._keys(), *self._begun()}
+            folders = [key for key in known if key.startswith(name)]
             if len(folders) > 1:
                 raise UserError(f"{name} begins several keys: {', '.join(sorted(folders))}.")
-            if folders and (run := self._own(folders[0])):
+            if folders and (run := self._own_or_training(folders[0])):
                 return run
             if folders and self.damaged:
                 raise UserError(self.damaged[-1])
@@ -140,6 +150,27 @@ class Store:
             return [path.name for path in (self.folder / "runs").iterdir()]
         except OSError:
             return []
+
+    def _begun(self) -> list[str]:
+        """Keys of trainings that have finished an epoch, and have not ended."""
+        progress = (self.folder / "work").glob(f"*/{PROGRESS}")
+        keys = [path.parent.name for path in progress]
+        # what travels between machines has other names
+        return [key for key in keys if key.isalnum() and not self.holds(key)]
+
+    def training_run(self, key: str) -> TrainingRun | None:
+        """What a training that has not ended has so far, from its second epoch on."""
+        known, elsewhere = self._training.get(key), key in self.elsewhere
+        if known is None or known.outdated or known.elsewhere != elsewhere:
+            known = read_training(self.work_folder(key), elsewhere)
+            if known is None or not known.has_data_maps:
+                self._training.pop(key, None)
+                return None
+            self._training[key] = known
+        return known
+
+    def _own_or_training(self, key: str) -> Run | None:
+        return self._own(key) if self.holds(key) else self.training_run(key)
 
     def _bundled(self, name: str) -> Run:
         try:
@@ -270,6 +301,41 @@ class Store:
             raise UserError(self.damaged[-1])
         return run
 
+    def end_training(self, key: str) -> TrainingSpec:
+        """Makes a training that nobody goes on with one of as many epochs as it has.
+
+        Returns its spec; training that takes no epoch, and makes it a run. Waits for whoever still
+        trains the longer one. Raises UserError where it has no two epochs, or is not let go.
+        """
+        with self._let_go(key):
+            run = self.training_run(key)
+            if self.holds(key):  # it has just ended by itself
+                return self.run(key).spec
+            if run is None:
+                raise UserError("This training has not two epochs yet: there is nothing to keep.")
+            spec = run.spec
+            if spec.key == key or self.holds(spec.key):
+                return spec
+            with self._let_go(spec.key):
+                target = self.work_folder(spec.key)
+                shutil.rmtree(target, ignore_errors=True)
+                WorkFolder(run.folder).write_progress(
+                    spec, run.progress.epoch, run.progress.test, run.progress.provenance
+                )
+                run.folder.rename(target)
+                return spec
+
+    @contextmanager
+    def _let_go(self, key: str) -> Iterator[None]:
+        try:
+            with self.lock(key).acquire(timeout=LET_GO_SECONDS):
+                yield
+        except Timeout as error:
+            raise UserError(
+                "This training is still going on: it is wanted elsewhere, or its step takes long."
+                " Try again in a minute."
+            ) from error
+
     def add_weights(self, run: Run, weights: Mapping[str, NDArray[Any]]) -> Run:
         """Keeps weights with an own run that has none; its lock is held by who calls."""
         _write_weights(run.weights_file, weights)
@@ -296,6 +362,8 @@ class Store:
                 "A bundled run keeps its title. Export it and import the file: the copy is yours"
                 " to rename."
             )
+        if isinstance(run, TrainingRun):
+            raise UserError(f"{run.called} has not ended: it can be renamed once it has.")
         if isinstance(run, LoggedRun):
             run.log.change_head(title=own_title)
             return self.run(run.id)
@@ -309,6 +377,8 @@ class Store:
             raise UserError("A bundled run comes with the project and cannot be deleted.")
         if isinstance(run, LoggedRun):
             return self._delete_log(run)
+        if isinstance(run, TrainingRun):
+            return self._delete_training(run)
         with self._changing(run) as now:
             # renamed first: if something interrupts the rest, no half of a run counts as damaged
             leaving = self.folder / "work" / f"{run.id}.deleted"
@@ -316,6 +386,19 @@ class Store:
             now.folder.rename(leaving)
             self._checked.pop(run.id, None)
             shutil.rmtree(leaving, ignore_errors=True)
+
+    def _delete_training(self, run: TrainingRun) -> None:
+        """What a training that was interrupted has kept; it can no longer go on from there."""
+        in_use = UserError(f"{run.called} is going on: cancel it, and try again.")
+        if run.live:
+            raise in_use
+        try:
+            with self.lock(run.id).acquire(timeout=0):
+                shutil.rmtree(run.folder)
+        except Timeout:
+            raise in_use from None
+        except OSError as error:
+            raise UserError(f"{run.called} cannot be deleted ({error}).") from error
 
     def _delete_log(self, run: LoggedRun) -> None:
         if run.live:

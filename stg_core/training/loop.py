@@ -36,9 +36,11 @@ from stg_core.training.heads import Heads
 from stg_core.training.inputs import Normalisation, augment, autocast, choose_device, device_name
 from stg_core.training.limits import check_limits
 from stg_core.training.models import build
+from stg_core.training.peak import check_fits, out_of_memory_told, peak_bytes
 from stg_core.training.scores import empty_metrics, merged_metrics
 from stg_core.training.spec import TrainingSpec
 from stg_core.training.speed import clock_of
+from stg_core.training.work_folder import WorkFolder, arrays_after, logits_kept, maps_kept
 
 CHECKPOINT = "checkpoint.pt"
 EVALUATION_BATCH = 1_000
@@ -124,7 +126,7 @@ def train(
         start = folder / "start" / "model.safetensors"
         safetensors.numpy.save_file(before.weights, start)
     data = data.sample(spec.training_images)
-    with torch.random.fork_rng(), freed_memory_kept(), said_threads():
+    with torch.random.fork_rng(), freed_memory_kept(), said_threads(), out_of_memory_told():
         return _Run(spec, data, folder, callbacks, device, start).run()
 
 
@@ -167,8 +169,9 @@ class _Run:
         )
         if start is not None:
             model.load_state_dict(_weights_in(start))
-        model = model.to(chosen).to(memory_format=torch.channels_last)
         n_points, n_tasks = data.train_labels.shape
+        check_fits(chosen, lambda: peak_bytes(model, data, self.heads.n_outputs, spec.batch_size))
+        model = model.to(chosen).to(memory_format=torch.channels_last)
         self.training = Training(
             spec=spec,
             device=chosen,
@@ -191,29 +194,23 @@ class _Run:
         self.normalise = Normalisation(self.training.points)
         self.task_weights = torch.tensor(spec.task_weights, device=chosen)
         self.measured = torch.tensor(_measured_points(n_points), device=chosen)
-        points = {"test": len(data.test_labels), "train": len(self.measured)}
-        self.logits = {
-            split: SlabWriter(
-                folder / f"{split}_logits.npy",
-                (len(spec.logit_epochs), count, self.heads.n_outputs),
-                "<f2",
-            )
-            for split, count in points.items()
-        }
-        self.maps = SlabWriter(
-            folder / "datamaps.npy", (len(spec.recorded), 2, n_tasks, n_points), "<f2"
-        )
+        self.work = WorkFolder(folder)
 
     def run(self) -> TrainingResult:
         training = self.training
+        self.work.drop_unfinished()
         self.resume()
+        if training.recorder and not self.work.has_all(["labels"]):
+            self.work.write("labels", self.data.train_labels)
         started = time.perf_counter() - training.seconds
         while training.epoch < self.spec.epochs:
             training.epoch += 1
             self.run_epoch()
             self.keep(self.evaluate())
+            self.keep_map()
             training.seconds = time.perf_counter() - started
             self.checkpoint()
+            self.show()
             for callback in self.callbacks:
                 callback.on_epoch_end(training)
         return self.result()
@@ -316,19 +313,27 @@ class _Run:
     # ------------------------------------------------------------------- what outlives the epoch
 
     def keep(self, logits: dict[str, Tensor]) -> None:
-        epoch, kept = self.training.epoch, self.spec.logit_epochs
-        if epoch in kept:
+        epoch = self.training.epoch
+        if epoch in logits_kept(self.spec):
             for split, values in logits.items():
-                self.logits[split].write(kept.index(epoch), values.half().cpu().numpy())
-        if self.training.recorder and epoch in self.spec.recorded:
-            maps = self.training.recorder.snapshot().cpu().numpy()
-            self.maps.write(self.spec.recorded.index(epoch), maps)
+                self.work.write(f"{split}-{epoch}", values.half().cpu().numpy())
+
+    def keep_map(self) -> None:
+        recorder, epoch = self.training.recorder, self.training.epoch
+        if recorder and epoch in maps_kept(self.spec, epoch):
+            self.work.write_map(epoch, recorder.snapshot().cpu().numpy())
+
+    def show(self) -> None:
+        """Tells whoever reads the folder while it trains how far it is."""
+        if self.training.recorder:
+            test = self.training.metrics["test"]
+            last = {name: scores[-1] for name, scores in test.items()}
+            self.work.write_progress(self.spec, self.training.epoch, last, self.provenance())
 
     def checkpoint(self) -> None:
         training = self.training
         state = {
             "epoch": training.epoch,
-            "logit_epochs": self.spec.logit_epochs,
             "seconds": training.seconds,
             "metrics": training.metrics,
             "model": training.model.state_dict(),
@@ -350,8 +355,10 @@ class _Run:
         except Exception:  # torch raises many kinds for a damaged file: start from the beginning
             path.unlink()
             return
-        if state.get("logit_epochs") != self.spec.logit_epochs:
-            return  # it was written when fewer logits were kept: those cannot be had again
+        if state["epoch"] > self.spec.epochs or not self.work.has_all(
+            arrays_after(self.spec, state["epoch"])
+        ):
+            return  # of a longer training, or from when other arrays were kept: not to be had again
         training.epoch, training.seconds = state["epoch"], state["seconds"]
         training.metrics = {**empty_metrics(), **state["metrics"]}
         training.model.load_state_dict(state["model"])
@@ -364,26 +371,43 @@ class _Run:
 
     def result(self) -> TrainingResult:
         training, spec = self.training, self.spec
-        maps = self.maps.read() if spec.recorded else None
+        maps = self.recorded_maps()
         labels = self.data.train_labels
         return TrainingResult(
             spec=spec,
             metrics=training.metrics,
-            test_logits=np.array(self.logits["test"].read()),
-            train_logits=np.array(self.logits["train"].read()),
+            test_logits=self.kept_logits("test"),
+            train_logits=self.kept_logits("train"),
             test_labels=self.kept_labels(self.data.test_labels),
             train_labels=self.kept_labels(labels[self.measured.cpu().numpy()]),
             datamaps=maps,
             summary=None if maps is None else summarised(maps, labels, spec),
-            provenance={
-                "device": device_name(training.device),
-                "precision": training.precision,
-                "threads": torch.get_num_threads(),
-                "seconds": training.seconds,
-                "images": self.data.digest,
-            },
+            provenance=self.provenance(),
             model=training.model,
         )
+
+    def recorded_maps(self) -> NDArray[np.float16] | None:
+        """Those of all recorded epochs, (E, 2, T, N), memory-mapped."""
+        recorded, labels = self.spec.recorded, self.data.train_labels
+        if not recorded:
+            return None
+        shape = len(recorded), 2, *labels.T.shape
+        whole = SlabWriter(self.folder / "datamaps.npy", shape, "<f2")
+        for i, epoch in enumerate(recorded):
+            whole.write(i, self.work.array(f"maps-{epoch}"))
+        return whole.read()
+
+    def kept_logits(self, split: str) -> NDArray[np.float16]:
+        return np.stack([self.work.array(f"{split}-{epoch}") for epoch in self.spec.logit_epochs])
+
+    def provenance(self) -> dict[str, Any]:
+        return {
+            "device": device_name(self.training.device),
+            "precision": self.training.precision,
+            "threads": torch.get_num_threads(),
+            "seconds": self.training.seconds,
+            "images": self.data.digest,
+        }
 
     def kept_labels(self, labels: NDArray[np.float32]) -> NDArray[np.int8] | NDArray[np.float32]:
         return compact_labels(labels) if self.heads.all_binary else self.heads.scaled(labels)

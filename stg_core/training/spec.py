@@ -220,6 +220,16 @@ class TrainingSpec:
             starts_from=None,
         )
 
+    def ended_after(self, epoch: int) -> TrainingSpec:
+        """The same training ended after an epoch: its recorded epochs until then, and that one.
+
+        What is learned in an epoch depends on no later one, so that its result is to the last bit
+        what the whole training had after that epoch.
+        """
+        recorded = {e for e in (*self.recorded, epoch) if 2 <= e <= epoch}
+        kept = tuple(recorded) if self.recorded else ()
+        return dataclasses.replace(self, epochs=epoch, recorded_epochs=kept)
+
     def to_json(self) -> dict[str, Any]:
         """As plain JSON; what has its default is left out, so that new fields keep old keys."""
         fields = dataclasses.asdict(self)

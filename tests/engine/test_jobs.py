@@ -121,6 +121,17 @@ def test_jobs_wait_for_their_turn_and_know_their_place(engine: Engine) -> None:
     wait_until(engine, next_one.key, lambda job: job.state == "done")
 
 
+def test_a_training_that_is_ended_is_kept_as_a_run_of_its_epochs(engine: Engine) -> None:
+    spec = digits(epochs=90, seed=21)
+    engine.submit(spec)
+    wait_until(engine, spec.key, lambda job: job.epoch >= 2)
+    key = engine.end_here(spec.key)
+    wait_until(engine, key, lambda job: job.state == "done")
+    kept = engine.store.run(key).spec
+    assert 2 <= kept.epochs < 90 and kept == spec.ended_after(kept.epochs)
+    assert engine.job(spec.key) is None and engine.store.get(spec) is None
+
+
 def test_a_cancelled_run_goes_on_where_it_stopped(engine: Engine) -> None:
     spec = digits(epochs=30, seed=3)
     engine.submit(spec)
