@@ -11,6 +11,7 @@ from app import state
 from app.words import plain
 from stg_core.results.logged import LoggedRun
 from stg_core.results.run import Run
+from stg_core.results.training_run import TrainingRun
 from stg_core.system.errors import UserError
 from stg_core.system.words import counted
 
@@ -57,7 +58,9 @@ def _summing(run_id: str, version: str, _run: Run) -> Future[object]:
 def say_how_far(run: Run) -> None:
     """Also what is wrong with it, and what was guessed or noticed."""
     if run.live:
-        st.badge(f"{run.how_far.capitalize()}, still logging", icon=":material/sensors:")
+        st.badge(f"{run.how_far.capitalize()}, still {run.going_on}", icon=":material/sensors:")
+    elif isinstance(run, TrainingRun):
+        st.info(f"{run.how_far.capitalize()}; nobody trains it now.", icon=":material/sensors_off:")
     if not isinstance(run, LoggedRun):
         return
     if not run.live:

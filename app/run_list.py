@@ -12,6 +12,7 @@ from stg_core.results.archive import export_run, file_name, import_run
 from stg_core.results.logged import LoggedRun
 from stg_core.results.run import Run
 from stg_core.results.store import LONGEST_TITLE
+from stg_core.results.training_run import TrainingRun
 
 LARGEST_UPLOAD = 64  # MB: an upload is held in memory
 
@@ -92,6 +93,9 @@ def tick(key: str, ids: list[str]) -> None:
 
 def show_run(run: Run) -> None:
     own = "Bundled runs stay as they are; an imported copy is yours to change."
+    if isinstance(run, TrainingRun):
+        own = "Once it has ended."
+    stays = run.bundled or isinstance(run, TrainingRun)
     st.markdown(f"**{widgets.plain(run.title)}**")
     with st.container(horizontal=True, vertical_alignment="center"):
         if run.has_data_maps:
@@ -102,8 +106,8 @@ def show_run(run: Run) -> None:
             "Rename",
             key="rename",
             icon=":material/edit:",
-            disabled=run.bundled,
-            help=own if run.bundled else "Gives it a title of your own.",
+            disabled=stays,
+            help=own if stays else "Gives it a title of your own.",
         ):
             ask_for_title(run)
         st.download_button(
@@ -113,6 +117,7 @@ def show_run(run: Run) -> None:
             mime="application/zip",
             key="export",
             on_click="ignore",
+            disabled=isinstance(run, TrainingRun),
             icon=":material/download:",
             help="A .zip file for another machine, with all that the pages show, as it is now."
             if run.spec.logged
@@ -155,6 +160,8 @@ def ask_for_title(run: Run) -> None:
 @st.dialog("Delete this run?")
 def ask_for_deletion(run: Run) -> None:
     again = f"training it again takes {widgets.duration(run.provenance['seconds'])}"
+    if isinstance(run, TrainingRun):
+        again = "it can only be trained from its beginning"
     if run.spec.logged:
         again = "only what trained it can log it again"
     st.markdown(f"**{widgets.plain(run.title)}** will be gone for good, and {again}.")

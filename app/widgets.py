@@ -16,6 +16,8 @@ from app.charts.training import learning_curve
 from app.every_k import send_every_k
 from app.live_slider import live_slider
 from app.parameters import OneOf, SeveralOf, in_url, nearest
+from app.quick_look import say_quick_look, train_in_full
+from app.settling import say_settled
 from app.stability import say_stability
 from app.words import plain
 from stg_core.engine.derived import Answer, Derived
@@ -26,6 +28,7 @@ from stg_core.results.run import Run
 from stg_core.system.errors import UserError
 from stg_core.system.words import counted
 from stg_core.training.metrics import score_name
+from stg_core.training.quick_look import is_quick_look, nearness
 
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
@@ -69,6 +72,7 @@ def page_head(title: str, about: str) -> tuple[Run | None, DeltaGenerator]:
     st.caption(about)
     if run:
         live.follow(run)
+        say_quick_look(run)
     return run, right
 
 
@@ -208,6 +212,7 @@ def choose_clusters(run: Run, given: Input, followed: bool = False) -> Chosen:
     grouping = group_tasks(space, k, fuzzifier, given.method)
     usual = state.task_space(run, tuple(run.summary.epochs.tolist()), FEATURES)
     colours = cluster_colours(usual, grouping.labels, k)
+    say_settled(run, grouping, given.epochs, given.features)
     state.when_at_rest(look_ahead, state.shared().derived, run, space, k)
     if grouping.problem:
         with answers("problem"):
@@ -252,7 +257,7 @@ def choose_input(run: Run) -> Input:
         selection_mode="multi",
         wrap=True,
         default=recorded,
-        **in_url("grouping_epochs", SeveralOf(recorded, thinned=run.spec.logged)),
+        **in_url("grouping_epochs", SeveralOf(recorded, thinned=run.spec.logged or not run.ended)),
         help="The data maps of these epochs are compared.",
     )
     features = st.pills(
@@ -406,12 +411,18 @@ def _running(job: Job) -> None:
     speed.metric("Points/s", f"{job.images_per_second:,.0f}" if job.images_per_second else "–")
     left.metric("Time left", "–" if job.seconds_left is None else duration(job.seconds_left))
     _curves(job)
+    if state.shared().store.training_run(job.key):
+        st.caption("It can be looked at while it trains:")
+        open_run(job.key)
     _cancel_button(job)
 
 
 def _done(job: Job) -> None:
     st.success("Finished. Open it on:", icon=":material/check_circle:")
     open_run(job.key)
+    if is_quick_look(job.spec):
+        st.caption(f"A quick look. {plain(nearness(job.spec.group))}")
+        train_in_full(job.spec)
     _curves(job)
 
 

@@ -635,6 +635,12 @@ def judge(run: Run, given: Input) -> None:
         if isinstance(run, LoggedRun):
             judge_log(run, chosen)
             return
+        if not run.ended:
+            st.info(
+                "Its specialists can be planned and trained once it has ended.",
+                icon=":material/hourglass_empty:",
+            )
+            return
         plan = choose_plan(run, chosen)
         missing = plan.missing(state.shared().store)
         label = f"The plan: {widgets.plain(run.title)}, k = {plan.grouping.k}"

@@ -12,6 +12,7 @@ from app.data_sets import show_own, tell_what_was_added
 from app.examples import contact_sheet
 from app.live import SELDOM
 from app.parameters import Flag, in_url
+from app.quick_look import offer_quick_look
 from app.run_list import ask_for_file, list_runs, show_run
 from app.scrolling import scroll_to
 from app.training_choices import choose_button, choose_spec, expected_duration
@@ -113,9 +114,11 @@ def train_a_model() -> None:
     st.header("Train a model", anchor=TRAINING)
     with widgets.user_errors():
         spec = choose_spec()
-        run, told = st.columns([1, 5], vertical_alignment="center")
+        run, quick, told = st.columns([1, 1, 4], vertical_alignment="center")
         with told:
             expected_duration(spec)
+        with quick:
+            offer_quick_look(spec.group, spec.seed)
         if run.button(
             "Run", key="start", type="primary", icon=":material/play_arrow:", width="stretch"
         ):

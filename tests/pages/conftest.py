@@ -38,6 +38,7 @@ class StandInEngine:
     known: list[Job]
     submitted: list[TrainingSpec]
     cancelled: list[str]
+    ended: list[str]
     busy: ClassVar[bool] = False
     epoch: ClassVar[float | None] = 12.0  # seconds
 
@@ -54,6 +55,13 @@ class StandInEngine:
         self.submitted.append(spec)
         return spec.key
 
+    def job(self, key: str) -> Job | None:
+        return next((job for job in self.known if job.key == key), None)
+
+    def end_here(self, key: str) -> str:
+        self.ended.append(key)
+        return key
+
     def cancel(self, *keys: str) -> None:
         self.cancelled.extend(keys)
 
@@ -67,7 +75,7 @@ class StandInEngine:
 @pytest.fixture
 def engine(monkeypatch: pytest.MonkeyPatch) -> type[StandInEngine]:
     StandInEngine.known, StandInEngine.submitted, StandInEngine.cancelled = [], [], []
-    StandInEngine.busy, StandInEngine.epoch = False, 12.0
+    StandInEngine.busy, StandInEngine.epoch, StandInEngine.ended = False, 12.0, []
     monkeypatch.setattr(jobs, "Engine", StandInEngine)
     monkeypatch.setattr("app.state.Engine", StandInEngine)
     return StandInEngine

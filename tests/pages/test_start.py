@@ -17,6 +17,7 @@ from stg_core.results.archive import export_run, import_run
 from stg_core.results.run import Run
 from stg_core.results.store import Store
 from stg_core.tasks.groups import GROUPS, custom_group
+from stg_core.training.quick_look import quick_look
 from stg_core.training.spec import TrainingSpec
 from tests.conftest import write_tree
 from tests.pages.conftest import OpenApp, StandInEngine, texts
@@ -312,6 +313,21 @@ def test_run_submits_what_is_chosen(open_app: OpenApp, engine: type[StandInEngin
     run.click().run()
     assert not app.exception
     assert engine.submitted == [TrainingSpec(GROUPS["g1"], model="small_cnn", epochs=3, seed=5)]
+
+
+def test_a_quick_look_is_one_click_and_the_whole_training_one_more(
+    open_app: OpenApp, engine: type[StandInEngine]
+) -> None:
+    assert "quick look" not in [b.key for b in open_app("start", group="digits").button]
+    app = open_app("start", group="g3", seed="2")
+    app.button(key="quick look").click().run()
+    (spec,) = engine.submitted
+    assert spec == quick_look(GROUPS["g3"], seed=2)
+    engine.known = [Job(spec.key, spec, "done")]
+    app.run()
+    assert "adjusted Rand index 0.41" in texts(app)
+    app.button(key=f"in full {spec.key}").click().run()
+    assert engine.submitted[1:] == [TrainingSpec(GROUPS["g3"], seed=2)]
 
 
 def test_more_settings_are_submitted_too(open_app: OpenApp, engine: type[StandInEngine]) -> None:
