@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from stg_core.affinity.seeds import load_seed_table, seed_table_path
+from stg_core.affinity.truth import Estimate, better_than_random, kept_methods, kept_truth
 from stg_core.grouping.agreement import Reference, agreement_with, built_in_reference
 from stg_core.grouping.memberships import Grouping, TaskSpace, group_tasks
 from stg_core.grouping.prevalence import explained_prevalence
@@ -197,6 +199,31 @@ def test_both_tell_what_g2_comes_to_without_its_coin() -> None:
     for text in (README, ANSWER):
         assert f"{whole:.4f}" in text and f"{gain:.4f}" in text
     assert f"rises by {flips:.2f} from MTL to specialists" in README
+
+
+def percent(one: Estimate) -> str:
+    """Such as "0.7 % (−1.7 to 3.1)"."""
+    ends = (f"{100 * end:.1f}".replace("-", "−") for end in (one.mean, one.low, one.high))
+    return "{} % ({} to {})".format(*ends)
+
+
+@pytest.mark.parametrize("name", ["yeast-8", "tox21-8", "digits-8"])
+def test_the_readme_tells_what_tables_with_several_seeds_tell(name: str) -> None:
+    table = load_seed_table(seed_table_path(name))
+    truth, methods = kept_truth(table), {one.method: one for one in kept_methods(table, 3)}
+    assert truth.n_seeds == 5, "which the README says of every table"
+    for title in better_than_random(list(methods.values())):
+        told = next(one for one in methods.values() if one.title == title)
+        if title != "Exhaustive":
+            mean, ends = percent(told.over_random).split(" % ")
+            assert f"{mean} %" in README and ends.strip("()") in README, title
+    if name == "digits-8":
+        return
+    last, stopped = (truth.readings[stop] for stop in ("last", "model"))
+    assert f"{100 * last.together.mean:.1f} %" in README
+    assert percent(methods["together"].score) in README
+    for reliability in (stopped.gains.points, stopped.own.points):
+        assert f"{reliability:.2f}".replace("-", "−") in README
 
 
 def test_what_the_readme_says_of_accuracy_holds() -> None:

@@ -267,7 +267,8 @@ def groups_of(spec: TrainingSpec) -> Groups:
         )
     if not spec.all_binary:
         raise UserError(
-            "Ways to choose groups are compared on yes-or-no tasks only: choose those alone."
+            "Ways to choose groups are compared on yes-or-no tasks only: choose those alone, or"
+            " have --cluster-by make groups, which are then trained and judged."
         )
     if spec.single_task_models or set(spec.task_weights) != {1.0} or not spec.recorded:
         raise UserError("Groups are compared from one model of all tasks, alike, with data maps.")
