@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -113,6 +114,13 @@ def test_costs_are_of_the_affinity_and_the_groups(answer: dict[str, Any]) -> Non
     assert counted == {"stg": 4, "labels": 3, "errors": 4}, "labels need no model"
     rows = {row.method: row for row in scores_of_many(answer)}
     assert {method: row.cost for method, row in rows.items()} == counted
+
+
+def test_a_method_whose_score_is_not_defined_comes_last(answer: dict[str, Any]) -> None:
+    unknown = copy.deepcopy(answer)
+    [variant] = unknown["methods"]["stg"]["report"]["variants"].values()
+    variant["measures"]["auroc"]["schemes"]["specialists"]["mean"] = None
+    assert scores_of_many(unknown)[-1].method == "stg"
 
 
 @pytest.mark.parametrize("measure", ["auroc", "f1"])
