@@ -219,6 +219,8 @@ def choose_clusters(run: Run, given: Input, followed: bool = False) -> Chosen:
             st.warning(plain(grouping.problem), icon=":material/warning:")
     if grouping.few_labels:
         st.caption(plain(grouping.few_labels))
+    if grouping.way:
+        st.caption(grouping.way)
     every = send_every_k(run, space, usual, given.method) if followed else None
     return Chosen(space, grouping, colours.tolist(), every)
 

@@ -15,7 +15,6 @@ from app.charts.base import DARK, LIGHT
 from app.state import dark
 from stg_core.maps.summary import (
     AMBIGUOUS_FROM,
-    BINS,
     EASY_FROM,
     MAX_VARIABILITY,
     Region,
@@ -77,7 +76,7 @@ def data_map(
         "glances": glances,
         "binary": epochs.kind == "binary",
         "number": epochs.kind == "regression",
-        **_scales(BINS, epochs.n_points),
+        **_scales(len(epochs.maps[epoch][0].histogram), epochs.n_points),
     }
     task_pictures.send(_message(epochs.name, epochs), key)
     task_pictures.data_map(header, values, key, brushed if on_brush else None)
@@ -157,6 +156,6 @@ def small_maps(
 
 def _coarse(histogram: NDArray[np.int64]) -> NDArray[np.int64]:
     """Fewer and larger cells, (16, 16)."""
-    merged = BINS // SMALL_BINS
+    merged = len(histogram) // SMALL_BINS
     blocks = histogram.reshape(SMALL_BINS, merged, SMALL_BINS, merged)
     return np.asarray(blocks.sum(axis=(1, 3)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import csv
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -16,12 +17,14 @@ from stg_core.cli.options import (
     add_method_options,
     grouping_from,
     space_from,
+    whole_numbers,
 )
 from stg_core.cli.printing import agreement_text, choice_text, grouping_text, layout_text
 from stg_core.cli.progress import tell_of_steps
 from stg_core.results.run import Run
 from stg_core.results.store import Store
 from stg_core.system.errors import UserError
+from stg_core.system.spreadsheets import as_text
 
 if TYPE_CHECKING:
     from stg_core.grouping.agreement import Reference
@@ -31,10 +34,12 @@ if TYPE_CHECKING:
 
 def add_commands(command: Command) -> None:
     group = command("group", _group, "Group the tasks of a run.")
+    maps = command("group-maps", _group_maps, "Group the tasks of data maps that lie on disk.")
     agreement = command("agreement", _agreement, "Hold a grouping against labels of the tasks.")
     choose = command("choose", _choose, "Tell how good every k is, and suggest one.")
     layout = command("layout", _layout, "Lay the tasks out as a map and as a dendrogram.")
     add_grouping_options(group)
+    _add_maps_options(maps)
     add_grouping_options(agreement)
     agreement.add_argument(
         "--reference", type=Path, metavar="FILE.csv", help="lines task,label (default: built in)"
@@ -65,6 +70,58 @@ def _group(options: argparse.Namespace) -> Answer:
         "prevalence_explained": asdict(explained) if explained else None,
     }
     return answer, grouping_text(grouping, explained)
+
+
+def _add_maps_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("maps", type=Path, metavar="MAPS.npy", help="data maps (E, 2, T, N)")
+    parser.add_argument("labels", type=Path, metavar="LABELS.npy", help="labels (N, T)")
+    parser.add_argument("--epochs", type=whole_numbers, metavar="2,4,…", help="(E,), default 2,3,…")
+    parser.add_argument("--names", type=Path, metavar="FILE", help="of the tasks, one a line")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="writes the memberships there")
+    parser.add_argument("--k", type=int, required=True, help="number of clusters")
+    add_method_options(parser)
+
+
+def _group_maps(options: argparse.Namespace) -> Answer:
+    from stg_core.grouping.memberships import TaskSpace, check_choices, group_tasks
+    from stg_core.maps.on_disk import read_maps
+    from stg_core.maps.summary import summarise
+
+    given = read_maps(options.maps, options.labels, options.epochs, options.names)
+    check_choices(len(given.tasks), options.k, options.fuzzifier, options.method)
+    space = TaskSpace(summarise(given.maps, given.labels, given.tasks, given.epochs))
+    grouping = group_tasks(space, options.k, options.fuzzifier, options.method)
+    if options.csv:
+        _write_memberships(options.csv, grouping)
+    answer = {
+        "maps": str(options.maps),
+        "k": grouping.k,
+        "fuzzifier": grouping.fuzzifier,
+        "method": grouping.method,
+        "recorded_epochs": space.epochs,
+        "distances": "projected" if space.projected else "exact",
+        "way": grouping.way,
+        "problem": grouping.problem,
+        "uncertain": grouping.uncertain,
+        "not_grouped": grouping.left_out,
+        "tasks": grouping.tasks,
+        "memberships": grouping.memberships,
+        "labels": grouping.labels,
+        "quality": grouping.quality,
+    }
+    return answer, grouping_text(grouping)
+
+
+def _write_memberships(path: Path, grouping: Grouping) -> None:
+    """A row for each task, with its share of each cluster."""
+    try:
+        with path.open("w", newline="", encoding="utf-8") as file:
+            rows = csv.writer(file)
+            rows.writerow(["task", *(f"cluster {j + 1}" for j in range(grouping.k))])
+            for task, shares in zip(grouping.tasks, grouping.memberships.tolist(), strict=True):
+                rows.writerow([as_text(task), *shares])
+    except OSError as error:
+        raise UserError(f"Cannot write {path}: {error.strerror}.") from None
 
 
 def _described_labels(summary: DataMapSummary) -> dict[str, Any]:
@@ -146,6 +203,8 @@ def _described_grouping(run: Run, space: TaskSpace, grouping: Grouping) -> dict[
         "method": grouping.method,
         "recorded_epochs": space.epochs,
         "features": space.features,
+        "distances": "projected" if space.projected else "exact",
+        "way": grouping.way,
         "problem": grouping.problem,
         "uncertain": grouping.uncertain,
         "not_grouped": grouping.left_out,

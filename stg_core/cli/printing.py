@@ -57,7 +57,12 @@ def grouping_text(grouping: Grouping, explained: Explained | None = None) -> str
         f"{name.replace('_', ' ')} {'not defined' if value is None else f'{value:.4g}'}"
         for name, value in grouping.quality.items()
     )
-    told = [str(explained) if explained else "", grouping.few_labels, grouping.problem]
+    told = [
+        str(explained) if explained else "",
+        grouping.few_labels,
+        grouping.problem,
+        grouping.way,
+    ]
     return "\n".join([header, *rows, quality, *filter(None, told)])
 
 

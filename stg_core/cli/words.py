@@ -14,6 +14,7 @@ EXAMPLES: Mapping[str, str] = {
     "groups": "groups",
     "extract": "extract --group digits --epochs 10",
     "group": "group bundled:digits --k 3 --fuzzifier 2",
+    "group-maps": "group-maps maps.npy labels.npy --k 20",
     "agreement": "agreement bundled:g3 --k 20",
     "choose": "choose bundled:g1",
     "layout": "layout bundled:g1 --how pca",

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stg_core.grouping.memberships import Floats, Labels, TaskSpace, group_tasks, largest_k
+from stg_core.maps.many import MANY
 from stg_core.maps.summary import BLOCKS
 
 STARTS, SEED, MAX_ITERATIONS = 10, 0, 100
@@ -94,8 +95,10 @@ def stability(space: TaskSpace) -> Stability:
     k with several groupings that are almost equally good is unstable too. With tens of thousands of
     points this outweighs the resampling by far, and equal seeds would hide it.
 
-    There are 100 resamples of up to 20 tasks and 20 of 100 tasks or more. They all iterate together
-    in float32, on squared distances between tasks, which is k-means on coordinates.
+    There are 100 resamples of up to 20 tasks, 20 of 100 tasks or more, and 10 of more than 300,
+    whose blocks are known by a random projection (`TaskSpace.block_gram`). They all iterate
+    together in float32, on squared distances between tasks, which is k-means on coordinates.
+    Raises UserError for more than 2,000 tasks.
     The standard error is that of a U-statistic of two resamples (Hoeffding 1948).
     """
     return [Stability([], [], []), *stability_by_k(space)][-1]
@@ -132,13 +135,20 @@ def kmeans_labels(squared: Singles, k: int, first: Labels, drawn: Singles) -> La
     """
     resample = np.arange(len(squared))
     labels = squared[resample[:, None, None], _seeds(squared, first, drawn)].argmin(axis=2)
+    inertia = np.zeros(labels.shape[:2], dtype=np.float32)
+    moves = np.ones(labels.shape[:2], dtype=bool)
     for _ in range(MAX_ITERATIONS):
-        distances = _distances_to_centroids(squared, labels, k)
-        before, labels = labels, distances.argmin(axis=-1)
-        if np.array_equal(before, labels):
+        # each resample goes on with as many starts as still move in the one where most do
+        most = moves.sum(axis=1).max()
+        going = resample[:, None], np.argsort(~moves, axis=1, kind="stable")[:, :most]
+        before = labels[going]
+        distances = _distances_to_centroids(squared, before, k)
+        labels[going] = after = distances.argmin(axis=-1)
+        inertia[going] = distances.min(axis=-1).sum(axis=-1)
+        moves[going] = (after != before).any(axis=-1)
+        if not moves.any():
             break
-    best = distances.min(axis=-1).sum(axis=-1).argmin(axis=-1)
-    return np.asarray(labels[resample, best])
+    return np.asarray(labels[resample, inertia.argmin(axis=-1)])
 
 
 def adjusted_rand_indices(labels: Labels) -> Floats:
@@ -157,7 +167,7 @@ def adjusted_rand_indices(labels: Labels) -> Floats:
 
 
 def _resampled_distances(space: TaskSpace, rng: np.random.Generator) -> Singles:
-    resamples = min(max(2_000 // len(space.tasks), 20), 100)
+    resamples = min(max(2_000 // len(space.tasks), 20), 100) if len(space.tasks) <= MANY else 10
     draws = rng.multinomial(BLOCKS, np.full(BLOCKS, 1 / BLOCKS), size=resamples)
     blocks = space.block_gram()
     # one at a time, and twice rather than kept: in float64 they would take twenty times T² numbers

@@ -22,6 +22,15 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import silhouette_score
 from threadpoolctl import ThreadpoolController
 
+from stg_core.grouping.many import (
+    coordinates_of,
+    distances_of_gram,
+    distances_to_many,
+    distinct_rows,
+    folded,
+    kmeans_of_many,
+    silhouette_of_many,
+)
 from stg_core.grouping.problems import (
     MARK,
     coinciding,
@@ -32,15 +41,18 @@ from stg_core.grouping.problems import (
 )
 from stg_core.grouping.recent import Recent
 from stg_core.maps.labels import has_labels, share_nothing, uncertain_tasks
-from stg_core.maps.summary import BINS, FEATURES, MAX_VARIABILITY, DataMapSummary
+from stg_core.maps.many import MANY
+from stg_core.maps.summary import BLOCKS, FEATURES, MAX_VARIABILITY, DataMapSummary
 from stg_core.system.errors import UserError
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
 
 FEWEST_K, ALL_K_TASKS = 40, 140  # see `largest_k`
+ANCHOR_K = 8  # as many as there are colours
+FEW = 64  # coordinates in which k-means of many tasks begins
 METHODS = ("soft", "hard", "fcm", "points")
-STARTS, SEED = 10, 0
+STARTS, STARTS_OF_MANY, SEED = 10, 5, 0
 FCM_MAX_ITERATIONS, FCM_TOLERANCE = 1_000, 1e-14
 KEPT_BYTES = 128 * 2**20  # of clusters and votes of a space: those of all k together are of size T³
 
@@ -73,7 +85,8 @@ class Grouping:
     "silhouette" (-1 to 1), "partition_coefficient" (1/k to 1, 1 is hard), "xie_beni" (lower is
     better); None where a measure is not defined. problem: why this grouping says nothing, and what
     to do, in a sentence or two; else empty. A grouping with a problem is not to be planned for.
-    uncertain: of each task that is grouped on few labels, how few; left_out: tasks that have none.
+    uncertain: of each task that is grouped on few labels, how few; left_out: tasks that have none;
+    way: of many tasks how they were compared, in a sentence, see `stg_core.maps.many`.
     """
 
     tasks: tuple[str, ...]
@@ -86,6 +99,7 @@ class Grouping:
     problem: str = ""
     uncertain: Mapping[str, str] = field(default_factory=dict)
     left_out: tuple[str, ...] = ()
+    way: str = ""
 
     @property
     def shown_names(self) -> list[str]:
@@ -107,6 +121,9 @@ class TaskSpace:
     A task without any training label has no place among the others and is in none of these but in
     `left_out`; `uncertain`: see `stg_core.maps.labels.uncertain_tasks`; `adjusted`: share of a Gram
     matrix that had to change at most, for distances over different points to fit together.
+
+    Of more than 2,000 tasks there is no Gram matrix: the coordinates are a random projection of the
+    task vectors, float32, and all that follows is within its error (`stg_core.maps.many.way_of`).
     """
 
     def __init__(
@@ -134,11 +151,19 @@ class TaskSpace:
         self._epoch_rows = [recorded.index(e) for e in self.epochs]
         chosen_features = [FEATURES.index(f) for f in self.features]
         self._kept = kept = np.flatnonzero(labelled)
-        gram = summary.gram[np.ix_(self._epoch_rows, chosen_features)].sum(axis=(0, 1))
-        self._settle(gram[np.ix_(kept, kept)] if self.left_out else gram)
-        self.adjusted = float(summary.adjusted[np.ix_(self._epoch_rows, chosen_features)].max())
-        self._histogram = summary.histogram[:, kept] if self.left_out else summary.histogram
         self._chosen = np.ix_(self._epoch_rows, chosen_features)
+        self._projections = [
+            summary.projection[e, f] for e in self._epoch_rows for f in chosen_features
+        ]
+        self.way = summary.way
+        self.projected = not summary.gram.size
+        if self.projected:
+            self._settle_projected()
+        else:
+            gram = summary.gram[self._chosen].sum(axis=(0, 1), dtype=np.float64)
+            self._settle(gram[np.ix_(kept, kept)] if self.left_out else gram)
+        self.adjusted = float(summary.adjusted[self._chosen].max())
+        self._histogram = summary.histogram[:, kept] if self.left_out else summary.histogram
         self._block_gram = summary.block_gram
 
     @classmethod
@@ -151,7 +176,7 @@ class TaskSpace:
         space = cls.__new__(cls)
         space.epochs, space.features, space.tasks = (), (), tuple(tasks)
         space.left_out, space.uncertain, space.share_nothing = (), {}, False
-        space.adjusted = 0.0
+        space.adjusted, space.projected, space.way = 0.0, False, ""
         space._settle(np.asarray(gram, dtype=np.float64))
         return space
 
@@ -160,7 +185,20 @@ class TaskSpace:
         self.gram = gram
         self._order = order = _canonical_order(gram)
         self.coordinates = _coordinates(gram[np.ix_(order, order)])[np.argsort(order)]
-        self.distances = distances_between(self.coordinates, self.coordinates)
+        self._few = self.coordinates[:, -FEW:]  # the widest ones
+        self._forget()
+
+    def _settle_projected(self) -> None:
+        """The same where only a projection is known."""
+        if self.left_out:
+            self._projections = [one[self._kept] for one in self._projections]
+        self.coordinates = coordinates_of(self._projections)
+        self._few = folded(self.coordinates, len(self._projections))
+        lengths = np.linalg.norm(self.coordinates, axis=1)
+        self._order = np.lexsort((self._few.sum(axis=1), lengths))
+        self._forget()
+
+    def _forget(self) -> None:
         self._labels: dict[int, Labels] = {}
         self._clusters: Recent[Clusters] = Recent(KEPT_BYTES)
         self._voted: Recent[Floats] = Recent(KEPT_BYTES)
@@ -168,7 +206,10 @@ class TaskSpace:
         self._lock = threading.Lock()
 
     def kmeans(self, k: int) -> Clusters:
-        """k-means of the task vectors, best of ten seeded starts, computed once per k."""
+        """k-means of the task vectors, best of ten seeded starts, computed once per k.
+
+        Of more than 300 tasks the starts are in few coordinates, and the best goes on in all.
+        """
         with self._lock:
             labels = self._kmeans_labels(k)
             found = self._clusters.get(k)
@@ -179,14 +220,25 @@ class TaskSpace:
             return found
 
     @cached_property
+    def distances(self) -> Floats:
+        """Between the tasks, (T, T)."""
+        if self.projected:
+            return distances_to_many(self.coordinates, self.coordinates)
+        if len(self.tasks) > MANY:
+            return distances_of_gram(self.coordinates @ self.coordinates.T)
+        return distances_between(self.coordinates, self.coordinates)
+
+    @cached_property
     def distinct(self) -> int:
         """How many tasks have data maps that no task before them has."""
+        if self.projected:
+            return distinct_rows(self.coordinates)
         return distinct_tasks(self.distances)
 
     @cached_property
     def equidistant(self) -> bool:
         """Whether three tasks or more are all equally far from each other."""
-        return equally_far(self.distances)
+        return not self.projected and equally_far(self.distances)  # which none are but for error
 
     @cached_property
     def comes_apart(self) -> float | None:
@@ -195,8 +247,9 @@ class TaskSpace:
         1/(1 − 2λ), of the largest eigenvalue λ of the mean of x xᵀ/|x|² over tasks x (Yu, Cheng &
         Huang 2004); None for λ ≥ ½, where it has no such bound.
         """
-        lengths = np.linalg.norm(self.coordinates, axis=1)
-        directions = self.coordinates[lengths > 0] / lengths[lengths > 0, None]
+        coordinates = self._few if self.projected else self.coordinates
+        lengths = np.linalg.norm(coordinates, axis=1)
+        directions = coordinates[lengths > 0] / lengths[lengths > 0, None]
         if not len(directions):
             return None
         largest = float(np.linalg.norm(directions, 2) ** 2 / len(directions))
@@ -204,7 +257,8 @@ class TaskSpace:
 
     def kmeans_colours(self, k: int) -> Labels:
         """Colour of each task's k-means cluster, (T,); see `cluster_colours`."""
-        followed = min(k, largest_k(len(self.tasks)))
+        n_tasks = len(self.tasks)  # of many, k-means for all k up to this one would take seconds
+        followed = min(k, ANCHOR_K if n_tasks > MANY else largest_k(n_tasks))
         with self._lock:
             known = max((j for j in self._colours if j <= followed), default=0)
             for j in [*range(known + 1, followed + 1), k]:
@@ -222,7 +276,21 @@ class TaskSpace:
                     self._labels[k] = np.array(found, dtype=np.int64)
 
     def block_gram(self) -> Floats:
-        """Gram matrices of the 10 blocks of training points, (10, T, T); their sum is `gram`."""
+        """Gram matrices of the 10 blocks of training points, (10, T, T); their sum is `gram`.
+
+        Of more than 300 tasks they are those of the projection, whose sum is near it. Raises
+        UserError for more than 2,000.
+        """
+        if self.projected:
+            raise UserError(
+                f"How stable each k is has not been computed for {len(self.tasks):,} tasks: it"
+                " would take hours. Choose k yourself."
+            )
+        if not self._block_gram.size:
+            parts = np.concatenate([one[self._kept] for one in self._projections], axis=1)
+            parts = parts.reshape(len(self.tasks), len(self._projections), BLOCKS, -1)
+            by_block = parts.transpose(2, 0, 1, 3).reshape(BLOCKS, len(self.tasks), -1)
+            return np.stack([(b @ b.T).astype(np.float64) for b in by_block.astype(np.float32)])
         upper = self._block_gram[self._chosen].sum(axis=(0, 1), dtype=np.float64)
         n_all = len(self.tasks) + len(self.left_out)
         first, second = np.triu_indices(n_all)
@@ -245,7 +313,7 @@ class TaskSpace:
         """Share of each task's points in each cluster of points, (T, k): k-means on data-map cells.
 
         Stands in for k-means on all points (Sherif et al. 2023, point-based grouping): a cell of
-        the 64×64 histogram weighs as much as the points in it.
+        the histogram weighs as much as the points in it.
         """
         if not self.epochs:
             raise UserError("Points vote where there are data maps: choose another method.")
@@ -263,12 +331,17 @@ class TaskSpace:
         squared = distances**2
         silhouette = separation = None
         if 2 <= len(np.unique(labels)) < n_tasks:
-            silhouette = float(silhouette_score(self.distances, labels, metric="precomputed"))
+            silhouette = self._silhouette(labels)
         if k > 1:
             between = distances_between(centroids, centroids)[~np.eye(k, dtype=bool)].min() ** 2
             separation = float(between) if between > 1e-12 * squared.max() else None
         inertia = float(squared[np.arange(n_tasks), labels].sum())
         return Clusters(labels, centroids, distances, inertia, silhouette, separation)
+
+    def _silhouette(self, labels: Labels) -> float:
+        if self.projected:
+            return silhouette_of_many(self._few, labels, SEED)
+        return float(silhouette_score(self.distances, labels, metric="precomputed"))
 
     def _kmeans_labels(self, k: int) -> Labels:
         if k not in self._labels:
@@ -277,6 +350,12 @@ class TaskSpace:
 
     def _run_kmeans(self, k: int) -> Labels:
         # k-means++ draws by position: a canonical order makes the result independent of task order
+        if len(self.tasks) > MANY:
+            with _threads().limit(limits=None if self.projected else 1):
+                labels = kmeans_of_many(
+                    self.coordinates, self._few, self._order, k, STARTS_OF_MANY, SEED
+                )
+            return self.numbering(labels, k)[labels]
         model = KMeans(k, n_init=STARTS, random_state=SEED, tol=0)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # identical tasks: fewer clusters
@@ -288,10 +367,11 @@ class TaskSpace:
 
     def _run_votes(self, k: int) -> Floats:
         counts = self._histogram[self._epoch_rows].sum(axis=(0, 2)).astype(np.float64)
-        centres = (np.arange(BINS) + 0.5) / BINS
+        bins = counts.shape[-1]
+        centres = (np.arange(bins) + 0.5) / bins
         axes = {"confidence": centres[:, None], "variability": centres * MAX_VARIABILITY}
-        grid = [np.broadcast_to(axes[f], (BINS, BINS)) for f in self.features]
-        cells = np.stack(grid, axis=-1).reshape(BINS * BINS, -1)
+        grid = [np.broadcast_to(axes[f], (bins, bins)) for f in self.features]
+        cells = np.stack(grid, axis=-1).reshape(bins * bins, -1)
         shares = counts.reshape(len(self.tasks), -1)
         filled = shares.sum(axis=0) > 0
         if k > filled.sum():
@@ -360,6 +440,7 @@ def group_tasks(space: TaskSpace, k: int, fuzzifier: float = 2.0, method: str = 
         problem,
         space.uncertain,
         space.left_out,
+        space.way,
     )
 
 
@@ -407,6 +488,7 @@ def follow_clusters(before: Labels, after: Labels, k: int) -> Labels:
 def cluster_colours(space: TaskSpace, labels: Labels, k: int) -> Labels:
     """Colour of each of k clusters, (k,): a permutation of 0..k−1 that no earlier slide decides.
 
+    Of more than 300 tasks all k from nine on follow the k-means with eight clusters.
     The colours of k-means follow from k − 1 to k, from two clusters on, so that they stay when k
     moves by one; those of any other grouping of the same tasks (`labels`) follow k-means at its k.
     """
@@ -445,12 +527,15 @@ def _canonical_order(gram: Floats) -> Labels:
 
 def distances_between(a: Floats, b: Floats) -> Floats:
     """Euclidean distances (A, B); exactly 0 between equal points, as a lone task needs."""
+    if a.dtype == np.float32:
+        return distances_to_many(a, b)
     return np.asarray(cdist(a, b))
 
 
 def _weighted_means(points: Floats, weights: Floats) -> Floats:
     total = np.maximum(weights.sum(axis=0), np.finfo(np.float64).tiny)
-    return np.asarray(weights.T @ points / total[:, None])
+    means = weights.T.astype(points.dtype) @ points
+    return np.asarray(means / total[:, None].astype(points.dtype))
 
 
 def _fuzzy_c_means(points: Floats, centroids: Floats, fuzzifier: float) -> tuple[Floats, Floats]:

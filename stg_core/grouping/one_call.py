@@ -39,7 +39,8 @@ def group(
     frame has the names of its tasks.
     tasks: names (T,), by default those of a data frame's columns, or "task 1" and so on.
     k: how many clusters, 1 to T; by default the one that `choosing.choose` suggests, which takes a
-    second for 30 tasks, 10 s for 100 and many minutes for 1,000.
+    second for 30 tasks, 10 s for 100 and a minute for 1,000. Of more than 2,000 tasks, which are
+    compared by a random projection, it has to be said.
     fuzzifier, method: see `group_tasks`.
     outputs: "logits" or "probabilities"; those outside of [0, 1] are taken for logits.
     kinds: "binary", "multiclass" or "regression", of all tasks or by name; guessed from the labels.

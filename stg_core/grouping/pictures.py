@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stg_core.maps.summary import BINS, MAX_VARIABILITY, DataMapSummary
+from stg_core.maps.summary import MAX_VARIABILITY, DataMapSummary
 from stg_core.system.extras import of_extra
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def data_map_chart(summary: DataMapSummary, task: str, epoch: int) -> alt.Chart:
         import altair as alt
 
     counts = summary.task_map(task, epoch).histogram
-    tall, wide = 1 / BINS, MAX_VARIABILITY / BINS
+    tall, wide = 1 / len(counts), MAX_VARIABILITY / len(counts)
     cells = [
         {
             "confidence": row * tall,

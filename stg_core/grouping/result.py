@@ -102,7 +102,8 @@ class GroupingResult:
 
         explained = explained_prevalence(self.summary, self.grouping)
         few_labels, found = self.grouping.few_labels, str(explained or "")
-        return (*filter(None, (self.grouping.problem, self.why_k, few_labels, found)), *self.notes)
+        told = (self.grouping.problem, self.why_k, few_labels, found, self.grouping.way)
+        return (*filter(None, told), *self.notes)
 
     # ---------------------------------------------------------------------------------- to look at
 

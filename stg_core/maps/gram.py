@@ -27,6 +27,14 @@ class SharedSums:
     lengths: Floats
     distances: Floats
 
+    def __add__(self, other: SharedSums) -> SharedSums:
+        """Over the points of both."""
+        return SharedSums(
+            self.counts + other.counts,
+            self.lengths + other.lengths,
+            self.distances + other.distances,
+        )
+
 
 def shared_sums(values: Floats) -> SharedSums:
     """Of values (T, B), NaN where one is missing: three matrix products, no loop over pairs."""

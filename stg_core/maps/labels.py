@@ -15,7 +15,7 @@ Floats = NDArray[np.float64]
 
 def missing_share(summary: DataMapSummary) -> Floats:
     """Share of all points for which each task has no label, (T,), in [0, 1]."""
-    return np.asarray(1 - summary.labelled.diagonal() / summary.n_points)
+    return np.asarray(1 - summary.n_labels / summary.n_points)
 
 
 def prevalence(summary: DataMapSummary) -> Floats:
@@ -23,7 +23,7 @@ def prevalence(summary: DataMapSummary) -> Floats:
 
     NaN for a task without labels, and for one that asks no question of yes or no.
     """
-    own = summary.labelled.diagonal()
+    own = summary.n_labels
     defined = (own > 0) & (summary.positives >= 0)
     return np.where(defined, summary.positives / np.maximum(own, 1), np.nan)
 
@@ -32,8 +32,11 @@ def overlap(summary: DataMapSummary) -> Floats:
     """Share of the points labelled for either of two tasks that are labelled for both, (T, T).
 
     In [0, 1] and 0 between tasks without labels. The share of the smaller set would be 1 for a task
-    of ten labels beside a complete one, which says nothing of how little is known of it.
+    of ten labels beside a complete one, which says nothing of how little is known of it. Where only
+    the tasks' own numbers are kept, it is what labels that are missing at random would share.
     """
+    if summary.labelled.ndim == 1:
+        return _overlap_by_chance(summary.n_labels[:, None], summary.n_labels, summary)
     return overlap_of_counts(summary.labelled)
 
 
@@ -51,11 +54,25 @@ def median_overlap(summary: DataMapSummary) -> Floats:
     """
     compared = np.flatnonzero(has_labels(summary))
     medians = np.full(len(summary.tasks), np.nan)
-    if len(compared) > 1:
+    if len(compared) > 1 and (summary.labelled == summary.n_points).all():
+        medians[compared] = 1.0
+    elif len(compared) > 1 and summary.labelled.ndim == 1:  # it rises with the other's labels
+        own = summary.n_labels
+        medians[compared] = _overlap_by_chance(
+            own[compared], float(np.median(own[compared])), summary
+        )
+    elif len(compared) > 1:
         shares = overlap(summary)[np.ix_(compared, compared)]
         np.fill_diagonal(shares, np.nan)
         medians[compared] = np.nanmedian(shares, axis=1)
     return medians
+
+
+def _overlap_by_chance(
+    first: NDArray[np.integer], second: NDArray[np.integer] | float, summary: DataMapSummary
+) -> Floats:
+    shared = first / float(summary.n_points) * second
+    return np.asarray(shared / np.maximum(first + second - shared, 1))
 
 
 def labels_in_words(summary: DataMapSummary, task: str) -> str:
@@ -74,12 +91,14 @@ def labels_in_words(summary: DataMapSummary, task: str) -> str:
 
 def has_labels(summary: DataMapSummary) -> NDArray[np.bool_]:
     """Which tasks have a label for any point, (T,): the others cannot be grouped."""
-    return np.asarray(summary.labelled.diagonal() > 0)
+    return np.asarray(summary.n_labels > 0)
 
 
 def share_nothing(summary: DataMapSummary) -> bool:
-    """Whether there are several tasks, and no point is labelled for two of them."""
-    own = summary.labelled.diagonal()
+    """Whether there are several tasks, and no point is labelled for two of them; False of many."""
+    own = summary.n_labels
+    if summary.labelled.ndim == 1:
+        return False
     return int((own > 0).sum()) > 1 and int(summary.labelled.sum()) == int(own.sum())
 
 

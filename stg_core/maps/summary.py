@@ -18,16 +18,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stg_core.maps.gram import SharedSums, nearest_gram, scaled_grams, shared_sums
+from stg_core.maps.many import (
+    ALL,
+    SEED,
+    Kept,
+    answers_of,
+    blocks_of,
+    epoch_of_many,
+    gram_of_many,
+    kept_of,
+    projection,
+    way_of,
+)
 from stg_core.system.errors import UserError
 from stg_core.tasks.groups import Task
 
 FEATURES = ("confidence", "variability")
 KINDS = ("all", "positives", "negatives")
 MAX_VARIABILITY = float(np.sqrt(0.5))  # of two epochs, one at confidence 0 and one at 1
-BINS = 64
-BLOCKS = 10
-SAMPLE_POINTS = 2_000
-SAMPLING_SEED = 13
+BINS = ALL.bins
+BLOCKS = ALL.blocks
+SAMPLE_POINTS = ALL.sample
 LATER = frozenset({"labelled", "positives", "adjusted"})  # arrays that older summaries lack
 EASY_FROM = 32 / BINS  # confidence: as likely right as wrong
 AMBIGUOUS_FROM = 20 / BINS * MAX_VARIABILITY  # 0.22
@@ -78,15 +89,16 @@ REGIONS: Mapping[str, Region] = {
 
 
 def region_shares(histogram: NDArray[np.integer]) -> dict[str, float]:
-    """Share of a histogram's points (64, 64) in each of the `REGIONS`; they sum to 1.
+    """Share of a histogram's points (B, B) in each of the `REGIONS`; they sum to 1.
 
     NaN where the histogram holds no points.
     """
+    bins = len(histogram)
     total = int(histogram.sum(dtype=np.int64))
     shares = {}
     for name, region in REGIONS.items():
-        rows = slice(*(round(bound * BINS) for bound in region.confidence))
-        columns = slice(*(round(bound / MAX_VARIABILITY * BINS) for bound in region.variability))
+        rows = slice(*(round(bound * bins) for bound in region.confidence))
+        columns = slice(*(round(bound / MAX_VARIABILITY * bins) for bound in region.variability))
         inside = int(histogram[rows, columns].sum(dtype=np.int64))
         shares[name] = inside / total if total else float("nan")
     return shares
@@ -113,11 +125,17 @@ class DataMapSummary:
     labelled           points that both of two tasks have a label for, (T, T) int32
     positives          points with the answer yes, (T,) int32; -1 for tasks that ask something else
     adjusted           share of each Gram matrix that had to change for it to be one, (E, 2) float64
+    projection         random sums of points of each block, (E, 2, T, 10 · width) float16
+
+    That is of up to 300 tasks, whose projection is empty. What is kept of more does not grow with
+    their pairs, see `stg_core.maps.many`: of up to 2,000 gram is float32, block_gram empty, and the
+    sample of 500 points. Of more than that, gram is empty too, the histograms are of 16 × 16 cells,
+    the samples of 200 points, and labelled has only the tasks' own numbers, (T,).
     """
 
     tasks: NDArray[np.str_]
     epochs: NDArray[np.int64]
-    gram: NDArray[np.float64]
+    gram: NDArray[np.float64] | NDArray[np.float32]
     block_gram: NDArray[np.float32]
     histogram: NDArray[np.uint16] | NDArray[np.uint32]
     task_means: NDArray[np.float32]
@@ -128,6 +146,22 @@ class DataMapSummary:
     labelled: NDArray[np.int32]
     positives: NDArray[np.int32]
     adjusted: NDArray[np.float64]
+    projection: NDArray[np.float16]
+
+    @property
+    def n_labels(self) -> NDArray[np.int32]:
+        """For how many points each task has a label, (T,)."""
+        return self.labelled if self.labelled.ndim == 1 else self.labelled.diagonal()
+
+    @property
+    def as_now(self) -> bool:
+        """Whether it keeps what one that is made now does: an older one of many tasks keeps all."""
+        return bool(self.projection.shape[-1] == kept_of(len(self.tasks)).numbers)
+
+    @property
+    def way(self) -> str:
+        """How its tasks are compared, and what of them is kept, in a sentence; "" of few tasks."""
+        return way_of(len(self.tasks)) if self.projection.size else ""
 
     def task_map(self, task: str, epoch: int, kind: str = "all") -> TaskMap:
         """The data map of a task at a recorded epoch, of all points or of those of one kind."""
@@ -148,7 +182,14 @@ class DataMapSummary:
         )
 
     def save(self, file: BinaryIO) -> None:
-        np.savez_compressed(file, **{f.name: getattr(self, f.name) for f in fields(self)})
+        """As the .npz of its arrays; of symmetric matrices of many tasks the upper triangles."""
+        arrays = {f.name: getattr(self, f.name) for f in fields(self)}
+        if not self.projection.size:  # of few tasks, and as older summaries of many are
+            del arrays["projection"]
+        elif self.gram.size:
+            arrays["gram"] = self.gram[(..., *np.triu_indices(len(self.tasks)))]
+        write = np.savez_compressed if self.gram.size else np.savez  # noise does not compress
+        write(file, **arrays)
 
     @classmethod
     def load(cls, data: bytes) -> DataMapSummary:
@@ -158,6 +199,10 @@ class DataMapSummary:
                 found = {name: arrays[name] for name in arrays}
             if not found.keys() & LATER:
                 found |= _later_of(found)
+            if "projection" not in found:
+                found["projection"] = _no_projection(*found["gram"].shape[:3])
+            if found["gram"].ndim == 3:
+                found["gram"] = _whole(found["gram"], len(found["tasks"]))
             return cls(**{f.name: found[f.name] for f in fields(cls)})
         except _UNREADABLE as error:
             raise UserError(
@@ -176,12 +221,26 @@ def _later_of(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     }
 
 
-def summary_bytes(n_tasks: int, n_epochs: int) -> int:
+def _no_projection(n_epochs: int, n_features: int, n_tasks: int) -> NDArray[np.float16]:
+    return np.empty((n_epochs, n_features, n_tasks, 0), dtype=np.float16)
+
+
+def _whole(upper: NDArray[np.float32], n_tasks: int) -> NDArray[np.float32]:
+    """Symmetric matrices (E, 2, T, T) of their upper triangles."""
+    first, second = np.triu_indices(n_tasks)
+    whole = np.empty((*upper.shape[:2], n_tasks, n_tasks), dtype=np.float32)
+    whole[..., first, second] = whole[..., second, first] = upper
+    return whole
+
+
+def summary_bytes(n_tasks: int, n_epochs: int, kept: Kept | None = None) -> int:
     """What the arrays of a summary of so many tasks and recorded epochs take at most, in bytes."""
-    t, names = n_tasks, 4 * 200
-    per_epoch = 2 * (8 * t * t + 4 * BLOCKS * t * (t + 1) // 2)  # Gram matrices
-    per_epoch += t * (2 * BINS * BINS * 4 + 2 * SAMPLE_POINTS * 2 + 2 * 4)  # histogram, sample
-    per_task = SAMPLE_POINTS * 5 + names + 4 * t + 4  # sample, name, labels
+    t, names, kept = n_tasks, 4 * 200, kept or kept_of(n_tasks)
+    per_epoch = 2 * (8 if kept is ALL else 4) * t * t * kept.gram  # Gram matrices
+    per_epoch += 2 * 4 * BLOCKS * t * (t + 1) // 2 * kept.block_grams
+    per_epoch += t * (2 * kept.bins**2 * 4 + 2 * kept.sample * 2 + 2 * 4)  # histogram, sample
+    per_epoch += 2 * t * kept.numbers * 2  # projection
+    per_task = kept.sample * 5 + names + 4 * (t if kept.gram else 1) + 4  # sample, name, labels
     return n_epochs * (per_epoch + 8 + 16) + t * per_task + 2**12
 
 
@@ -189,7 +248,7 @@ def summary_bytes(n_tasks: int, n_epochs: int) -> int:
 class TaskMap:
     """The data map of one task at one recorded epoch; points without a label are not in it.
 
-    histogram                points per cell, (64, 64), as in the summary
+    histogram                points per cell, (B, B), as in the summary
     indices                  dataset indices of the sampled points, (S,), by rising confidence
     positive                 whether those are positives of the task, (S,)
     confidence, variability  of those, (S,) float64
@@ -207,7 +266,9 @@ class TaskMap:
 
     def crowd(self) -> NDArray[np.int64]:
         """How many points share the histogram's cell of each sampled point, (S,)."""
-        return self.histogram[_cell(self.confidence, 1.0), _cell(self.variability, MAX_VARIABILITY)]
+        bins = len(self.histogram)
+        row = _cell(self.confidence, 1.0, bins)
+        return self.histogram[row, _cell(self.variability, MAX_VARIABILITY, bins)]
 
 
 def summarise(
@@ -248,8 +309,10 @@ def summarise(
 
     binary: which tasks ask a question of yes or no, (T,); by default those with labels 0 and 1 only
     """
-    n_points = len(labels)
-    indices = _sampled_points(labels)
+    n_points, kept = len(labels), kept_of(len(tasks))
+    if kept is not ALL:
+        return _of_many(maps, labels, tasks, epochs, binary, kept)
+    indices = _sampled_points(answers_of(labels), SAMPLE_POINTS)
     per_epoch = [_gram_and_histogram(maps[e], labels) for e in range(len(epochs))]
     block_gram = np.stack([gram for gram, _ in per_epoch])
     counts = np.stack([histogram for _, histogram in per_epoch])
@@ -271,7 +334,92 @@ def summarise(
         labelled=(known.T @ known).astype(np.int32),
         positives=_positives(labels, binary),
         adjusted=adjusted,
+        projection=_no_projection(len(epochs), len(FEATURES), len(tasks)),
     )
+
+
+def _of_many(
+    maps: NDArray[np.float16],
+    labels: NDArray[np.float32],
+    tasks: Sequence[str],
+    epochs: Sequence[int],
+    binary: Sequence[bool] | None,
+    kept: Kept,
+) -> DataMapSummary:
+    """`summarise` of more than 300 tasks, in one pass; maps and labels may lie on disk."""
+    n_tasks, n_points = len(tasks), len(labels)
+    answers = answers_of(labels)
+    indices = _sampled_points(answers, kept.sample)
+    numbers = np.arange(2**16, dtype=np.uint16).view(np.float16)
+    rows, columns = (
+        np.where(np.isnan(numbers), -1, _cell(numbers, top, kept.bins)).astype(np.int32)
+        for top in (1.0, MAX_VARIABILITY)
+    )
+    parts = []
+    for e, epoch in enumerate(epochs):
+        first, second = (projection(n_points, BLOCKS, kept.width, epoch, f) for f in range(2))
+        parts.append(
+            epoch_of_many(maps[e], answers, indices, (rows, columns), (first, second), kept.bins)
+        )
+    gram, adjusted = _grams_of_many(maps, n_tasks if kept.gram else 0)
+    histogram: Any = np.stack([part.histogram for part in parts])
+    return DataMapSummary(
+        tasks=np.array(tasks),
+        epochs=np.array(epochs, dtype=np.int64),
+        gram=gram,
+        block_gram=np.empty((len(epochs), 2, 0, 0), dtype=np.float32),
+        histogram=histogram.astype(np.uint16 if n_points < 2**16 else np.uint32),
+        task_means=np.stack([part.means for part in parts]),
+        sample_indices=indices.astype(np.int32),
+        sample_positive=np.take_along_axis(answers, indices, axis=1) == 1,
+        sample=np.stack([part.sample for part in parts]),
+        n_points=np.array(n_points),
+        labelled=_shared_labels(answers, kept.gram),
+        positives=_positives_of_many(answers, labels, binary),
+        adjusted=adjusted,
+        projection=np.stack([part.projection for part in parts]),
+    )
+
+
+def _grams_of_many(
+    maps: NDArray[np.float16], n_tasks: int
+) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """Gram matrices (E, 2, T, T), and how far each was from being one; empty for no tasks."""
+    gram = np.empty((len(maps), 2, n_tasks, n_tasks), dtype=np.float32)
+    adjusted = np.zeros((len(maps), 2))
+    for e, feature in np.ndindex(len(maps), 2) if n_tasks else ():
+        found, missing = gram_of_many(maps[e, feature])
+        if missing:
+            found, adjusted[e, feature] = nearest_gram(found)
+        gram[e, feature] = found
+    return gram, adjusted
+
+
+def _shared_labels(answers: NDArray[np.int8], pairs: bool) -> NDArray[np.int32]:
+    """Labels that tasks with answers (T, N) have, (T,), or that two of them share, (T, T)."""
+    n_tasks, n_points = answers.shape
+    own: NDArray[np.int32] = (answers >= 0).sum(axis=1).astype(np.int32)
+    if not pairs:
+        return own
+    if (own == n_points).all():
+        return np.full((n_tasks, n_tasks), n_points, dtype=np.int32)
+    shared = np.zeros((n_tasks, n_tasks), dtype=np.int32)
+    for part in np.array_split(answers, -(-n_points // 2**12), axis=1):
+        known = (part >= 0).astype(np.float32)
+        shared += (known @ known.T).astype(np.int32)
+    return shared
+
+
+def _positives_of_many(
+    answers: NDArray[np.int8], labels: NDArray[np.float32], binary: Sequence[bool] | None
+) -> NDArray[np.int32]:
+    positives = (answers == 1).sum(axis=1)
+    if binary is None:
+        others = np.zeros(len(answers), dtype=bool)
+        for part in np.array_split(labels, -(-len(labels) // 2**12)):
+            others |= ~((part == 0) | (part == 1) | np.isnan(part)).all(axis=0)
+        binary = (~others).tolist()
+    return np.where(binary, positives, -1).astype(np.int32)
 
 
 def summarise_tasks(
@@ -290,7 +438,8 @@ def summarise_tasks(
 def joined(summaries: Sequence[DataMapSummary]) -> DataMapSummary:
     """Of the same tasks and points, each with other recorded epochs: one with all of these."""
     first, whole = summaries[0], {}
-    for name in ("epochs", "gram", "block_gram", "histogram", "task_means", "sample", "adjusted"):
+    by_epoch = "epochs", "gram", "block_gram", "histogram", "task_means", "sample", "adjusted"
+    for name in (*by_epoch, "projection"):
         whole[name] = np.concatenate([getattr(one, name) for one in summaries])
     return replace(first, **whole)
 
@@ -325,22 +474,23 @@ def _nanmean(maps: NDArray[np.float16]) -> NDArray[np.float32]:
     return means
 
 
-def _sampled_points(labels: NDArray[np.float32]) -> NDArray[np.int64]:
+def _sampled_points(answers: NDArray[np.int8], most: int) -> NDArray[np.int64]:
     """Points per task, (T, S): as many positives as negatives where there are enough of both.
 
-    Points whose label is missing come last, and only where a task has fewer labels than S.
+    Of answers (T, N). Points whose label is missing come last, and only where a task has fewer
+    labels than S.
     """
-    n_points, n_tasks = labels.shape
-    size = min(SAMPLE_POINTS, n_points)
-    order = np.random.default_rng(SAMPLING_SEED).permutation(n_points)
+    n_tasks, n_points = answers.shape
+    size = min(most, n_points)
+    order = np.random.default_rng(SEED).permutation(n_points)
     chosen = np.empty((n_tasks, size), dtype=np.int64)
     for t in range(n_tasks):
-        shuffled = labels[order, t]
+        shuffled = answers[t, order]
         positive = order[shuffled == 1]
-        negative = order[(shuffled != 1) & ~np.isnan(shuffled)]
+        negative = order[shuffled == 0]
         n_positive = min(len(positive), max(size // 2, size - len(negative)))
         known = np.concatenate([positive[:n_positive], negative[: size - n_positive]])
-        missing = order[np.isnan(shuffled)][: size - len(known)]
+        missing = order[shuffled < 0][: size - len(known)]
         chosen[t] = np.sort(np.concatenate([known, missing]))
     return chosen
 
@@ -350,7 +500,7 @@ def _gram_and_histogram(
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Gram matrices (2, 10, T, T) of the blocks, and histogram (T, 2, 64, 64), of one epoch."""
     n_tasks, n_points = maps.shape[1:]
-    blocks = np.array_split(np.random.default_rng(SAMPLING_SEED).permutation(n_points), BLOCKS)
+    blocks = blocks_of(n_points, BLOCKS)
     missing = [bool(np.isnan(feature).any()) for feature in maps]
     gram = np.empty((2, BLOCKS, n_tasks, n_tasks))
     shared: list[list[SharedSums]] = [[], []]
@@ -372,7 +522,7 @@ def _gram_and_histogram(
 def _histogram(values: NDArray[np.float64], labels: NDArray[np.float32]) -> NDArray[np.int64]:
     n_tasks = values.shape[1]
     known = ~np.isnan(values).any(axis=0) & ~np.isnan(labels.T)
-    row, column = _cell(values[0], 1.0), _cell(values[1], MAX_VARIABILITY)
+    row, column = _cell(values[0], 1.0, BINS), _cell(values[1], MAX_VARIABILITY, BINS)
     positive = (labels.T == 1).astype(np.int64)
     task = np.arange(n_tasks)[:, None]
     flat = ((task * 2 + positive) * BINS + row) * BINS + column
@@ -380,8 +530,8 @@ def _histogram(values: NDArray[np.float64], labels: NDArray[np.float32]) -> NDAr
     return counts.reshape(n_tasks, 2, BINS, BINS)
 
 
-def _cell(values: NDArray[np.float64], top: float) -> NDArray[np.int64]:
+def _cell(values: NDArray[np.floating], top: float, bins: int) -> NDArray[np.int64]:
     """Row or column of the histogram's cells that hold these values of [0, top]."""
-    scaled = np.nan_to_num(values) * (BINS / top)
-    cells: NDArray[np.int64] = np.clip(scaled.astype(np.int64), 0, BINS - 1)
+    inside = np.clip(np.nan_to_num(values.astype(np.float64)), 0, top)
+    cells: NDArray[np.int64] = np.minimum((inside * (bins / top)).astype(np.int64), bins - 1)
     return cells

@@ -34,7 +34,8 @@ from typing import IO, Any, BinaryIO, get_args
 import numpy as np
 from filelock import FileLock, Timeout
 
-from stg_core.maps.summary import BINS, BLOCKS, LATER, SAMPLE_POINTS, DataMapSummary
+from stg_core.maps.many import ALL, kept_of
+from stg_core.maps.summary import LATER, DataMapSummary
 from stg_core.results.run import WEIGHTS, Run
 from stg_core.results.store import (
     Store,
@@ -379,9 +380,12 @@ def _checked_summary(path: Path, spec: TrainingSpec) -> int:
     The arrays are read when their headers, of a few bytes, have told that they are no larger than
     those of such a run.
     """
+    kept = kept_of(len(spec.tasks))
     with open(path, "rb") as file, _opened(file) as arrays:
         entries = {entry.filename.removesuffix(".npy"): entry for entry in arrays.infolist()}
         of_now = {field.name for field in fields(DataMapSummary)}
+        if "projection" not in entries:  # of few tasks, or older
+            kept, of_now = ALL, of_now - {"projection"}
         if set(entries) not in (of_now, of_now - LATER):
             raise ValueError("its arrays are others")
         headers = {}
@@ -391,12 +395,13 @@ def _checked_summary(path: Path, spec: TrainingSpec) -> int:
         if sum(entry.file_size for entry in entries.values()) > largest_files(spec)["summary.npz"]:
             raise ValueError("its arrays are too large")
     t, e, s = len(spec.tasks), len(spec.recorded), headers["sample_indices"][1][-1]
+    pairs = t * (t + 1) // 2
     expected: dict[str, tuple[str, Shape]] = {
         "tasks": ("<U", (t,)),
         "epochs": ("<i8", (e,)),
-        "gram": ("<f8", (e, 2, t, t)),
-        "block_gram": ("<f4", (e, 2, BLOCKS, t * (t + 1) // 2)),
-        "histogram": ("<u", (e, t, 2, BINS, BINS)),
+        "gram": ("<f8", (e, 2, t, t)) if kept is ALL else ("<f4", (e, 2, pairs)),
+        "block_gram": ("<f4", (e, 2, kept.blocks, pairs) if kept is ALL else (e, 2, 0, 0)),
+        "histogram": ("<u", (e, t, 2, kept.bins, kept.bins)),
         "task_means": ("<f4", (e, 2, t)),
         "sample_indices": ("<i4", (t, s)),
         "sample_positive": ("|b1", (t, s)),
@@ -405,6 +410,7 @@ def _checked_summary(path: Path, spec: TrainingSpec) -> int:
         "labelled": ("<i4", (t, t)),
         "positives": ("<i4", (t,)),
         "adjusted": ("<f8", (e, 2)),
+        "projection": ("<f2", (e, 2, t, kept.numbers)),
     }
     for name, header in headers.items():
         _check_header(name, header, *expected[name])
@@ -412,10 +418,11 @@ def _checked_summary(path: Path, spec: TrainingSpec) -> int:
     n_points, indices = int(summary.n_points), summary.sample_indices
     if summary.tasks.tolist() != list(spec.tasks) or summary.epochs.tolist() != list(spec.recorded):
         raise ValueError("it is of other tasks or epochs")
-    if not (np.isfinite(summary.gram).all() and np.isfinite(summary.block_gram).all()):
+    compared = summary.gram, summary.block_gram, summary.projection
+    if not all(np.isfinite(array).all() for array in compared):
         raise ValueError("its Gram matrices are not finite")
     _check_counts(summary)
-    if s != min(SAMPLE_POINTS, n_points) or indices.min() < 0 or indices.max() >= n_points:
+    if s != min(kept.sample, n_points) or indices.min() < 0 or indices.max() >= n_points:
         raise ValueError("its sample is not one of its points")
     return n_points
 

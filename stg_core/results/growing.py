@@ -83,7 +83,9 @@ class GrowingRun(Run):
     def _summary_of(self, epoch: int) -> DataMapSummary:
         path = self.folder / f"summary-{epoch}.npz"
         try:
-            return DataMapSummary.load(path.read_bytes())
+            found = DataMapSummary.load(path.read_bytes())
+            if found.as_now:
+                return found
         except (OSError, UserError):
             pass  # nobody has looked at it yet
         maps, labels = np.asarray(self.array(f"maps-{epoch}"))[None], self.array("labels")

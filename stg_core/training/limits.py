@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
+from stg_core.maps.many import ALL
 from stg_core.maps.summary import summary_bytes
 from stg_core.system.errors import UserError
 from stg_core.tasks.names import check_names
@@ -48,7 +49,8 @@ def largest_files(spec: TrainingSpec) -> Mapping[str, int]:
     return {
         "spec.json": 4 * LARGEST_SPEC,  # indented, and with what is known beside the spec
         "metrics.json": 2**16 + NUMBER * numbers,
-        "summary.npz": 2**16 + summary_bytes(len(spec.tasks), len(spec.recorded)),
+        # all was kept of many tasks too, in older ones
+        "summary.npz": 2**16 + summary_bytes(len(spec.tasks), len(spec.recorded), ALL),
     }
 
 

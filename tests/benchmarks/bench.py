@@ -585,6 +585,45 @@ def bench_m(options: argparse.Namespace) -> None:
         )
 
 
+# ------------------------------------------------------------------------------- (n): many tasks
+
+
+def bench_n(options: argparse.Namespace) -> None:
+    from tests.benchmarks.many import SIZES, accuracy, cost_of, exponent
+
+    costs = [cost_of(n_tasks, options.map_points) for n_tasks in SIZES]
+    for n_tasks, cost in zip(SIZES, costs, strict=True):
+        told(
+            "n",
+            f"seconds from data maps on disk to memberships, {n_tasks:,} tasks, over 120 s",
+            cost["wall"] / 120,
+            1,
+            f"{cost['wall']:.1f} s, of the processor {cost['processor']:.1f} s; peak"
+            f" {cost['peak'] / 2**30:.2f} GiB; summary {cost['summary'] / 1e6:.1f} MB; opened in"
+            f" {cost['open']:.2f} s, a new k in {1000 * cost['new k']:.0f} ms (processor); way:"
+            f" {cost['way']}",
+        )
+    for name in ("processor", "peak", "summary", "open", "new k"):
+        grows = exponent(SIZES, [cost[name] for cost in costs])
+        told("n", f"exponent with which {name} grows with the tasks", grows, None, f"of {SIZES}")
+    error, agreement = accuracy(1_000, options.map_points)
+    told(
+        "n",
+        "1 less the ARI of projected and exact, 1,000 tasks, over 0.02",
+        (1 - agreement) / 0.02,
+        1,
+        f"k = 20: adjusted Rand index {agreement:.4f}",
+    )
+    told(
+        "n",
+        "error of projected distances over 2 %, two of three",
+        error[0] / 0.02,
+        1,
+        f"of all pairs: {error[0]:.2%} in two of three, {error[1]:.2%} in 99 of 100, at most"
+        f" {error[2]:.2%}",
+    )
+
+
 BENCHMARKS: dict[str, Callable[[argparse.Namespace], None]] = {
     "a": bench_a,
     "b": bench_b,
@@ -599,6 +638,7 @@ BENCHMARKS: dict[str, Callable[[argparse.Namespace], None]] = {
     "k": bench_k,
     "l": bench_l,
     "m": bench_m,
+    "n": bench_n,
 }
 
 

@@ -44,6 +44,7 @@ def many_tasks() -> DataMapSummary:
         labelled=np.full((N_TASKS, N_TASKS), N_POINTS, dtype=np.int32),
         positives=np.full(N_TASKS, N_POINTS // 2, dtype=np.int32),
         adjusted=np.zeros((1, 2)),
+        projection=np.zeros((1, 2, N_TASKS, 0), dtype=np.float16),
     )
 
 

@@ -140,7 +140,7 @@ def test_a_group_that_could_not_be_imported_is_not_trained(tmp_path: Path) -> No
 
 
 def test_more_data_maps_than_a_page_can_hold_are_refused_with_how_many_it_can() -> None:
-    spec = dataclasses.replace(many(MOST_TASKS), epochs=20, recorded_epochs=tuple(range(2, 20)))
+    spec = dataclasses.replace(many(MOST_TASKS), epochs=40, recorded_epochs=tuple(range(2, 40)))
     with pytest.raises(UserError, match=r"record (\d+) epochs at most") as error:
         check_limits(spec)
     most = int(str(error.value).split("record ")[1].split(" ")[0])

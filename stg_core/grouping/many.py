@@ -1,0 +1,80 @@
+"""k-means and distances of hundreds to thousands of tasks.
+
+Their coordinates are many numbers each, exact ones or, of thousands, a random projection in
+float32. What needs them all is a product of matrices; what only has to find a good start, or to
+estimate, takes fewer.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.cluster import KMeans
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import euclidean_distances, silhouette_score
+
+Numbers = NDArray[Any]  # float64, or float32 where projected
+Labels = NDArray[np.int64]
+
+SAMPLED = 2_000  # tasks of which the silhouette is computed
+
+
+def coordinates_of(projections: list[NDArray[np.float16]]) -> Numbers:
+    """Centred coordinates (T, M · R) of the projections (T, R) of M data maps."""
+    n_tasks, width = projections[0].shape
+    found = np.empty((n_tasks, len(projections), width), dtype=np.float32)
+    for i, one in enumerate(projections):
+        found[:, i] = one
+        found[:, i] -= found[:, i].mean(axis=0)
+    return found.reshape(n_tasks, -1)
+
+
+def folded(coordinates: Numbers, n_maps: int) -> Numbers:
+    """Fewer coordinates (T, R) of projected tasks: the sum over their M data maps, whose errors
+    are independent, is a projection too, with √M times the error."""
+    return np.asarray(coordinates.reshape(len(coordinates), n_maps, -1).sum(axis=1))
+
+
+def kmeans_of_many(
+    coordinates: Numbers, few: Numbers, order: Labels, k: int, starts: int, seed: int
+) -> Labels:
+    """Labels (T,): the best of some starts in few coordinates, from which it goes on in all.
+
+    order (T,): of the tasks, in which they are drawn.
+    """
+    start = np.empty(len(order), dtype=np.int64)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # identical tasks: fewer clusters
+        start[order] = KMeans(k, n_init=starts, random_state=seed).fit(few[order]).labels_
+        of_cluster = np.eye(k, dtype=coordinates.dtype)[start]
+        means = of_cluster.T @ coordinates / np.maximum(of_cluster.sum(axis=0), 1)[:, None]
+        found = KMeans(k, init=means, n_init=1, tol=0).fit(coordinates)
+    return np.asarray(found.labels_, dtype=np.int64)
+
+
+def distances_to_many(a: Numbers, b: Numbers) -> NDArray[np.float64]:
+    """Euclidean distances (A, B), by products of matrices."""
+    return np.asarray(euclidean_distances(a, b), dtype=np.float64)
+
+
+def distances_of_gram(centred: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Distances (T, T) from a centred Gram matrix; exactly 0 where rounding alone would differ."""
+    lengths = centred.diagonal()
+    squared = lengths[:, None] + lengths - 2 * centred
+    squared[squared < 1e-12 * lengths.max(initial=0.0)] = 0
+    np.fill_diagonal(squared, 0)
+    return np.sqrt(squared, out=squared)
+
+
+def distinct_rows(coordinates: Numbers) -> int:
+    """How many tasks have coordinates that no task before them has."""
+    return len({row.tobytes() for row in coordinates})
+
+
+def silhouette_of_many(few: Numbers, labels: Labels, seed: int) -> float:
+    """Mean silhouette of a seeded sample of the tasks."""
+    size = min(SAMPLED, len(labels))
+    return float(silhouette_score(few, labels, sample_size=size, random_state=seed))

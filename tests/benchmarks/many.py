@@ -1,0 +1,103 @@
+"""What many tasks cost, from data maps on disk to memberships: each number of them in a process.
+
+`python -m tests.benchmarks.many MAPS.npy LABELS.npy` prints what one of them cost, as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+
+SIZES = (100, 300, 1_000, 3_000, 10_000)
+RECORDED = (2, 4, 6, 8, 10)
+K = 20
+
+
+def cost_of(n_tasks: int, n_points: int) -> dict[str, Any]:
+    """Seconds ("wall", "processor", "open", "new k") and bytes ("peak", "summary"), and the way."""
+    from tests.many import labels_of, write_maps
+
+    with tempfile.TemporaryDirectory() as folder:
+        maps, labels = Path(folder) / "maps.npy", Path(folder) / "labels.npy"
+        write_maps(maps, n_tasks, n_points, RECORDED)
+        np.save(labels, labels_of(n_tasks, n_points))
+        command = [sys.executable, "-m", "tests.benchmarks.many", str(maps), str(labels)]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+    cost: dict[str, Any] = json.loads(done.stdout)
+    return cost
+
+
+def exponent(sizes: Sequence[int], costs: Sequence[float]) -> float:
+    """Of the power of the number of tasks that fits best."""
+    return float(np.polyfit(np.log(sizes), np.log(costs), 1)[0])
+
+
+def accuracy(n_tasks: int, n_points: int) -> tuple[list[float], float]:
+    """How far projected distances are off, in two of three pairs, 99 of 100 and at most; and the
+    adjusted Rand index of the groupings by projected and by exact ones."""
+    from sklearn.metrics import adjusted_rand_score
+
+    from stg_core.grouping.memberships import TaskSpace, group_tasks
+    from stg_core.maps.summary import summarise
+    from tests.many import many_maps
+
+    maps, labels = many_maps(n_tasks, n_points, RECORDED)
+    names = [f"task {t}" for t in range(n_tasks)]
+    exact = TaskSpace(summarise(maps, labels, names, RECORDED))
+    with patch("stg_core.maps.many.VERY_MANY", 0), patch("stg_core.maps.many.MANY", 0):
+        projected = TaskSpace(summarise(maps, labels, names, RECORDED))
+    pairs = np.triu_indices(n_tasks, 1)
+    off = np.abs(projected.distances[pairs] / exact.distances[pairs] - 1)
+    groupings = [group_tasks(space, K).labels for space in (exact, projected)]
+    return np.quantile(off, (0.6827, 0.99, 1)).tolist(), float(adjusted_rand_score(*groupings))
+
+
+def _processor() -> float:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+def _measured(maps: Path, labels: Path) -> dict[str, Any]:
+    from stg_core.grouping.memberships import TaskSpace, group_tasks
+    from stg_core.maps.on_disk import read_maps
+    from stg_core.maps.summary import DataMapSummary, summarise
+
+    wall, processor = time.perf_counter(), _processor()
+    given = read_maps(maps, labels, RECORDED)
+    summary = summarise(given.maps, given.labels, given.tasks, given.epochs)
+    k = min(K, len(given.tasks) - 1)
+    grouping = group_tasks(TaskSpace(summary), k)
+    cost: dict[str, Any] = {
+        "wall": time.perf_counter() - wall,
+        "processor": _processor() - processor,
+        "peak": 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
+        "way": "projection" if not summary.gram.size else "exact",
+        "tasks": len(grouping.tasks),
+    }
+    path = maps.with_name("summary.npz")
+    with path.open("wb") as file:
+        summary.save(file)
+    cost["summary"] = path.stat().st_size
+    del summary
+    processor = _processor()
+    space = TaskSpace(DataMapSummary.load(path.read_bytes()))
+    group_tasks(space, k)
+    cost["open"] = _processor() - processor
+    processor = _processor()
+    group_tasks(space, k + 1)
+    cost["new k"] = _processor() - processor
+    return cost
+
+
+if __name__ == "__main__":
+    print(json.dumps(_measured(Path(sys.argv[1]), Path(sys.argv[2]))))
