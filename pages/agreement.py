@@ -9,7 +9,7 @@ import streamlit as st
 from app import state, widgets
 from app.charts import agreement as charts
 from app.live import LATER
-from app.parameters import OneOf, in_url
+from app.parameters import Number, OneOf, in_url
 from app.references import choose_reference
 from app.score_curve import score_curve
 from stg_core.results.run import Run
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 LIVING = "living or not"
 NOUNS = {"superclasses": ("superclass", "superclasses"), "families": ("family", "families")}
 MOST_NAMED = 15
+PANELS_PER_PAGE = 25  # labels: a canvas has room for so many
 CHANCE = (
     "**Chance** is what 1,000 random relabellings of the tasks score: the clusters keep their"
     " sizes, and the tasks are dealt out anew. **p** is the share of them that score as high as"
@@ -73,8 +74,19 @@ def show(run: Run, chosen: widgets.Chosen, reference: Reference) -> None:
             scores_for_every_k(run, chosen, found)
         charts.contingency(found, grouping, chosen.colours, f"Tasks by {noun} and cluster")
         lists(found, chosen.colours, plural)
-    title = f"Memberships by {noun}, the most coherent first"
-    charts.membership_panels(found.panels, grouping, chosen.colours, title, chosen.every)
+    title, page, pages = f"Memberships by {noun}, the most coherent first", 1, pages_of(found)
+    if pages > 1:
+        page = st.pagination(
+            pages, **in_url("labels_page", Number(1, pages, of="pages")), width="stretch"
+        )
+        title += f" (page {page} of {pages})"
+    panels = found.panels[(page - 1) * PANELS_PER_PAGE : page * PANELS_PER_PAGE]
+    charts.membership_panels(panels, grouping, chosen.colours, title, chosen.every)
+
+
+def pages_of(found: Agreement) -> int:
+    """How many pages of panels there are."""
+    return -(-len(found.panels) // PANELS_PER_PAGE)
 
 
 def summary(found: Agreement, k: int, plural: str) -> None:

@@ -12,7 +12,7 @@ from app import glances, images, points, state, widgets
 from app.charts.base import number
 from app.charts.data_maps import Epochs, Small, bounds_of, data_map, region_of, small_maps
 from app.live_slider import live_slider
-from app.parameters import Flag, Number, OneOf, Reading, in_url, number_of
+from app.parameters import Flag, Number, OneOf, Reading, Text, in_url, number_of
 from stg_core.maps.labels import labels_in_words
 from stg_core.maps.summary import KINDS, REGIONS, Region, TaskMap
 from stg_core.results.logged import LoggedRun
@@ -235,7 +235,8 @@ def logged_points(run: Run, task: str, found: TaskMap, shown: NDArray[np.int64])
 def all_tasks(run: Run) -> None:
     st.header("All tasks")
     measures = [*MEASURES, test_score(run)] if scored_epoch(run) else [*MEASURES]
-    by, order, turn = st.columns([4, 2, 4], vertical_alignment="bottom", gap="medium")
+    n_tasks = len(run.summary.tasks)
+    by, order, find, turn = st.columns([4, 2, 3, 4], vertical_alignment="bottom", gap="medium")
     measure = by.selectbox(
         "Sorted by",
         measures,
@@ -246,40 +247,65 @@ def all_tasks(run: Run) -> None:
     backwards = order.toggle(
         "Backwards", **in_url("backwards", Flag()), help="The last, or the highest, first."
     )
-    maps = sorted_maps(run, measure, backwards)
-    page, pages = 1, -(-len(maps) // PER_PAGE)
+    wanted = ""
+    if n_tasks > PER_PAGE:
+        wanted = find.text_input(
+            "Search",
+            **in_url("search", Text(100)),
+            on_change=first_page,
+            help="Tasks whose name has these letters.",
+        )
+    found = sorted_tasks(run, measure, backwards, wanted)
+    if not len(found):
+        st.info(f"No task has {named(wanted)} in its name.", icon=":material/search_off:")
+        return
+    page, pages = 1, -(-len(found) // PER_PAGE)
     if pages > 1:
         with turn:
             page = st.pagination(
                 pages, **in_url("tasks_page", Number(1, pages, of="pages")), width="stretch"
             )
     st.caption(
-        f"After epoch {run.summary.epochs[-1]}, all points, on the same scales. Click one to see it"
-        " large."
+        f"{f'{len(found)} of {n_tasks} tasks. ' * (len(found) < n_tasks)}After epoch"
+        f" {run.summary.epochs[-1]}, all points, on the same scales. Click one to see it large."
     )
     small_maps(
-        maps[(page - 1) * PER_PAGE : page * PER_PAGE],
+        maps_of(run, found[(page - 1) * PER_PAGE : page * PER_PAGE], measure),
         int(run.summary.epochs[-1]),
         int(run.summary.n_points),
         on_click=open_large,
     )
 
 
-def sorted_maps(run: Run, measure: str, backwards: bool) -> list[Small]:
-    """All tasks after the last recorded epoch, in the chosen order."""
-    summary = run.summary
+def first_page() -> None:
+    """Of what is found now there may be fewer pages."""
+    if "tasks_page" in st.session_state:
+        st.session_state["tasks_page"] = 1
+
+
+def measured(run: Run) -> dict[str, list[float]]:
+    """Numbers by which tasks are sorted, (T,) each, after the last recorded epoch."""
     values = {
-        "mean confidence": summary.task_means[-1, 0].tolist(),
-        "mean variability": summary.task_means[-1, 1].tolist(),
+        "mean confidence": run.summary.task_means[-1, 0].tolist(),
+        "mean variability": run.summary.task_means[-1, 1].tolist(),
     }
     if scored_epoch(run):
         values[test_score(run)] = np.nan_to_num(test_scores(run)).tolist()
+    return values
+
+
+def sorted_tasks(run: Run, measure: str, backwards: bool, wanted: str) -> list[int]:
+    """Those with these letters in their names, in the chosen order."""
+    names = [name.lower() for name in run.summary.tasks.tolist()]
+    keys = measured(run) | {"order in the group": list(range(len(names))), "name": names}
+    found = [t for t, name in enumerate(names) if wanted.strip().lower() in name]
+    return sorted(found, key=keys[measure].__getitem__, reverse=backwards)
+
+
+def maps_of(run: Run, tasks: Sequence[int], measure: str) -> list[Small]:
+    """Their data maps after the last recorded epoch."""
+    summary, values = run.summary, measured(run)
     names = summary.tasks.tolist()
-    keys = values | {
-        "order in the group": list(range(len(names))),
-        "name": [name.lower() for name in names],
-    }
-    order = sorted(range(len(names)), key=keys[measure].__getitem__, reverse=backwards)
     return [
         Small(
             names[t],
@@ -287,7 +313,7 @@ def sorted_maps(run: Run, measure: str, backwards: bool) -> list[Small]:
             f"{values[measure][t]:.2f}" if measure in values else "",
             ", ".join(f"{name} {of_tasks[t]:.2f}" for name, of_tasks in values.items()),
         )
-        for t in order
+        for t in tasks
     ]
 
 

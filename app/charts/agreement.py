@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache, lru_cache
 from html import escape
 from itertools import chain
@@ -336,11 +336,12 @@ def membership_panels(
     coherence = ["–" if p.coherence is None else f"{p.coherence:.2f}" for p in panels]
     told = (f"{p.label} {shown}" for p, shown in zip(panels, coherence, strict=True))
     header = clustered(grouping, colours, every) | _header(panels, grouping, colours)
+    places = _places(grouping)
     header |= {
         "title": title,
         "labelled": _labelled(panels, grouping),
         "panels": [
-            {"label": p.label, "coherence": shown, "tasks": _places(p, grouping)}
+            {"label": p.label, "coherence": shown, "tasks": places(p)}
             for p, shown in zip(panels, coherence, strict=True)
         ],
         "alt": {"panels": f"{title}: small heatmaps. Coherence: {', '.join(told)}."},
@@ -350,7 +351,7 @@ def membership_panels(
 
 def _header(panels: Sequence[Panel], grouping: Grouping, colours: list[int]) -> dict[str, Any]:
     """What both pictures of the tasks have in common; arrow keys walk from panel to panel."""
-    labelled = _labelled(panels, grouping)
+    labelled, places = _labelled(panels, grouping), _places(grouping)
     return {
         "names": grouping.tasks,
         "shown": grouping.shown_names,
@@ -358,7 +359,7 @@ def _header(panels: Sequence[Panel], grouping: Grouping, colours: list[int]) -> 
             f"{task}: {label}, cluster {cluster + 1}{why_uncertain(grouping, task)}"
             for task, label, cluster in zip(grouping.tasks, labelled, grouping.labels, strict=True)
         ],
-        "order": [task for panel in panels for task in _places(panel, grouping)],
+        "order": [task for panel in panels for task in places(panel)],
         "labels": grouping.labels.tolist(),
         "colours": _shades(colours),
         "file": f"k{grouping.k}-m{grouping.fuzzifier:.2f}-{grouping.method}",
@@ -370,8 +371,10 @@ def _labelled(panels: Sequence[Panel], grouping: Grouping) -> list[str]:
     return [label_of.get(task, "no label") for task in grouping.tasks]
 
 
-def _places(panel: Panel, grouping: Grouping) -> list[int]:
-    return [grouping.tasks.index(task) for task in panel.tasks]
+def _places(grouping: Grouping) -> Callable[[Panel], list[int]]:
+    """What tells of a panel which tasks it holds."""
+    place = {task: t for t, task in enumerate(grouping.tasks)}
+    return lambda panel: [place[task] for task in panel.tasks]
 
 
 def _told(found: Agreement) -> str:
