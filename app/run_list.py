@@ -10,9 +10,10 @@ import streamlit as st
 from app import state, widgets
 from stg_core.results.archive import export_run, file_name, import_run
 from stg_core.results.logged import LoggedRun
-from stg_core.results.run import Run
+from stg_core.results.run import WEIGHTS, Run
 from stg_core.results.store import LONGEST_TITLE
 from stg_core.results.training_run import TrainingRun
+from stg_core.system.words import counted
 
 LARGEST_UPLOAD = 64  # MB: an upload is held in memory
 
@@ -122,7 +123,8 @@ def show_run(run: Run) -> None:
             help="A .zip file for another machine, with all that the pages show, as it is now."
             if run.spec.logged
             else "A .zip file for another machine, with all that the pages show. With the arrays of"
-            f" every point: `python -m stg_core export {run.id} --with-arrays`",
+            " every point, and the weights of the model:"
+            f" `python -m stg_core export {run.id} --with-arrays --with-weights`",
         )
         if st.button(
             "Delete",
@@ -132,12 +134,43 @@ def show_run(run: Run) -> None:
             help=own if run.bundled else "Asks again before it does.",
         ):
             ask_for_deletion(run)
+    if not run.bundled:
+        st.caption(widgets.plain(run.about_weights))
 
 
 def exported(run: Run) -> bytes:
     file = io.BytesIO()
     export_run(run, file)
     return file.getvalue()
+
+
+def weights_of_all() -> None:
+    """What the weights of all trainings take, whether they are kept, and the space back."""
+    store = state.shared().store
+    there = [run for run in store.runs() if run.has_weights and not run.bundled]
+    size = f"{sum(run.files[WEIGHTS]['bytes'] for run in there) / 1e6:,.1f} MB"
+    st.caption(
+        f"Of {counted(len(there), 'run')} the weights are here, {size}: what a model is used with,"
+        " and what warm specialists go on from."
+    )
+    keep = st.toggle(
+        "Keep the weights of trainings",
+        value=store.keeps_weights,
+        help="Without them a model is trained again before it can be used, or gone on from.",
+    )
+    with widgets.user_errors():
+        if keep != store.keeps_weights:
+            store.keeps_weights = keep
+        if st.button(
+            f"Give {size} back",
+            key="drop weights",
+            icon=":material/delete_sweep:",
+            disabled=not there,
+            help="Deletes the weights of all runs. Scores, data maps and outputs stay.",
+        ):
+            for run in there:
+                store.drop_weights(run)
+            st.rerun()
 
 
 @st.dialog("Rename this run")

@@ -13,7 +13,7 @@ from app.examples import contact_sheet
 from app.live import SELDOM
 from app.parameters import Flag, in_url
 from app.quick_look import offer_quick_look
-from app.run_list import ask_for_file, list_runs, show_run
+from app.run_list import ask_for_file, list_runs, show_run, weights_of_all
 from app.scrolling import scroll_to
 from app.training_choices import choose_button, choose_spec, expected_duration
 from stg_core.tasks.groups import GROUPS, TaskGroup
@@ -151,7 +151,7 @@ def show_group(group: TaskGroup) -> None:
 
 @st.fragment
 def show_runs() -> None:
-    title, button = st.columns([5, 1], vertical_alignment="bottom")
+    title, weights, button = st.columns([4, 1, 1], vertical_alignment="bottom")
     title.header(
         "Runs",
         help="Trainings of this machine, logs of other programs, and what came with the project."
@@ -166,6 +166,8 @@ def show_runs() -> None:
     ):
         ask_for_file()
     bring_a_log()
+    with weights.popover("Weights", icon=":material/save:", width="stretch"):
+        weights_of_all()
     st.fragment(list_all_runs, run_every=SELDOM, key="runs")()
     show_chosen_run()
 

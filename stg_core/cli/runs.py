@@ -9,10 +9,11 @@ from typing import Any
 
 from stg_core.cli.options import Answer, Command
 from stg_core.cli.printing import asked, run_line
-from stg_core.results.run import Run
+from stg_core.results.run import WEIGHTS, Run
 from stg_core.results.store import Store
 from stg_core.system.errors import UserError
 from stg_core.system.files import atomic
+from stg_core.system.words import counted
 
 
 def add_commands(command: Command) -> None:
@@ -26,6 +27,7 @@ def add_commands(command: Command) -> None:
     export.add_argument(
         "--with-arrays", action="store_true", help="also data maps and logits of every point"
     )
+    export.add_argument("--with-weights", action="store_true", help="also the weights of the model")
 
     command("import", _import, "Take a run from a .zip file.").add_argument(
         "file", type=Path, metavar="FILE"
@@ -38,6 +40,20 @@ def add_commands(command: Command) -> None:
     delete = command("delete", _delete, "Delete a run for good.")
     delete.add_argument("run", metavar="RUN")
     delete.add_argument("--yes", action="store_true", help="do not ask")
+
+    weights = command(
+        "weights", _weights, "Tell which runs keep the weights of their models; give space back."
+    )
+    weights.add_argument("run", metavar="RUN", nargs="*", help="some runs only; default: all")
+    weights.add_argument(
+        "--delete", action="store_true", help="delete their weights; no result is lost"
+    )
+    weights.add_argument("--yes", action="store_true", help="do not ask")
+    weights.add_argument(
+        "--keep",
+        choices=("yes", "no"),
+        help="whether trainings keep weights from now on (default: yes)",
+    )
 
     bundle = command("bundle", _bundle, "Copy a run into the bundles that come with the project.")
     bundle.add_argument("run", metavar="RUN")
@@ -75,7 +91,7 @@ def _export(options: argparse.Namespace) -> Answer:
             raise UserError(f"{path} is here already: name the file with --output FILE.")
     try:
         with atomic(path) as file:
-            export_run(run, file, options.with_arrays)
+            export_run(run, file, options.with_arrays, options.with_weights)
         size = path.stat().st_size
     except OSError as error:
         raise UserError(f"{path} cannot be written ({error.strerror}).") from error
@@ -109,6 +125,27 @@ def _delete(options: argparse.Namespace) -> Answer:
     return {"deleted": run.id}, f"Deleted: {run.title}"
 
 
+def _weights(options: argparse.Namespace) -> Answer:
+    store = Store()
+    if options.keep:
+        store.keeps_weights = options.keep == "yes"
+    runs = [store.run(name) for name in options.run] or store.runs()
+    there = [run for run in runs if run.has_weights and not run.bundled]
+    size = sum(run.files[WEIGHTS]["bytes"] for run in there)
+    of_runs = f"{counted(len(there), 'run')}, {size / 1e6:,.1f} MB"
+    answer = {"keep": store.keeps_weights, "bytes": size, "runs": [run.id for run in there]}
+    if options.delete and there:
+        if not (options.yes or agreed(f"Delete the weights of {of_runs}? Results stay.")):
+            return answer | {"deleted": []}, "Nothing was deleted."
+        for run in there:
+            store.drop_weights(run)
+        return answer | {"deleted": [run.id for run in there]}, f"Deleted: weights of {of_runs}."
+    lines = [f"{run.id}  {run.title}: {run.about_weights}" for run in runs]
+    from_now_on = "keep" if store.keeps_weights else "do not keep"
+    lines += [f"Weights are kept of {of_runs}.", f"Trainings {from_now_on} theirs from now on."]
+    return answer | {"deleted": []}, "\n".join(lines)
+
+
 def agreed(question: str) -> bool:
     """Asks on a terminal; UserError elsewhere, where a script must say so."""
     if not sys.stdin.isatty():
@@ -126,6 +163,7 @@ def described(run: Run) -> dict[str, Any]:
         "mean_f1": run.mean_score if run.score_name == "F1" else None,
         "score": {"name": run.score_name, "mean": run.mean_score},
         "bytes": run.size,
+        "weights": run.files[WEIGHTS]["bytes"] if run.has_weights else None,
         "provenance": run.provenance,
         "spec": run.spec.to_json(),
     }

@@ -27,6 +27,7 @@ EXAMPLES: Mapping[str, str] = {
     "import": "import g1.zip",
     "rename": "rename RUN 'My first run'",
     "delete": "delete RUN",
+    "weights": "weights --delete",
     "bundle": "bundle RUN g4",
 }
 FOR_NEWCOMERS: Mapping[str, str] = {  # a command, and what it is for

@@ -123,7 +123,7 @@ def _fetched(client: Client, store: Store, key: str, address: str) -> Run:
             file.write(piece)
         with suppress(_Unanswered):
             _question(client, address, _drop, name)
-        return take_run(store, file, key, with_weights=True)
+        return take_run(store, file, key)
 
 
 def _question(client: Client, address: str, act: Callable[..., Any], *words: Any) -> Any:

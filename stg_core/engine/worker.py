@@ -96,7 +96,7 @@ def _with_weights(store: Store, run: Run, callbacks: Sequence[Callback]) -> Run:
                 f" {made['threads']} threads (STG_THREADS) on {made['device']} with PyTorch"
                 f" {made['versions']['torch']}: do the same, or delete it to have it trained here."
             )
-        return store.add_weights(run, result.weights)
+        return store.add_weights(run, result)
 
 
 def train_job(plain: Mapping[str, Any], app: str) -> str:

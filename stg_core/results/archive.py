@@ -4,8 +4,7 @@
     metrics.json
     summary.npz     where the run has data maps
     *.npy           the large arrays, where they were asked for
-
-Weights travel between the machines of a cluster only.
+    model.safetensors  the weights, where they were asked for
 
 Nothing is compressed: data maps would shrink by a seventh only, and the summary is compressed
 already. An archive that was unpacked and packed again, by whichever program, is taken too: its
@@ -32,6 +31,7 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO, get_args
 
 import numpy as np
+import safetensors
 from filelock import FileLock, Timeout
 
 from stg_core.maps.many import ALL, kept_of
@@ -50,6 +50,7 @@ from stg_core.system.litter import is_litter
 from stg_core.tasks.groups import Rule
 from stg_core.training.limits import LARGEST_SPEC, check_limits, largest_files
 from stg_core.training.spec import TrainingSpec
+from stg_core.training.usage import Usage
 
 LOGITS = {f"{split}_{what}.npy" for split in ("test", "train") for what in ("logits", "labels")}
 ARRAYS = {"datamaps.npy", *LOGITS}
@@ -57,6 +58,7 @@ SMALL = ("spec.json", "metrics.json", "summary.npz")  # what every export holds
 LARGEST_HEAD = 4 * LARGEST_SPEC  # bytes of spec.json
 LARGEST_DIRECTORY = 2**14  # bytes of the list of files in a .zip
 MOST_SHRUNK, SURELY_SMALL = 20, 2**26  # a run shrinks less, or is no more than so many bytes
+KINDS_OF_WEIGHTS = ("F16", "F32", "I64", "I32", "I16", "I8", "U8", "BOOL")
 PIECE = 2**20  # bytes copied at a time
 
 Shape = tuple[int, ...]
@@ -65,7 +67,7 @@ Shape = tuple[int, ...]
 _UNREADABLE: tuple[type[Exception], ...] = (
     *(OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, EOFError),
     *(RuntimeError, OverflowError, SyntaxError, MemoryError),
-    *(zipfile.BadZipFile, zlib.error, struct.error, UserError),
+    *(zipfile.BadZipFile, zlib.error, struct.error, safetensors.SafetensorError, UserError),
 )
 
 
@@ -163,7 +165,7 @@ def import_run(store: Store, file: BinaryIO) -> Run:
         ) from error
 
 
-def take_run(store: Store, file: BinaryIO, key: str = "", with_weights: bool = False) -> Run:
+def take_run(store: Store, file: BinaryIO, key: str = "") -> Run:
     """As `import_run`, of that key where one is given; raises NotWhole for a file that is not."""
     folder = store.folder / "work" / "import"
     try:
@@ -171,7 +173,7 @@ def take_run(store: Store, file: BinaryIO, key: str = "", with_weights: bool = F
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
             try:
-                spec = _unpack(file, folder, with_weights)
+                spec = _unpack(file, folder, store.keeps_weights)
                 if key and spec.key != key:
                     raise NotWhole("it is another run")
                 with store.lock(spec.key).acquire(timeout=0):
@@ -194,7 +196,7 @@ def take_run(store: Store, file: BinaryIO, key: str = "", with_weights: bool = F
 def _unpack(file: BinaryIO, folder: Path, with_weights: bool) -> TrainingSpec:
     """Fills a folder with a whole result, as the store keeps it; raises NotWhole."""
     with _opened(file) as archive:
-        known = {*SMALL, *ARRAYS, *([WEIGHTS] * with_weights)}
+        known = {*SMALL, *ARRAYS, WEIGHTS}
         entries = _entries(archive, file.seek(0, os.SEEK_END), known)
         _check_space(folder, sum(entry.file_size for entry in entries.values()))
         head = _head(archive, entries)
@@ -206,6 +208,10 @@ def _unpack(file: BinaryIO, folder: Path, with_weights: bool) -> TrainingSpec:
     _check_metrics(folder / "metrics.json", spec)
     n_points = _checked_summary(folder / "summary.npz", spec) if spec.recorded else 0
     _check_arrays({path.name: path for path in folder.glob("*.npy")}, spec, n_points)
+    if (weights := folder / WEIGHTS).exists():
+        _check_weights(weights)
+        if not with_weights:
+            weights.unlink()
     write_spec(folder, spec, head["provenance"], title)
     return spec
 
@@ -335,6 +341,7 @@ def _checked_head(head: Mapping[str, Any]) -> tuple[TrainingSpec, str]:
         raise ValueError("its provenance is not known")
     if not (math.isfinite(provenance["seconds"]) and provenance["seconds"] >= 0):
         raise ValueError("its duration is not known")
+    Usage.of(spec, provenance)
     if datetime.fromisoformat(provenance["created"]).utcoffset() != timedelta(0):
         raise ValueError("its time is not in UTC")
     return spec, checked_title(head["title"])
@@ -459,6 +466,15 @@ def _check_arrays(paths: Mapping[str, Path], spec: TrainingSpec, n_points: int) 
             expected[f"{split}_logits.npy"] = "<f2", (len(spec.logit_epochs), n, spec.n_outputs)
     for name, (kind, shape) in expected.items():
         _check_header(name, headers[name], kind, shape)
+
+
+@_as_found("its weights are of another kind")
+def _check_weights(path: Path) -> None:
+    """They can be read as numbers by name; whether a model takes them is seen when it is made."""
+    with safetensors.safe_open(path, framework="numpy") as weights:
+        for name in weights.keys():  # noqa: SIM118, it is no mapping
+            if weights.get_slice(name).get_dtype() not in KINDS_OF_WEIGHTS:
+                raise ValueError(f"{name[:60]} is of a strange type")
 
 
 def _header(file: IO[bytes], size: int) -> tuple[str, Shape]:

@@ -16,6 +16,7 @@ from stg_core.maps.summary import DataMapSummary
 from stg_core.system.errors import UserError
 from stg_core.training.metrics import mean_scores, score_name
 from stg_core.training.spec import TrainingSpec
+from stg_core.training.usage import Usage
 
 BUNDLED = "bundled:"
 WEIGHTS = "model.safetensors"
@@ -147,8 +148,27 @@ class Run:
 
     @property
     def has_weights(self) -> bool:
-        """Whether another training can start from its model; runs of old or from afar have none."""
+        """Whether its model can be used; runs of old or from afar have none."""
         return WEIGHTS in self.files
+
+    @property
+    def usage(self) -> Usage | None:
+        """How its model is used; None of runs of old. UserError where that cannot be read."""
+        return Usage.of(self.spec, self.provenance)
+
+    @property
+    def about_weights(self) -> str:
+        """What is kept of its model, in a sentence."""
+        if self.spec.logged:
+            return "Its weights stayed where it was logged."
+        if not self.has_weights:
+            return "Its weights are not kept: to use the model, train it again."
+        size, usage = self.files[WEIGHTS]["bytes"] / 1e6, self.usage
+        if usage is None:
+            return f"Its weights are kept, {size:,.1f} MB."
+        counted = f"{usage.changed:,} of {usage.answers:,} answers on the test points"
+        why = f"half precision changes {counted}"
+        return f"Its weights are kept in {usage.precision}, {size:,.1f} MB: {why}."
 
     @property
     def weights_file(self) -> Path:

@@ -6,6 +6,7 @@
       work/<key>/     a training that is not finished: checkpoint, arrays so far
       logs/<slug>/    what somebody's own training logged (see `maps.log_folder`)
       damaged/        folders that could not be read, set aside and never deleted
+      settings.json   what the user has set
       cache/          index and small derived results (diskcache)
 
 Nothing here is ever unpickled.
@@ -60,6 +61,7 @@ TITLES_NAMED = 5
 VERSIONED = ("torch", "torchvision", "numpy", "scikit-learn")
 LONGEST_TITLE = 80  # characters
 LET_GO_SECONDS = 30.0  # in which a cancelled training ends the batch that it is at
+SETTINGS = "settings.json"
 
 T = TypeVar("T")
 
@@ -277,8 +279,8 @@ class Store:
             np.save(temporary / "datamaps.npy", result.datamaps)
             with atomic(temporary / "summary.npz") as file:
                 result.summary.save(file)
-        if weights := result.weights:
-            _write_weights(temporary / WEIGHTS, weights)
+        if self.keeps_weights and result.model is not None:
+            _write_weights(temporary / WEIGHTS, result.weights)
         _write_json(temporary / "metrics.json", result.metrics)
         provenance = {
             **result.provenance,
@@ -336,11 +338,48 @@ class Store:
                 " Try again in a minute."
             ) from error
 
-    def add_weights(self, run: Run, weights: Mapping[str, NDArray[Any]]) -> Run:
-        """Keeps weights with an own run that has none; its lock is held by who calls."""
-        _write_weights(run.weights_file, weights)
-        write_spec(run.folder, run.spec, run.provenance, run.own_title)
+    def add_weights(self, run: Run, result: TrainingResult) -> Run:
+        """Keeps the weights of the same training with an own run that has none.
+
+        Its lock is held by who calls.
+        """
+        _write_weights(run.weights_file, result.weights)
+        provenance = {**run.provenance, "usage": result.provenance["usage"]}
+        write_spec(run.folder, run.spec, provenance, run.own_title)
         return self.run(run.id)
+
+    def drop_weights(self, run: Run) -> Run:
+        """Gives the space of an own run's weights back; all it found out stays.
+
+        Raises UserError for a bundled run, one that has none, or one in use.
+        """
+        if run.bundled or not run.has_weights:
+            raise UserError(f"The run {run.title} keeps no weights here that could be deleted.")
+        with self._changing(run) as now:
+            files = {name: file for name, file in now.files.items() if name != WEIGHTS}
+            _write_head(now.folder, now.spec, now.provenance, files, now.own_title)
+            (now.folder / WEIGHTS).unlink(missing_ok=True)
+        return self.run(run.id)
+
+    @property
+    def keeps_weights(self) -> bool:
+        """Whether trainings keep their weights; the user's setting."""
+        return self._settings().get("keep_weights") is not False
+
+    @keeps_weights.setter
+    def keeps_weights(self, wanted: bool) -> None:
+        try:
+            _write_json(self.folder / SETTINGS, {**self._settings(), "keep_weights": wanted})
+        except OSError as error:
+            raise UserError(f"The setting cannot be kept in {self.folder} ({error}).") from error
+
+    def _settings(self) -> dict[str, Any]:
+        """What the user has set; a file that cannot be read sets nothing."""
+        try:
+            found = json.loads((self.folder / SETTINGS).read_text())
+        except (OSError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
 
     def bundle(self, run: Run, name: str, folder: Path = BUNDLES) -> Path:
         """Copies what the app reads of a run, without the large arrays, as bundled:<name>."""

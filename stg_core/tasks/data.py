@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,7 @@ class TaskData:
     Points are images, uint8 (N, H, W, C), or rows, float32 (N, F). Labels are float32, (N, T), with
     NaN where one is missing: 1 or 0 of a binary task, the number of the class of a multi-class
     one, any number of a regression. Data with the same `digest` are equal, byte for byte.
+    `scaling` says how rows were made of raw numbers, where that is known (see `DataSet.scaling`).
     """
 
     tasks: tuple[str, ...]
@@ -34,6 +35,7 @@ class TaskData:
     test_points: NDArray[Any]
     test_labels: NDArray[np.float32]
     digest: str = ""
+    scaling: Mapping[str, Any] | None = None
 
     def select(self, tasks: Sequence[str]) -> TaskData:
         """The same points with the labels of some tasks only."""
@@ -45,6 +47,7 @@ class TaskData:
             self.test_points,
             self.test_labels[:, columns],
             self.digest,
+            self.scaling,
         )
 
     def labelled(self, tasks: Sequence[str]) -> TaskData:
@@ -106,6 +109,7 @@ def load_task_data(
             test_points,
             test_labels[:, columns],
             found.digest,
+            found.scaling,
         )
     images = load_images(group.dataset, progress)
     arrays: dict[Split, tuple[NDArray[np.uint8], NDArray[np.float32]]] = {}

@@ -52,7 +52,7 @@ class DataSet:
     """A data set of this machine.
 
     manifest: format, name, digest, tasks, features, shape of a point, counts per split, bytes per
-    file, source, created, notes (what was guessed, and why).
+    file, source, created, notes (what was guessed, and why), and of rows their scaling.
     """
 
     folder: Path
@@ -85,6 +85,16 @@ class DataSet:
     def features(self) -> tuple[str, ...]:
         """Names of a row's numbers, (F,); () of images."""
         return tuple(self.manifest["features"])
+
+    @property
+    def scaling(self) -> Mapping[str, Any] | None:
+        """How rows were made of the numbers that came in.
+
+        "mean" and "deviation" of each, and "gaps": which have a feature that is 1 where they are
+        missing. None of images, and of a data set that an earlier version added.
+        """
+        found: Mapping[str, Any] | None = self.manifest.get("scaling")
+        return found
 
     @property
     def counts(self) -> Mapping[str, int]:
@@ -538,6 +548,8 @@ class _Maker:
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "notes": self.notes,
         }
+        if scaling is not None:
+            manifest["scaling"] = scaling.to_json()
         (folder / "manifest.json").write_text(json.dumps(manifest, indent=1))
 
     def _prepared(
@@ -604,6 +616,13 @@ class _Scaling:
         flat = deviation <= 1e-9 * np.maximum(np.abs(self.mean), 1)
         self.deviation = np.where(flat, 1.0, deviation)
         self.gappy = np.flatnonzero(gaps)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "mean": self.mean.tolist(),
+            "deviation": self.deviation.tolist(),
+            "gaps": self.gappy.tolist(),
+        }
 
     def _known(self, values: NDArray[Any]) -> NDArray[np.bool_] | None:
         """Which numbers are not missing; None where all are there, which is found out quickly."""

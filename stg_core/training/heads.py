@@ -16,6 +16,8 @@ from stg_core.tasks.data import pos_weight
 from stg_core.tasks.groups import Task
 from stg_core.training.scores import mean_over_known, task_losses, task_scores
 
+CLOSE = 1e-3  # standard deviations of a regression's labels: an answer no further off is the same
+
 
 class Heads:
     """The outputs (B, O) of a model, side by side in the order of the tasks.
@@ -30,7 +32,8 @@ class Heads:
     ) -> None:
         self._reader = OutputReader(tasks, None, "logits")
         self.widths = tuple(task.width for task in tasks)
-        kinds = np.array([task.kind for task in tasks])
+        self.kinds = tuple(task.kind for task in tasks)
+        kinds = np.array(self.kinds)
         first = np.cumsum([0, *self.widths[:-1]])
         self.all_binary = bool((kinds == "binary").all())
         self._binary = torch.tensor(np.flatnonzero(kinds == "binary"), device=device)
@@ -61,6 +64,29 @@ class Heads:
         if self.all_binary:
             return labels
         return ((labels - self._mean) / self._deviation).astype(np.float32)
+
+    def units(self) -> dict[int, tuple[float, float]]:
+        """Of each regression, by its place among the tasks: mean and deviation of its labels."""
+        each = zip(self._mean.tolist(), self._deviation.tolist(), strict=True)
+        found = enumerate(each)
+        return {t: unit for t, unit in found if self.kinds[t] == "regression"}
+
+    def changed(self, before: Tensor, after: Tensor) -> int:
+        """How many answers differ between outputs (B, O), of B × T.
+
+        On the other side of the threshold; another class; of a regression, more than
+        `CLOSE` standard deviations away. An answer that is no number differs.
+        """
+        others = ~after.isfinite()
+        differ = others | ((before > 0) != (after > 0))
+        numbers = self._predictions
+        near = (before[:, numbers] - after[:, numbers]).abs() <= CLOSE
+        differ[:, numbers] = others[:, numbers] | ~near
+        count = differ[:, self._logits].sum() + differ[:, numbers].sum()
+        for _, columns in self._classes:
+            other = before[:, columns].argmax(1) != after[:, columns].argmax(1)
+            count = count + (other | others[:, columns].any(1)).sum()
+        return int(count)
 
     def losses(self, outputs: Tensor, targets: Tensor, complete: bool = False) -> Tensor:
         """The loss of each task, (T,): mean over the points (B) whose label is known.

@@ -50,6 +50,12 @@ class Normalisation:
         self.mean = torch.stack(mean).float().to(images.device)
         self.std = torch.stack(std).float().to(images.device)
 
+    def to_json(self) -> dict[str, list[float]]:
+        """Mean and standard deviation of each channel, (C,), in levels of 0 to 255; {} of rows."""
+        if not self.of_images:
+            return {}
+        return {"mean": self.mean.tolist(), "deviation": self.std.tolist()}
+
     def __call__(self, images: Tensor) -> Tensor:
         if not self.of_images:
             return images.float()

@@ -11,7 +11,7 @@ import dataclasses
 import io
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +40,7 @@ from stg_core.training.peak import check_fits, out_of_memory_told, peak_bytes
 from stg_core.training.scores import empty_metrics, merged_metrics
 from stg_core.training.spec import TrainingSpec
 from stg_core.training.speed import clock_of
+from stg_core.training.usage import MOST_CHANGED, Usage
 from stg_core.training.work_folder import WorkFolder, arrays_after, logits_kept, maps_kept
 
 CHECKPOINT = "checkpoint.pt"
@@ -61,8 +62,9 @@ class TrainingResult:
     train_labels       the same of the measured training points, (N_measured, T)
     datamaps           (E, 2, T, N) float16, memory-mapped; None without recorded epochs
     summary            the DataMapSummary of `datamaps`; None without recorded epochs
-    provenance         device, precision, threads, seconds, digest of the data as "images"
-    model              the trained network; None for merged single-task models
+    provenance         device, precision, threads, seconds, digest of the data as "images", and
+                       as "usage" how the model is used (see `Usage`)
+    model              the trained network; of merged single-task models a ModuleList of them
     """
 
     spec: TrainingSpec
@@ -78,11 +80,11 @@ class TrainingResult:
 
     @property
     def weights(self) -> dict[str, NDArray[Any]]:
-        """All that the model has learned, by name, float32; {} of merged single-task models."""
+        """All that the model has learned, by name, in the precision in which it is kept."""
+        half = self.provenance["usage"]["precision"] == "float16"
         state = self.model.state_dict() if self.model is not None else {}
         return {
-            name: (value.float() if value.is_floating_point() else value).cpu().contiguous().numpy()
-            for name, value in state.items()
+            name: _kept(value, half).cpu().contiguous().numpy() for name, value in state.items()
         }
 
 
@@ -168,7 +170,7 @@ class _Run:
             width=spec.width,
         )
         if start is not None:
-            model.load_state_dict(_weights_in(start))
+            model.load_state_dict(weights_in(start))
         n_points, n_tasks = data.train_labels.shape
         check_fits(chosen, lambda: peak_bytes(model, data, self.heads.n_outputs, spec.batch_size))
         model = model.to(chosen).to(memory_format=torch.channels_last)
@@ -192,6 +194,7 @@ class _Run:
         self.test_points = torch.tensor(data.test_points, device=chosen)
         self.test_labels = torch.tensor(self.heads.scaled(data.test_labels), device=chosen)
         self.normalise = Normalisation(self.training.points)
+        self.answered: Tensor | None = None  # the outputs for the test points, after the last epoch
         self.task_weights = torch.tensor(spec.task_weights, device=chosen)
         self.measured = torch.tensor(_measured_points(n_points), device=chosen)
         self.work = WorkFolder(folder)
@@ -292,6 +295,7 @@ class _Run:
             "test": (self.test_points, self.test_labels),
         }.items():
             logits[split] = self.predict(points)
+            self.answered = logits[split]
             scores = self.heads.scores(logits[split], labels)
             scores["loss"] = self.heads.losses(logits[split], labels)
             for name, values in scores.items():
@@ -382,7 +386,7 @@ class _Run:
             train_labels=self.kept_labels(labels[self.measured.cpu().numpy()]),
             datamaps=maps,
             summary=None if maps is None else summarised(maps, labels, spec),
-            provenance=self.provenance(),
+            provenance={**self.provenance(), "usage": self.usage().to_json()},
             model=training.model,
         )
 
@@ -408,6 +412,35 @@ class _Run:
             "seconds": self.training.seconds,
             "images": self.data.digest,
         }
+
+    def usage(self) -> Usage:
+        changed, answers = self.changed_by_halving()
+        shape = self.data.train_points.shape[1:]
+        normalised: Mapping[str, Any] = self.normalise.to_json()
+        if not normalised and self.data.scaling:
+            normalised = self.data.scaling
+            shape = (len(normalised["mean"]),)
+        return Usage(
+            model=self.spec.model,
+            shape=shape,
+            mean=tuple(normalised.get("mean", ())),
+            deviation=tuple(normalised.get("deviation", ())),
+            gaps=tuple(normalised.get("gaps", ())),
+            units={self.spec.tasks[t]: unit for t, unit in self.heads.units().items()},
+            precision="float16" if changed <= MOST_CHANGED * answers else "float32",
+            changed=changed,
+            answers=answers,
+        )
+
+    def changed_by_halving(self) -> tuple[int, int]:
+        """How many answers on the test points weights of half precision change, and of how many."""
+        model = self.training.model
+        exact = self.predict(self.test_points) if self.answered is None else self.answered
+        whole = {name: value.clone() for name, value in model.state_dict().items()}
+        model.load_state_dict({name: _kept(value, True) for name, value in whole.items()})
+        changed = self.heads.changed(exact, self.predict(self.test_points))
+        model.load_state_dict(whole)
+        return changed, len(exact) * len(self.spec.tasks)
 
     def kept_labels(self, labels: NDArray[np.float32]) -> NDArray[np.int8] | NDArray[np.float32]:
         return compact_labels(labels) if self.heads.all_binary else self.heads.scaled(labels)
@@ -436,6 +469,7 @@ def _train_single_task_models(
         maps = np.concatenate([p.datamaps for p in parts if p.datamaps is not None], axis=2)
         summary = summarised(maps, data.sample(spec.training_images).train_labels, spec)
     seconds = sum(part.provenance["seconds"] for part in parts)
+    usage = _merged_usage([part.provenance["usage"] for part in parts])
     return TrainingResult(
         spec=spec,
         metrics=merged_metrics([part.metrics for part in parts]),
@@ -445,18 +479,39 @@ def _train_single_task_models(
         train_labels=_side_by_side([part.train_labels for part in parts]),
         datamaps=maps,
         summary=summary,
-        provenance={**parts[0].provenance, "seconds": seconds},
+        provenance={**parts[0].provenance, "seconds": seconds, "usage": usage},
+        model=nn.ModuleList(part.model for part in parts if part.model is not None),
     )
 
 
 # ------------------------------------------------------------------------------------ the pieces
 
 
-def _weights_in(path: Path) -> dict[str, Tensor]:
+def weights_in(path: Path) -> dict[str, Tensor]:
+    """Kept weights by name; raises UserError where they cannot be read."""
     try:
         return safetensors.torch.load_file(path)
     except (OSError, safetensors.SafetensorError) as error:
         raise UserError(f"The weights to start from cannot be read ({error}).") from error
+
+
+def _kept(value: Tensor, half: bool) -> Tensor:
+    """A weight in the precision in which it is kept; whole numbers stay what they are."""
+    if not value.is_floating_point():
+        return value
+    return value.half() if half else value.float()
+
+
+def _merged_usage(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """How models of single tasks are used together; in half precision where each of them can be."""
+    halves = all(part["precision"] == "float16" for part in parts)
+    return {
+        **parts[0],
+        "units": {task: unit for part in parts for task, unit in part["units"].items()},
+        "precision": "float16" if halves else "float32",
+        "changed": sum(part["changed"] for part in parts),
+        "answers": sum(part["answers"] for part in parts),
+    }
 
 
 def _side_by_side(

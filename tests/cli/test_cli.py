@@ -154,6 +154,25 @@ def test_a_script_that_deletes_must_say_so(
     assert main(["rename", run, "Still here"]) == 0
 
 
+def test_weights_are_kept_given_back_and_carried(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert main(["extract", "--group", "digits", "--epochs", "2", "--json"]) == 0
+    run = last_json(capsys)["run"]
+    assert main(["weights", "--json"]) == 0
+    told = last_json(capsys)
+    assert told["keep"] and told["runs"] == [run] and told["bytes"] > 10_000
+    file = tmp_path / "run.zip"
+    assert main(["export", run, "--with-weights", "--output", str(file)]) == 0
+    assert "model.safetensors" in zipfile.ZipFile(file).namelist()
+    assert main(["weights", "--delete"]) == 2
+    assert "Say so with --yes." in capsys.readouterr().err
+    assert main(["weights", "--delete", "--yes", "--keep", "no", "--json"]) == 0
+    assert last_json(capsys)["deleted"] == [run]
+    assert main(["weights", "--json"]) == 0
+    assert last_json(capsys) == {"keep": False, "bytes": 0, "runs": [], "deleted": []}
+
+
 @pytest.mark.parametrize("k", ["0", "16"])
 def test_a_k_outside_the_number_of_tasks_is_refused(
     k: str, capsys: pytest.CaptureFixture[str]

@@ -256,6 +256,22 @@ def test_a_run_in_use_is_not_deleted(open_app: OpenApp, own: Run) -> None:
     assert shown_runs(app)
 
 
+def test_the_space_of_weights_is_given_back(
+    open_app: OpenApp, trained: Run, tmp_path: Path
+) -> None:
+    file, store = io.BytesIO(), Store(tmp_path / "own results")
+    export_run(trained, file, with_weights=True)
+    own = import_run(store, file)
+    app = open_app("start", own, run=own.id)
+    assert "Its weights are kept in float" in texts(app)
+    keep = next(t for t in app.toggle if t.label == "Keep the weights of trainings")
+    keep.set_value(False).run()
+    app.button(key="drop weights").click().run()
+    assert not app.exception and not app.error
+    assert not store.keeps_weights and not store.run(own.id).has_weights
+    assert "Its weights are not kept" in texts(app)
+
+
 def upload(app: AppTest, name: str, content: bytes) -> AppTest:
     app.button(key="import").click().run()
     app.button(key="import").click()

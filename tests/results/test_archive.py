@@ -90,16 +90,29 @@ def refused(store: Store, archive: bytes) -> str:
 # ----------------------------------------------------------------------------------- what is whole
 
 
-def test_weights_stay_at_home(run: Run, store: Store) -> None:
-    """Between the machines of a cluster they travel; an export has none, and takes none in."""
+def test_weights_travel_when_they_are_asked_for(run: Run, store: Store) -> None:
     assert run.has_weights
     assert "model.safetensors" not in unzipped(exported(run, with_arrays=True))
     file = io.BytesIO()
-    export_run(run, file, with_arrays=True, with_weights=True)
-    with pytest.raises(UserError, match=r"'model\.safetensors', which is no file of a run"):
-        import_run(store, file)
-    arrived = take_run(store, file, run.spec.key, with_weights=True)
+    export_run(run, file, with_weights=True)
+    arrived = import_run(store, file)
     assert arrived.weights_file.read_bytes() == run.weights_file.read_bytes()
+    assert arrived.usage == run.usage
+    store.delete(arrived)
+    store.keeps_weights = False
+    assert not take_run(store, file, run.spec.key).has_weights
+
+
+def test_forged_weights_are_refused(run: Run, store: Store) -> None:
+    file = io.BytesIO()
+    export_run(run, file, with_weights=True)
+    contents = unzipped(file.getvalue())
+    contents["model.safetensors"] = contents["model.safetensors"][:-1]
+    assert "its weights are of another kind" in refused(store, forged(contents))
+    provenance = {**run.provenance, "usage": {**run.provenance["usage"], "shape": [8, "8", 1]}}
+    assert "its points have no such shape" in refused(
+        store, forged(contents, provenance=provenance)
+    )
 
 
 @pytest.mark.parametrize("with_arrays", [False, True])

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from stg_core.results.store import Store, without_nan
+from stg_core.results.store import Store, without_nan, write_spec
 from stg_core.system.errors import UserError
 from stg_core.training.loop import TrainingResult
 from stg_core.training.spec import TrainingSpec
@@ -41,9 +41,47 @@ def test_a_saved_run_keeps_its_weights(store: Store, digits_result: TrainingResu
     kept = load_file(run.weights_file)
     assert digits_result.model is not None and run.has_weights
     for name, value in digits_result.model.state_dict().items():
-        np.testing.assert_array_equal(kept[name], value.numpy())
+        half = value.half() if value.is_floating_point() else value
+        np.testing.assert_array_equal(kept[name], half.numpy())
     bundled = store.bundle(run, "digits", store.folder)
     assert not (bundled / "model.safetensors").exists()
+    usage = run.usage
+    assert usage is not None and (usage.model, usage.shape) == ("tiny_cnn", (8, 8, 1))
+    assert (usage.precision, usage.changed, usage.answers) == ("float16", 0, 360 * 15)
+    assert "kept in float16" in run.about_weights
+
+
+def test_the_space_of_weights_is_given_back_and_no_result_is_lost(
+    store: Store, digits_result: TrainingResult
+) -> None:
+    run = store.save(digits_result)
+    bare = store.drop_weights(run)
+    assert not bare.has_weights and not run.weights_file.exists() and bare.size < run.size
+    assert "train it again" in bare.about_weights
+    assert bare.metrics == run.metrics and bare.usage == run.usage and not store.damaged
+    np.testing.assert_array_equal(bare.datamaps(), run.datamaps())
+    with pytest.raises(UserError, match="keeps no weights here"):
+        store.drop_weights(bare)
+
+
+def test_weights_are_not_kept_where_the_user_says_so(
+    store: Store, digits_result: TrainingResult
+) -> None:
+    assert store.keeps_weights
+    store.keeps_weights = False
+    assert not Store(store.folder).keeps_weights
+    run = store.save(digits_result)
+    assert not run.has_weights and run.metrics["test"]["f1"] == digits_result.metrics["test"]["f1"]
+
+
+def test_a_run_from_before_weights_were_described_stays_valid(
+    store: Store, digits_result: TrainingResult
+) -> None:
+    run = store.drop_weights(store.save(digits_result))
+    old = {name: value for name, value in run.provenance.items() if name != "usage"}
+    write_spec(run.folder, run.spec, old)
+    run = store.run(run.id)
+    assert run.usage is None and "are not kept" in run.about_weights
 
 
 def test_a_run_is_found_by_the_beginning_of_its_key(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 import platform
 import subprocess
@@ -19,10 +20,11 @@ from torch import nn
 
 from stg_core.system.errors import Cancelled, UserError
 from stg_core.tasks.data import TaskData
-from stg_core.tasks.groups import GROUPS
+from stg_core.tasks.groups import GROUPS, Task
 from stg_core.training import loop as training
 from stg_core.training import models
 from stg_core.training.callbacks import Callback, Training
+from stg_core.training.heads import Heads
 from stg_core.training.inputs import Normalisation
 from stg_core.training.loop import TrainingResult, train
 from stg_core.training.scores import TIMES, task_losses, task_scores
@@ -806,7 +808,7 @@ def test_a_training_begins_with_the_weights_of_what_it_starts_from(data: TaskDat
 
     warm = spec_of(epochs=1, seed=7, recorded_epochs=(), starts_from=JOINT)
     after = weights_of(train(warm, data, callbacks=[Watch()]))
-    joint = weights_of(train(JOINT, data))
+    joint = {name: torch.tensor(value) for name, value in train(JOINT, data).weights.items()}
     assert all(torch.equal(first[0][name], value) for name, value in joint.items())
     assert not all(torch.equal(after[name], value) for name, value in joint.items())
 
@@ -826,3 +828,51 @@ def test_weights_that_cannot_be_read_are_said_to_be(data: TaskData, tmp_path: Pa
     (tmp_path / "model.safetensors").write_bytes(b"not weights")
     with pytest.raises(UserError, match="weights to start from cannot be read"):
         train(spec_of(starts_from=JOINT), data, start=tmp_path / "model.safetensors")
+
+
+# ------------------------------------------------------------------------ how weights are kept
+
+
+@models.register("far_too_large")
+def far_too_large(point_shape: tuple[int, ...], n_outputs: int) -> nn.Module:
+    """Its weights have no half precision; what comes out is as small as ever."""
+    first = nn.Linear(math.prod(point_shape), 4)
+    nn.init.uniform_(first.weight, 1e5, 2e5)
+    return nn.Sequential(nn.Flatten(), first, nn.LayerNorm(4), nn.Linear(4, n_outputs))
+
+
+def test_weights_stay_in_single_precision_where_half_would_change_answers(data: TaskData) -> None:
+    result = train(spec_of(model="far_too_large"), data)
+    usage = result.provenance["usage"]
+    assert usage["precision"] == "float32" and usage["changed"] > 1e-4 * usage["answers"]
+    assert result.model is not None
+    for name, value in result.model.state_dict().items():
+        assert np.array_equal(result.weights[name], value.numpy()), name
+
+
+def test_models_of_single_tasks_are_all_kept(data: TaskData) -> None:
+    together = train(spec_of(single_task_models=True), data)
+    alone = [train(spec_of().for_task(task), data) for task in together.spec.tasks]
+    for t, one in enumerate(alone):
+        for name, value in one.weights.items():
+            assert np.array_equal(together.weights[f"{t}.{name}"], value)
+    answers = [one.provenance["usage"]["answers"] for one in alone]
+    assert together.provenance["usage"]["answers"] == sum(answers)
+
+
+@pytest.mark.parametrize(("moved", "changed"), [(0.0005, 0), (0.002, 1), (float("nan"), 1)])
+def test_an_answer_that_is_a_number_changes_when_it_is_further_off(
+    moved: float, changed: int
+) -> None:
+    heads = Heads([Task("n", kind="regression")], np.array([[0.0], [1.0]], dtype=np.float32))
+    before = torch.tensor([[0.3], [-0.1]])
+    assert heads.changed(before, before + torch.tensor([[0.0], [moved]])) == changed
+
+
+def test_an_answer_of_yes_or_no_or_a_class_changes_with_its_side() -> None:
+    tasks = [Task("b"), Task("c", kind="multiclass", values=("x", "y", "z"))]
+    heads = Heads(tasks, np.array([[0, 2], [1, 0]], dtype=np.float32))
+    before = torch.tensor([[0.1, 1.0, 2.0, 0.0], [-0.1, 1.0, 0.0, 0.0]])
+    after = torch.tensor([[-0.1, 1.0, 1.5, 0.0], [-0.2, 0.0, 1.0, 0.0]])
+    assert heads.changed(before, after) == 2
+    assert heads.changed(before, before * torch.inf) == 4
