@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -34,7 +33,7 @@ def logged(tmp_path_factory: pytest.TempPathFactory) -> Run:
             for epoch in (1, 2):
                 logits = epoch * ease + rng.normal(0, 0.3, ease.shape)
                 log.epoch(((2 * labels - 1) * logits).astype(np.float32))
-        return Store(Path(home) / "results").run(log.run_id)
+        return Store(home).run(log.run_id)
 
 
 def address(app: AppTest) -> str:
