@@ -12,7 +12,7 @@ import io
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -359,6 +359,9 @@ class _Run:
         except Exception:  # torch raises many kinds for a damaged file: start from the beginning
             path.unlink()
             return
+        if state.get("logit_epochs") == self.spec.logit_epochs:  # of an earlier version
+            with suppress(OSError, ValueError):
+                self.work.take_apart(state["epoch"], self.spec.logit_epochs, self.spec.recorded)
         if state["epoch"] > self.spec.epochs or not self.work.has_all(
             arrays_after(self.spec, state["epoch"])
         ):

@@ -16,7 +16,8 @@ it as well.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -116,11 +117,33 @@ class WorkFolder:
             (self.path / f"maps-{old}.npy").unlink(missing_ok=True)
             (self.path / f"summary-{old}.npz").unlink(missing_ok=True)
 
+    def take_apart(self, epoch: int, logit_epochs: Sequence[int], recorded: Sequence[int]) -> None:
+        """Arrays of all epochs in one, as an earlier version kept them, become one for each epoch.
+
+        Raises OSError or ValueError where they are not whole up to that epoch.
+        """
+        before = {"test": "test_logits", "train": "train_logits", "maps": "datamaps"}
+        for name, whole in before.items():
+            epochs = recorded if name == "maps" else logit_epochs
+            for place, e in enumerate(epochs):
+                if e <= epoch:
+                    self.write(f"{name}-{e}", _slab(self.path / f"{whole}.npy", place))
+
     def drop_unfinished(self) -> None:
         """Files that a process was writing when it was killed."""
         for path in self.path.glob(".*.part"):
             if not path.name.startswith(".summary"):  # which the app may be writing now
                 path.unlink(missing_ok=True)
+
+
+def _slab(path: Path, place: int) -> NDArray[Any]:
+    """One of an array's slabs [place], where those after it may not be written yet."""
+    with open(path, "rb") as file:
+        np.lib.format.read_magic(file)
+        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+        size = int(np.prod(shape[1:]))
+        file.seek(place * size * dtype.itemsize, os.SEEK_CUR)
+        return np.fromfile(file, dtype, size).reshape(shape[1:])
 
 
 @lru_cache(maxsize=4)
@@ -143,5 +166,5 @@ def logits_kept(spec: TrainingSpec) -> tuple[int, ...]:
 
 def arrays_after(spec: TrainingSpec, epoch: int) -> Iterable[str]:
     """What must be there of a training's first epochs for it to go on, or to end."""
-    yield from (f"{s}-{e}" for e in logits_kept(spec) if e <= epoch for s in ("test", "train"))
+    yield from (f"{s}-{e}" for e in spec.logit_epochs if e <= epoch for s in ("test", "train"))
     yield from (f"maps-{e}" for e in spec.recorded if e <= epoch)
