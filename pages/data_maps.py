@@ -236,7 +236,7 @@ def all_tasks(run: Run) -> None:
     st.header("All tasks")
     measures = [*MEASURES, test_score(run)] if scored_epoch(run) else [*MEASURES]
     n_tasks = len(run.summary.tasks)
-    by, order, find, turn = st.columns([4, 2, 3, 4], vertical_alignment="bottom", gap="medium")
+    by, order, find, turn = st.columns([4, 3, 3, 4], vertical_alignment="bottom", gap="medium")
     measure = by.selectbox(
         "Sorted by",
         measures,
