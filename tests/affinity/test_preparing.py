@@ -32,7 +32,7 @@ from stg_core.training.spec import TrainingSpec
 DIGITS = GROUPS["digits"]
 SPEC = TrainingSpec(DIGITS, tasks=("1", "Odd", "Small", "Random"), epochs=2)
 QUICK = tuple(method for method in METHODS if method not in ("exhaustive", "superclasses"))
-PATIENCE = 120  # seconds, on a busy machine
+PATIENCE = 240  # seconds, on a busy machine
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from tests.conftest import installed_chromium
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 90
-PATIENCE_MS = 30_000  # a training in the background makes everything slow
+PATIENCE_MS = 60_000  # a training in the background makes everything slow
 CHROMIUM_OPTIONS = ("--no-sandbox", "--disable-background-networking", "--disable-gpu")
 
 

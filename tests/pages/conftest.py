@@ -153,7 +153,7 @@ def open_app(
         if not bundles:
             monkeypatch.setattr(store, "BUNDLES", tmp_path / "no-bundles")
         monkeypatch.setenv("STG_HOME", str(run.folder.parents[1] if run else tmp_path))
-        app = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=60)
+        app = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=120)
         for name, value in url.items():
             app.query_params[name] = value
         if page == "start":
