@@ -108,9 +108,17 @@ def _run_chooser(chosen: str | None) -> None:
         format_func=lambda run_id: titles.get(run_id, run_id),
         key="run_choice",
         placeholder="Choose a run",
-        on_change=lambda: state.keep("run", st.session_state["run_choice"]),
+        on_change=lambda: keep_choice(titles),
         help="A training, finished or still logging: its tasks, its model, its epochs and seed.",
     )
+
+
+def keep_choice(titles: Mapping[str, str]) -> None:
+    """Keeps the chosen run, of which the browser may say the title that it had an epoch ago."""
+    said = st.session_state["run_choice"]
+    by_title = {title: run_id for run_id, title in titles.items()}
+    if said is None or said in titles or said in by_title:
+        state.keep("run", by_title.get(said, said))
 
 
 def open_run(run_id: str) -> None:
