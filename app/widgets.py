@@ -220,7 +220,8 @@ def choose_clusters(run: Run, given: Input, followed: bool = False) -> Chosen:
     grouping = group_tasks(space, k, fuzzifier, given.method)
     usual = state.task_space(run, tuple(run.summary.epochs.tolist()), FEATURES)
     colours = cluster_colours(usual, grouping.labels, k)
-    say_settled(run, grouping, given.epochs, given.features)
+    with st.container():  # always there: what comes and goes would make all below it anew
+        say_settled(run, grouping, given.epochs, given.features)
     state.when_at_rest(look_ahead, state.shared().derived, run, space, k)
     if grouping.problem:
         with answers("problem"):

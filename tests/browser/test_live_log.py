@@ -166,7 +166,6 @@ def test_a_log_grows_in_the_open_app(
     expect(slider(grouping, "Clusters (k)")).to_have_attribute("aria-valuetext", "4")
 
 
-@pytest.mark.xfail(reason="an epoch takes away labels that were typed and not sent yet")
 def test_what_a_person_types_stays_while_a_log_grows_and_its_end_is_told(
     place: tuple[str, Path], open_page: Callable[..., Page], loop: Loop
 ) -> None:
