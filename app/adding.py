@@ -1,4 +1,4 @@
-"""What is brought in behind the app's back."""
+"""What is brought in behind the app's back, and the expander in which it is asked for."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ import threading
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+import streamlit as st
+
+from app import widgets
 from stg_core.system.errors import Cancelled, UserError
 
 T = TypeVar("T")
 Tell = Callable[[str, float], None]
+NOT_KEPT = "what could not be kept"
 
 
 class Adding(Generic[T]):
@@ -51,3 +55,54 @@ class Adding(Generic[T]):
             self.problem = "Cancelled. Nothing was kept."
         except MemoryError:
             self.problem = self._too_large
+
+
+def bring(
+    label: str, icon: str, key: str, about: str, ask: Callable[[], None], keep: Callable[[T], None]
+) -> None:
+    """An expander in which something is asked for, or how far it is.
+
+    ask: draws the questions, and begins by `begin(key, …)`; keep: called once with what was kept.
+    """
+    adding: Adding[T] | None = st.session_state.get(_slot(key))
+    place = st.expander(label, icon=icon, expanded=bool(adding), key=key, on_change="rerun")
+    if not (place.open or adding):
+        return
+    with place:
+        if adding:
+            every = widgets.POLL if adding.going_on else None
+            st.fragment(_show, run_every=every)(key, adding, keep)
+            return
+        st.caption(f"{about} Nothing leaves this machine.")
+        with widgets.user_errors():
+            ask()
+
+
+def begin(key: str, adding: Adding[T]) -> None:
+    """From here on the expander of that key shows how far it is."""
+    st.session_state[_slot(key)] = adding
+    st.rerun()
+
+
+def _show(key: str, adding: Adding[T], keep: Callable[[T], None]) -> None:
+    if adding.going_on:
+        st.progress(adding.share, text=widgets.plain(adding.message))
+        if st.button("Cancel", key=f"cancel {key}", icon=":material/cancel:"):
+            adding.cancel()
+        return
+    st.session_state.pop(_slot(key), None)
+    if adding.kept is not None:
+        keep(adding.kept)
+    else:
+        st.session_state[NOT_KEPT] = adding.problem
+    st.rerun()
+
+
+def tell_what_was_not_kept() -> None:
+    """Once, why what was being brought could not be kept."""
+    if problem := st.session_state.pop(NOT_KEPT, None):
+        st.error(widgets.plain(problem), icon=":material/error:")
+
+
+def _slot(key: str) -> str:
+    return f"being brought: {key}"

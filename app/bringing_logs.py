@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
-from app import state, uploads, widgets
-from app.adding import Adding
+from app import adding, state, uploads, widgets
 from stg_core.maps.formats.answers import Answers, Look, Question
 from stg_core.maps.formats.bringing import bring, look, name_of
 from stg_core.maps.log_begin import LONGEST_NAME
+from stg_core.maps.log_folder import logs_folder
 from stg_core.system.words import counted
 from stg_core.tasks.groups import KINDS_OF_TASKS
 
-BRINGING = "a log that is being brought"
+BRING = "bring log"  # the key of its expander
 PURPOSE = "log"  # of an upload
 LARGEST_UPLOAD = 200  # MB
+MOST_FILES = 1_000  # of a folder, that are looked at for changes
 LONGEST_PATHS, LONGEST_NAMES = 20_000, 20_000  # characters
 TOO_LARGE = (
     "There is not enough memory for this log: close other programs, or bring it where there is"
@@ -35,32 +38,37 @@ NAMED = ("tasks", "classes")  # what is answered with names
 
 
 def bring_a_log() -> None:
-    bringing: Adding[str] | None = st.session_state.get(BRINGING)
-    place = st.expander(
+    adding.bring(
         "Bring a log",
-        icon=":material/history_edu:",
-        expanded=bool(bringing),
-        key="bring log",
-        on_change="rerun",
+        ":material/history_edu:",
+        BRING,
+        "You have trained already, and logged how: training dynamics of Dataset Cartography,"
+        " coordinates of data maps, tensors of STG-MTL, records of AUM, arrays (.npz), or a long"
+        " table with id, task, epoch, probability and label. What a file is, is seen by what it"
+        " holds; several folders are several tasks.",
+        _ask,
+        _keep,
     )
-    if not (place.open or bringing):
-        return
-    with place:
-        if bringing:
-            st.fragment(_show_bringing, run_every=widgets.POLL if bringing.going_on else None)(
-                bringing
-            )
-            return
-        st.caption(
-            "You have trained already, and logged how: training dynamics of Dataset Cartography,"
-            " coordinates of data maps, tensors of STG-MTL, records of AUM, arrays (.npz), or a"
-            " long table with id, task, epoch, probability and label. What a file is, is seen by"
-            " what it holds; several folders are several tasks. Nothing leaves this machine."
+
+
+def _ask() -> None:
+    if paths := _choose_paths():
+        _preview(paths)
+
+
+def _keep(run_id: str) -> None:
+    uploads.forget(PURPOSE)
+    state.keep("run", run_id)
+    st.session_state["brought"] = run_id
+
+
+def tell_what_was_brought() -> None:
+    """Once, that a log is a run now."""
+    if run := st.session_state.pop("brought", None):
+        st.toast(
+            f"{widgets.plain(state.shared().store.run(run).title)} is here, and chosen below.",
+            icon=":material/check:",
         )
-        paths = _choose_paths()
-        if paths:
-            with widgets.user_errors():
-                _preview(paths)
 
 
 def _choose_paths() -> list[Path]:
@@ -119,12 +127,12 @@ def _preview(paths: list[Path]) -> None:
         help="Reads the whole log, and makes a run of it that every page can open.",
     ):
         said = replace(answers, replace=bool(replaces))
-        st.session_state[BRINGING] = Adding(
+        work = adding.Adding(
             f"Reading {paths[0].name}",
             lambda tell: bring(paths, said, progress=tell),
             TOO_LARGE,
         )
-        st.rerun()
+        adding.begin(BRING, work)
 
 
 def _described(found: Look) -> str:
@@ -142,21 +150,39 @@ def _asked(paths: list[Path], answers: Answers) -> tuple[Answers, Look]:
     """Asks until nothing new is asked: one answer may lead to another question."""
     asked: set[str] = set()
     while True:
-        found = look(paths, answers)
+        found = _looked(paths, answers)
         new = [question for question in found.questions if question.field not in asked]
         if not new:
             return answers, found
         asked.add(new[0].field)
-        answer = _ask(new[0], f"{new[0].field} of {paths[0]}")
+        answer = _answer(new[0], f"{new[0].field} of {paths[0]}")
         if answer is not None:
             answers = replace(answers, **{new[0].field: answer})
 
 
-def _ask(question: Question, key: str) -> Any:
+def _looked(paths: list[Path], answers: Answers) -> Look:
+    """The beginning of large arrays takes seconds to read: not at every click."""
+    files = [file for path in paths for file in (path, *islice(path.rglob("*"), MOST_FILES))]
+    stamps = []
+    for file in (*files, logs_folder()):
+        with suppress(OSError):  # what is not there is said by the look
+            known = file.stat()
+            stamps.append((str(file), known.st_size, known.st_mtime_ns))
+    return _looked_at(tuple(map(str, paths)), tuple(stamps), repr(answers), answers)
+
+
+@st.cache_data(show_spinner="Looking at the log", max_entries=16)
+def _looked_at(
+    paths: tuple[str, ...], stamps: tuple[tuple[str, int, int], ...], said: str, _answers: Answers
+) -> Look:
+    return look([Path(path) for path in paths], _answers)
+
+
+def _answer(question: Question, key: str) -> Any:
     """What somebody answers, or None."""
     text = widgets.plain(question.text)
     if question.field in NAMED:
-        return _ask_for_names(text, question.choices, key)
+        return _names(text, question.choices, key)
     if question.field == "labels":
         path = st.text_input(text, key=key, placeholder="/home/me/labels.csv", max_chars=4_000)
         return Path(path.strip()).expanduser() if path and path.strip() else None
@@ -171,38 +197,10 @@ def _ask(question: Question, key: str) -> Any:
     )
 
 
-def _ask_for_names(text: str, choices: Sequence[str], key: str) -> tuple[str, ...] | None:
+def _names(text: str, choices: Sequence[str], key: str) -> tuple[str, ...] | None:
     if choices:
         chosen = st.multiselect(text, choices, key=key, help="In their order, all of them.")
         return tuple(chosen) if len(chosen) == len(choices) else None
     typed = st.text_area(text, key=key, placeholder="One a line", max_chars=LONGEST_NAMES)
     names = tuple(line.strip() for line in (typed or "").splitlines() if line.strip())
     return names or None
-
-
-# ------------------------------------------------------------------------------ while it is read
-
-
-def _show_bringing(bringing: Adding[str]) -> None:
-    if bringing.going_on:
-        st.progress(bringing.share, text=widgets.plain(bringing.message))
-        if st.button("Cancel", key="cancel bringing", icon=":material/cancel:"):
-            bringing.cancel()
-        return
-    st.session_state.pop(BRINGING, None)
-    if bringing.kept:
-        uploads.forget(PURPOSE)
-        state.keep("run", bringing.kept)
-        st.session_state["brought"] = bringing.kept
-    else:
-        st.session_state["not added"] = bringing.problem
-    st.rerun()
-
-
-def tell_what_was_brought() -> None:
-    """Once, that a log is a run now."""
-    if run := st.session_state.pop("brought", None):
-        st.toast(
-            f"{widgets.plain(state.shared().store.run(run).title)} is here, and chosen below.",
-            icon=":material/check:",
-        )

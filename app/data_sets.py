@@ -14,8 +14,7 @@ import pandas as pd
 import streamlit as st
 from PIL import Image
 
-from app import uploads, widgets
-from app.adding import Adding
+from app import adding, uploads, widgets
 from app.examples import CELL, COLUMNS, GAP
 from app.images import as_picture
 from app.training_choices import choose_button, choose_group
@@ -44,7 +43,7 @@ ON_PAGE = (  # options of the command line, and where they are on the page
     (r"--task ('[^']+'|\S+)", r"in the table of columns that \1 is a task"),
     (r"--feature ('[^']+'|\S+)", r"in the table of columns that \1 is a feature"),
 )
-ADDING = "a data set that is being added"
+BRING = "bring data"  # the key of its expander
 PURPOSE = "data set"  # of an upload
 TOO_LARGE = (
     "There is not enough memory for this source: keep it as CSV or Parquet, which are read in"
@@ -174,52 +173,32 @@ def _check(found: DataSet) -> None:
 
 
 def add_another() -> None:
-    adding: Adding[DataSet] | None = st.session_state.get(ADDING)
-    place = st.expander(
+    adding.bring(
         "Bring your own data",
-        icon=":material/upload_file:",
-        expanded=bool(adding),
-        key="bring data",
-        on_change="rerun",
+        ":material/upload_file:",
+        BRING,
+        "A table with a column for each task (CSV, TSV, Parquet), arrays (.npz), MULAN’s ARFF, or a"
+        " folder of images.",
+        _ask,
+        _keep,
     )
-    if not (place.open or adding):
-        return
-    with place:
-        if adding:
-            st.fragment(_show_adding, run_every=widgets.POLL if adding.going_on else None)(adding)
-            return
-        st.caption(
-            "A table with a column for each task (CSV, TSV, Parquet), arrays (.npz), MULAN’s ARFF,"
-            " or a folder of images. Nothing leaves this machine."
-        )
-        source = _choose_source()
-        if source:
-            with widgets.user_errors():
-                _preview(source)
 
 
-def _show_adding(adding: Adding[DataSet]) -> None:
-    if adding.going_on:
-        st.progress(adding.share, text=widgets.plain(adding.message))
-        if st.button("Cancel", key="cancel adding", icon=":material/cancel:"):
-            adding.cancel()
-        return
-    st.session_state.pop(ADDING, None)
-    if adding.kept:
-        uploads.forget(PURPOSE)
-        choose_group(adding.kept.name)
-        st.session_state["added"] = adding.kept.name
-    else:
-        st.session_state["not added"] = adding.problem
-    st.rerun()
+def _ask() -> None:
+    if source := _choose_source():
+        _preview(source)
+
+
+def _keep(found: DataSet) -> None:
+    uploads.forget(PURPOSE)
+    choose_group(found.name)
+    st.session_state["added"] = found.name
 
 
 def tell_what_was_added() -> None:
-    """Once, what became of the data set that was being added."""
+    """Once, that a data set is here."""
     if name := st.session_state.pop("added", None):
         st.toast(f"{name} is here, and chosen below.", icon=":material/check:")
-    if problem := st.session_state.pop("not added", None):
-        st.error(widgets.plain(problem), icon=":material/error:")
 
 
 def _choose_source() -> Path | None:
@@ -274,10 +253,10 @@ def _preview(source: Path) -> None:
         help="Prepares the points and labels for training, below the folder of results.",
     ):
         chosen = replace(choices, replace=bool(replaces))
-        st.session_state[ADDING] = Adding(
+        work = adding.Adding(
             f"Reading {source.name}", lambda tell: add_source(source, chosen, tell), TOO_LARGE
         )
-        st.rerun()
+        adding.begin(BRING, work)
 
 
 def for_page(sentence: str) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 import streamlit as st
 
 from app import state, widgets
+from app.adding import tell_what_was_not_kept
 from app.bringing_logs import bring_a_log, tell_what_was_brought
 from app.data_sets import show_own, tell_what_was_added
 from app.examples import contact_sheet
@@ -210,6 +211,7 @@ st.markdown(
 )
 tell_what_was_added()
 tell_what_was_brought()
+tell_what_was_not_kept()
 show_ways()
 show_steps()
 train_a_model()

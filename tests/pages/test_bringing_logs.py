@@ -40,7 +40,7 @@ def button(app: AppTest):
 def wait(app: AppTest) -> AppTest:
     """Until what was asked for is brought, or is not."""
     for _ in range(100):
-        if "a log that is being brought" not in app.session_state:
+        if "being brought: bring log" not in app.session_state:
             break
         time.sleep(0.1)
         app.run()
