@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -164,6 +167,26 @@ def test_nothing_is_unpickled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, k
     with pytest.raises(UserError, match="could run code"):
         bring([path], Answers(tasks=NAMES))
     assert not (tmp_path / "harmed").exists()
+
+
+def test_who_looks_at_a_tensor_does_not_load_torch(tmp_path: Path) -> None:
+    """The app does, and is started in whatever folder."""
+    torch.save(tensor(), tmp_path / "datamap.pt")
+    program = """
+import sys
+from pathlib import Path
+from stg_core.maps.formats.bringing import look
+print(look([Path("datamap.pt")]).points, "torch" in sys.modules)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == [str(N), "False"]
 
 
 def test_without_torch_a_tensor_is_refused_with_what_to_install(

@@ -7,24 +7,26 @@ they were saved; `descriptor.txt` beside it lists the epochs, counted from 0.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stg_core.maps.formats.answers import Answers, Question
 from stg_core.maps.formats.keeping import Keeper
 from stg_core.maps.formats.label_files import LabelFile
 from stg_core.maps.formats.lines import Tell
+from stg_core.maps.formats.torch_files import tensors_of
 from stg_core.maps.formats.unlabelled import UNKNOWN, unlabelled
 from stg_core.maps.log_folder import MOST_MAPS
 from stg_core.maps.outputs import sizes
 from stg_core.maps.summary import MAX_VARIABILITY
 from stg_core.system.errors import UserError
-from stg_core.system.extras import of_extra
 from stg_core.system.words import counted
 from stg_core.tasks.groups import Task
 
@@ -32,32 +34,6 @@ FORMAT = "data maps of STG-MTL (a tensor of torch)"
 DESCRIPTOR = "descriptor.txt"
 SLACK = 1e-3
 LACKS = "The log has data maps and nothing else: no outputs and no scores."
-
-
-def tensors_of(path: Path) -> list[Any]:
-    """All tensors of a file, memory-mapped; raises UserError for what would have to run code."""
-    with of_extra("train"):
-        import torch
-    try:
-        try:
-            found = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        except RuntimeError:  # the format before torch 1.6 cannot be mapped
-            found = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever pickle, zipfile and torch raise for foreign bytes
-        why = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
-        raise UserError(
-            f"{path.name} cannot be read as tensors alone ({why}): what else a file of torch holds"
-            " could run code when it is read. Save the tensor itself: torch.save(tensor, path)."
-        ) from error
-    return [tensor.detach() for tensor in _flat(found) if isinstance(tensor, torch.Tensor)]
-
-
-def _flat(found: Any) -> list[Any]:
-    if isinstance(found, dict):
-        found = list(found.values())
-    if isinstance(found, list | tuple):
-        return [each for part in found for each in _flat(part)]
-    return [found]
 
 
 @dataclass(frozen=True)
@@ -69,10 +45,21 @@ class TensorLog:
     format: str = FORMAT
 
     @cached_property
-    def _parts(self) -> list[Any]:
+    def _scratch(self) -> TemporaryDirectory[str]:
+        """Gone with the log, or the process."""
+        return TemporaryDirectory(prefix="stg-tensors-", ignore_cleanup_errors=True)
+
+    def _tensors(self) -> Iterator[tuple[Path, NDArray[Any]]]:
+        for i, path in enumerate(self.paths):
+            scratch = Path(self._scratch.name) / str(i)
+            scratch.mkdir()
+            yield from ((path, tensor) for tensor in tensors_of(path, scratch))
+
+    @cached_property
+    def _parts(self) -> list[NDArray[Any]]:
         """Tensors (T, e, N, 2), side by side along the epochs; those of the largest file alone
         where each has the epochs of the one before."""
-        found = [_checked(tensor, path) for path in self.paths for tensor in tensors_of(path)]
+        found = [_checked(tensor, path) for path, tensor in self._tensors()]
         if not found:
             raise UserError(f"{self.paths[0].name} holds no tensor.")
         shapes = {(t.shape[0], t.shape[2]) for t in found}
@@ -173,7 +160,7 @@ class TensorLog:
     def _order(self) -> tuple[int, int]:
         """Where confidence and variability stand on the last axis: it is the mean that exceeds
         √½."""
-        last = np.nan_to_num(_array(self._parts[-1][:, -1]))
+        last = np.nan_to_num(self._parts[-1][:, -1])
         tops = [float(last[..., i].max(initial=0)) for i in (0, 1)]
         return (1, 0) if tops[1] > MAX_VARIABILITY + SLACK >= tops[0] else (0, 1)
 
@@ -193,19 +180,15 @@ class TensorLog:
         for i, (part, e) in enumerate(slices):
             tell(f"Epoch {self._epochs[i]}", size)
             if i in chosen:
-                maps = np.stack([_array(part[:, e, :, axis]) for axis in self._order])
+                maps = np.stack([part[:, e, :, axis] for axis in self._order])
                 keeper.keep_maps(self._epochs[i], _checked_maps(maps, self._epochs[i]))
 
 
-def _array(tensor: Any) -> Any:
-    return tensor.float().numpy()
-
-
-def _checked(tensor: Any, path: Path) -> Any:
+def _checked(tensor: NDArray[Any], path: Path) -> NDArray[Any]:
     """A tensor (T, e, N, 2)."""
     if tensor.ndim == 3 and tensor.shape[-1] == 2:
         tensor = tensor[:, None]
-    if tensor.ndim != 4 or tensor.shape[-1] != 2 or not tensor.is_floating_point():
+    if tensor.ndim != 4 or tensor.shape[-1] != 2 or tensor.dtype.kind != "f":
         raise UserError(
             f"The tensor of {path.name} is {sizes(tensor.shape)}, and data maps are (T, E, N, 2):"
             " of T tasks, E epochs and N points, mean and deviation."
