@@ -1,6 +1,6 @@
 """A training on disk while it goes on, whole after every epoch; without torch, for who looks on.
 
-    STG_HOME/work/<key>/
+    work/<key>/         below STG_HOME
       checkpoint.pt     what the training goes on from
       test-<e>.npy      outputs of the test points, (N', O) float16; train-<e>.npy of the measured
                         training points
