@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from stg_core.maps.outputs import sizes
 from stg_core.maps.summary import MAX_VARIABILITY
 from stg_core.system.errors import UserError
 
@@ -37,21 +38,21 @@ def read_maps(
     found, answers = _opened(maps), _opened(labels)
     if found.ndim != 4 or found.shape[1] != 2 or 0 in found.shape:
         raise UserError(
-            f"{maps} is {_sizes(found)} and should be (E, 2, T, N): of E recorded epochs the"
+            f"{maps} is {sizes(found.shape)} and should be (E, 2, T, N): of E recorded epochs the"
             " confidence and the variability of N points for T tasks."
         )
     n_epochs, _, n_tasks, n_points = found.shape
     if answers.shape != (n_points, n_tasks):
         raise UserError(
-            f"{labels} is {_sizes(answers)} and should be ({n_points}, {n_tasks}): a row for each"
-            f" of the {n_points:,} points of {maps}, a column for each task."
+            f"{labels} is {sizes(answers.shape)} and should be ({n_points}, {n_tasks}): a row for"
+            f" each of the {n_points:,} points of {maps}, a column for each task."
         )
     chosen = tuple(range(2, n_epochs + 2) if epochs is None else epochs)
     if len(chosen) != n_epochs or list(chosen) != sorted({*chosen}) or chosen[0] < 2:
         raise UserError(
             f"{maps} has data maps of {n_epochs} epochs: name as many, from 2 on and rising."
         )
-    _check_values(maps, found)
+    require_in_range(np.moveaxis(found[:, :, :LOOKED_AT], 1, 0), str(maps))
     return MapsOnDisk(found, answers, chosen, _names(names, n_tasks))
 
 
@@ -68,16 +69,18 @@ def _opened(path: Path) -> NDArray[np.floating]:
     return array
 
 
-def _check_values(path: Path, maps: NDArray[np.floating]) -> None:
-    for (name, top), values in zip(
-        (("confidence", 1.0), ("variability", MAX_VARIABILITY)),
-        np.moveaxis(maps[:, :, :LOOKED_AT], 1, 0),
-        strict=True,
+def require_in_range(maps: NDArray[np.floating], of: str) -> None:
+    """Raises UserError unless confidence and variability, (2, …), lie where those of a data map do.
+
+    of: what they are of, at the beginning of the sentence.
+    """
+    for name, top, values in zip(
+        ("confidence", "variability"), (1.0, MAX_VARIABILITY), maps, strict=True
     ):
         known = values[~np.isnan(values)]
         if len(known) and not (known.min() >= -SLACK and known.max() <= top + SLACK):
             raise UserError(
-                f"{path} has a {name} of {known.min():g} to {known.max():g}, which lies from 0 to"
+                f"{of} has a {name} of {known.min():.4g} to {known.max():.4g}, which lies from 0 to"
                 f" {top:.2g}: give confidence and variability, in this order."
             )
 
@@ -92,7 +95,3 @@ def _names(path: Path | None, n_tasks: int) -> tuple[str, ...]:
     if len(names) != n_tasks or len({*names}) < n_tasks or "" in names:
         raise UserError(f"{path} should have {n_tasks} lines, a name of its own on each.")
     return names
-
-
-def _sizes(array: NDArray[np.floating]) -> str:
-    return f"({', '.join(map(str, array.shape))})"

@@ -24,6 +24,7 @@ from stg_core.maps.formats.lines import Tell
 from stg_core.maps.formats.torch_files import tensors_of
 from stg_core.maps.formats.unlabelled import UNKNOWN, unlabelled
 from stg_core.maps.log_folder import MOST_MAPS
+from stg_core.maps.on_disk import SLACK, require_in_range
 from stg_core.maps.outputs import sizes
 from stg_core.maps.summary import MAX_VARIABILITY
 from stg_core.system.errors import UserError
@@ -32,7 +33,6 @@ from stg_core.tasks.groups import Task
 
 FORMAT = "data maps of STG-MTL (a tensor of torch)"
 DESCRIPTOR = "descriptor.txt"
-SLACK = 1e-3
 LACKS = "The log has data maps and nothing else: no outputs and no scores."
 
 
@@ -181,7 +181,9 @@ class TensorLog:
             tell(f"Epoch {self._epochs[i]}", size)
             if i in chosen:
                 maps = np.stack([part[:, e, :, axis] for axis in self._order])
-                keeper.keep_maps(self._epochs[i], _checked_maps(maps, self._epochs[i]))
+                require_in_range(maps, f"The tensor at epoch {self._epochs[i]}")
+                tops = np.reshape([1, MAX_VARIABILITY], (2, 1, 1))
+                keeper.keep_maps(self._epochs[i], maps.clip(0, tops).astype(np.float16))
 
 
 def _checked(tensor: NDArray[Any], path: Path) -> NDArray[Any]:
@@ -194,14 +196,3 @@ def _checked(tensor: NDArray[Any], path: Path) -> NDArray[Any]:
             " of T tasks, E epochs and N points, mean and deviation."
         )
     return tensor
-
-
-def _checked_maps(maps: Any, epoch: int) -> Any:
-    for values, top, what in zip(maps, (1.0, MAX_VARIABILITY), ("mean", "deviation"), strict=True):
-        known = values[~np.isnan(values)]
-        if len(known) and not (known.min() >= -SLACK and known.max() <= top + SLACK):
-            raise UserError(
-                f"A {what} of epoch {epoch} is {known.max():.4g} and another {known.min():.4g}, and"
-                f" they lie from 0 to {top:.2g}: these are no data maps."
-            )
-    return np.stack([maps[0].clip(0, 1), maps[1].clip(0, MAX_VARIABILITY)]).astype(np.float16)
