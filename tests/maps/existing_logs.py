@@ -11,6 +11,7 @@ import numpy as np
 
 from stg_core.maps.formats.answers import Answers
 from stg_core.maps.formats.bringing import bring
+from stg_core.maps.log import TaskLog
 from stg_core.results.logged import LoggedRun
 from stg_core.results.store import Store
 
@@ -53,6 +54,18 @@ def brought(path: Path | Sequence[Path], **said: Any) -> LoggedRun:
     run = Store().run(bring(paths, Answers(**said)))
     assert isinstance(run, LoggedRun)
     return run
+
+
+def logged(labels: np.ndarray, epochs: np.ndarray, outputs: str, **said: Any) -> np.ndarray:
+    """The data maps (E, 2, T, N) of a `TaskLog` of the same outputs."""
+    names = [f"t{t}" for t in range(labels.shape[1])]
+    log = TaskLog("twin", names, labels, outputs=outputs, epochs=len(epochs), **said)  # type: ignore[arg-type]
+    for epoch in epochs:
+        log.epoch(epoch)
+    log.close()
+    maps = Store().run(log.run_id).datamaps()
+    assert maps is not None
+    return maps
 
 
 def in_order(run: LoggedRun, ids: Sequence[Any]) -> np.ndarray:

@@ -20,7 +20,7 @@ from stg_core.maps.formats.bringing import bring, look
 from stg_core.maps.log import TaskLog
 from stg_core.results.store import Store
 from stg_core.system.errors import Cancelled, UserError
-from tests.maps.existing_logs import brought, in_order, outputs, write_dynamics
+from tests.maps.existing_logs import brought, in_order, logged, outputs, write_dynamics
 
 E, N, C = 4, 30, 3
 IDS = [7 * i + 1 for i in range(N)]
@@ -33,23 +33,11 @@ def folder(tmp_path: Path) -> Path:
     return write_dynamics(tmp_path / "snli" / "training_dynamics", LOGITS, GOLD.tolist(), IDS)
 
 
-def logged(labels: np.ndarray, epochs: np.ndarray, outputs: str, kinds: str) -> np.ndarray:
-    """What a `TaskLog` of the same outputs has."""
-    names = [f"t{t}" for t in range(labels.shape[1])]
-    log = TaskLog("twin", names, labels, kinds=kinds, outputs=outputs, epochs=len(epochs))  # type: ignore[arg-type]
-    for epoch in epochs:
-        log.epoch(epoch)
-    log.close()
-    maps = Store().run(log.run_id).datamaps()
-    assert maps is not None
-    return maps
-
-
 def test_the_task_of_all_classes_is_as_a_task_log_of_the_same_outputs(folder: Path) -> None:
     run = brought(folder, whole="whole")
     assert run.id == "log:snli" and run.title == "snli" and run.ended and not run.live
     assert run.spec.recorded_epochs == (2, 3, 4)
-    expected = logged(GOLD[:, None].astype(float), LOGITS, "logits", "multiclass")
+    expected = logged(GOLD[:, None].astype(float), LOGITS, "logits", kinds="multiclass")
     np.testing.assert_array_equal(in_order(run, IDS), expected)
 
 
@@ -58,7 +46,7 @@ def test_a_task_for_each_class_is_as_a_task_log_of_the_same_probabilities(folder
     assert run.spec.tasks == ("yes", "no, or (perhaps)", "?") and run.spec.all_binary
     labels = (GOLD[:, None] == np.arange(C)).astype(float)
     probabilities = softmax(LOGITS.astype(np.float32), axis=2)
-    expected = logged(labels, probabilities, "probabilities", "binary")
+    expected = logged(labels, probabilities, "probabilities", kinds="binary")
     np.testing.assert_array_equal(in_order(run, IDS), expected)
     assert run.summary.positives.tolist() == labels.sum(axis=0).tolist()
 
@@ -125,7 +113,7 @@ def test_several_folders_are_tasks_joined_by_their_ids(tmp_path: Path) -> None:
     assert run.spec.tasks == names and run.title == "m"
     labels = np.stack([gold for _, gold in parts], axis=1).astype(float)
     columns = np.stack([logits[:, :, 1] - logits[:, :, 0] for logits, _ in parts], axis=2)
-    expected = logged(labels, columns, "logits", "binary")
+    expected = logged(labels, columns, "logits", kinds="binary")
     np.testing.assert_allclose(in_order(run, IDS), expected, atol=1e-3)
     assert brought(tmp_path / "m", name="by the folder of both").spec.tasks == names
 
@@ -231,7 +219,7 @@ def test_points_with_fewer_epochs_are_kept_with_what_they_have(folder: Path) -> 
     run = brought(folder, whole="whole")
     nan = np.array(LOGITS)
     nan[[0, 2], 0] = np.nan
-    expected = logged(GOLD[:, None].astype(float), nan, "logits", "multiclass")
+    expected = logged(GOLD[:, None].astype(float), nan, "logits", kinds="multiclass")
     np.testing.assert_array_equal(in_order(run, IDS), expected)
     assert "1 point of 30 are in fewer than 4 epochs, at least in 2" in " ".join(run.progress.notes)
 
@@ -240,7 +228,7 @@ def test_a_list_of_labels_is_a_task_each(folder: Path) -> None:
     yes = RNG.integers(0, 2, (N, C))
     rewritten(folder, lambda r, e: {**r, "gold": yes[IDS.index(r["guid"])].tolist()})
     run = brought(folder, classes=("a", "b", "c"))
-    expected = logged(yes.astype(float), LOGITS, "logits", "binary")
+    expected = logged(yes.astype(float), LOGITS, "logits", kinds="binary")
     np.testing.assert_array_equal(in_order(run, IDS), expected)
 
 
@@ -259,7 +247,7 @@ def test_a_file_may_be_gzipped_and_epochs_have_any_names_and_numbers(folder: Pat
         (folder / name).write_bytes(gzip.compress(text.encode()))
         path.unlink()
     run = brought(folder, whole="whole")
-    expected = logged(GOLD[:, None].astype(float), LOGITS, "logits", "multiclass")
+    expected = logged(GOLD[:, None].astype(float), LOGITS, "logits", kinds="multiclass")
     np.testing.assert_array_equal(in_order(run, IDS), expected)
     assert "numbered 3, 13, 23, 33" in " ".join(run.progress.notes)
 

@@ -17,11 +17,10 @@ from scipy.special import expit
 
 from stg_core.maps.formats.answers import Answers
 from stg_core.maps.formats.bringing import bring, look
-from stg_core.maps.log import TaskLog
 from stg_core.results.logged import LoggedRun
 from stg_core.results.store import Store
 from stg_core.system.errors import UserError
-from tests.maps.existing_logs import brought, in_order, outputs, write_dynamics
+from tests.maps.existing_logs import brought, in_order, logged, outputs, write_dynamics
 
 E, N, T = 5, 24, 3
 RNG = np.random.default_rng(3)
@@ -31,15 +30,7 @@ NAMES = ("NR-AR", "Blood, and (lymph) disorders", "c")
 
 
 def twin(probabilities: np.ndarray = PROBABILITIES, labels: np.ndarray = LABELS) -> np.ndarray:
-    """The data maps of a `TaskLog` of the same outputs."""
-    names = [f"t{t}" for t in range(labels.shape[1])]
-    log = TaskLog("twin", names, labels, outputs="probabilities", epochs=len(probabilities))
-    for epoch in probabilities:
-        log.epoch(epoch)
-    log.close()
-    maps = Store().run(log.run_id).datamaps()
-    assert maps is not None
-    return maps
+    return logged(labels, probabilities, "probabilities")
 
 
 def maps_of(run: LoggedRun) -> np.ndarray:
