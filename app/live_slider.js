@@ -99,9 +99,8 @@ export default function ({ data, parentElement, setStateValue }) {
     play.textContent = "\u23F8";
     play.setAttribute("aria-label", `Pause ${data.label}`);
   };
-  const mine = (range.shows = (range.shows ?? 0) + 1);
   return () => {
-    if (range.shows !== mine) return; // Streamlit ends what was shown late, with newer data there
+    if (range.isConnected) return; // Streamlit also ends what newer data has taken the place of
     clearTimeout(range.timer);
     range.timer = null;
     clearTimeout(range.resting);

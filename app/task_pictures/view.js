@@ -330,14 +330,14 @@ class View {
 
 /** The view of a component, made when it is first shown; `view.close` ends it.
  *
- *  Streamlit ends what it showed once the script is there, late, where newer data is shown by then.
+ *  Streamlit also ends what newer data has taken the place of, and says so late and in any order:
+ *  only what has left the page has ended.
  */
 function viewOf(root, make) {
   root.view ??= make();
-  const shown = (root.shown = (root.shown ?? 0) + 1);
   root.view.close = () => {
-    if (root.shown !== shown) return;
-    root.view.end();
+    if (root.isConnected) return;
+    root.view?.end();
     root.view = undefined;
   };
   return root.view;

@@ -64,7 +64,8 @@ def test_a_snippet_is_printed_as_it_is(capsys: pytest.CaptureFixture[str]) -> No
     assert main([*SPECIALISTS, "--snippet", "keras"]) == 0
     code = capsys.readouterr().out
     compile(code, "train.py", "exec")
-    assert "my run / k2 random 2" in code and "my run / k2 wider" not in code
+    assert "my run / k2 random 2" in code and "my run / k2 wider" in code
+    assert "my run / k2 warm" not in code
 
 
 def test_what_came_back_is_told_without_a_judgement(capsys: pytest.CaptureFixture[str]) -> None:
