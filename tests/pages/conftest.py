@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import shutil
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 import streamlit as st
 from numpy.typing import NDArray
+from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
 
 from app import images
@@ -30,6 +32,12 @@ from stg_core.training.spec import TrainingSpec
 
 ROOT = Path(__file__).resolve().parents[2]
 OpenApp = Callable[..., AppTest]
+
+# An app of the tests looks at every library that is installed whether it has components, at every
+# rerun: half of the time that a test took.
+manifest_scanner.scan_component_manifests = functools.cache(
+    manifest_scanner.scan_component_manifests
+)
 
 
 class StandInEngine:
