@@ -6,14 +6,13 @@ import sys
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from stg_core.export.about import KEY, NEITHER, About, Input, Model
+from stg_core.export.about import KEY, NEITHER, About, Input, Kind, Model
 from stg_core.system.errors import UserError
 from stg_core.system.files import atomic
 from stg_core.training.loop import weights_in
@@ -96,23 +95,29 @@ class Served(nn.Module):
 
     def _answers(self, outputs: Tensor) -> Tensor:
         """Logits (…, O) as probabilities, and numbers in their unit."""
-        parts, start = [], 0
-        about = self.about
-        for kind, several in groupby(
-            zip(about.kinds, about.tasks, about.widths, strict=True),
-            key=lambda one: one[0] if one[0] == "binary" else one,
-        ):
-            n = sum(width for _, _, width in several)
-            part = outputs[..., start : start + n]
-            start += n
-            if kind == "binary":
-                parts.append(part.sigmoid())
-            elif kind[0] == "multiclass":
-                parts.append(part.softmax(dim=-1))
-            else:
-                mean, deviation = about.units[kind[1]]
-                parts.append(part * deviation + mean)
+        parts = []
+        for kind, start, stop, (mean, deviation) in segments(self.about):
+            part = outputs[..., start:stop]
+            match kind:
+                case "binary":
+                    parts.append(part.sigmoid())
+                case "multiclass":
+                    parts.append(part.softmax(dim=-1))
+                case "regression":
+                    parts.append(part * deviation + mean)
         return parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)
+
+
+def segments(about: About) -> list[tuple[Kind, int, int, tuple[float, float]]]:
+    """The O columns of outputs as they are answered, in order: what kind, from where to where, and
+    the unit of a regression. Binary tasks side by side are one."""
+    each = [(about.kinds[t], task) for t, task in enumerate(about.tasks)]
+    found: list[tuple[Kind, int, int, tuple[float, float]]] = []
+    for (kind, _), several in groupby(each, lambda one: (one[0], one[0] != "binary" and one[1])):
+        tasks = [task for _, task in several]
+        start, stop = about.columns[tasks[0]].start, about.columns[tasks[-1]].stop
+        found.append((kind, start, stop, about.units.get(tasks[0], (0.0, 1.0))))
+    return found
 
 
 def _places(about: About, model: Model) -> list[int]:
@@ -210,41 +215,3 @@ def _shapes(models: Sequence[nn.Module]) -> dict[str, tuple[int, ...]]:
         for j, model in enumerate(models)
         for name, value in model.state_dict().items()
     }
-
-
-# ----------------------------------------------------------------------------------------- ONNX
-
-
-def as_onnx(served: Served) -> bytes:
-    """The module as an ONNX file of a dynamic number of points, which says of itself what it is."""
-    import onnx
-
-    about = served.about
-    kind = torch.uint8 if about.input.kind == "image" else torch.float32
-    example = torch.ones((2, *about.input.shape), dtype=kind)
-    program: Any = torch.onnx.export(
-        served.eval(),
-        (example,),
-        dynamo=True,
-        input_names=[about.input.name],
-        output_names=["probabilities", "specialists"],
-        dynamic_shapes=({0: torch.export.Dim("points")},),
-        verbose=False,
-    )
-    model = program.model_proto
-    _forget(model)
-    onnx.helper.set_model_props(model, {KEY: about.to_text()})
-    model.doc_string = f"{about.title}. {about.verdict}"
-    model.producer_name = "STG Explorer"
-    content: bytes = model.SerializeToString()
-    return content
-
-
-def _forget(model: Any) -> None:
-    """Leaves out how torch came to it: names of the files of the machine that exported it."""
-    graph = model.graph
-    parts = [model, graph, *graph.node, *graph.input, *graph.output, *graph.value_info]
-    for part in [*parts, *graph.initializer, *model.functions]:
-        if hasattr(part, "metadata_props"):
-            del part.metadata_props[:]
-        part.doc_string = ""
