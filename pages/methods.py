@@ -193,6 +193,7 @@ def groups(name: str) -> None:
 
 def quality(name: str) -> None:
     from stg_core.affinity.methods import beaten
+    from stg_core.judging.verdict import say_coins
 
     table, budget = table_of(name), choose_budget(table_of(name))
     say_untrained(name, budget)
@@ -219,6 +220,7 @@ def quality(name: str) -> None:
     worse, by_chance = beaten(table, judged, measure, by_count), chance_of(name, budget)
     charts.quality_and_cost(judged, worse, by_chance, titles(), measure, by_count)
     told = [ABOUT_QUALITY[measure], ABOUT_NOISE, ABOUT_CHANCE * bool(by_chance), ABOUT_COLOURS]
+    told += [widgets.plain(say_coins(table.left_out))]
     st.caption(" ".join(filter(None, told)))
     st.dataframe(
         pd.DataFrame([row(one) for one in judged]),

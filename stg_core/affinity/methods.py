@@ -15,6 +15,7 @@ from stg_core.affinity.clustering import filled, settled
 from stg_core.affinity.joint import affinity_of, counted_cost, datamap_similarity, gradtag_share
 from stg_core.affinity.outputs import affinity_from
 from stg_core.affinity.selection import (
+    Bools,
     Floats,
     Integers,
     Selection,
@@ -375,6 +376,7 @@ def choose(table: GroupTable, method: str, budget: int, seed: int = 0) -> Choice
     assert values is not None, "what deals no tasks out says something of groups"
     known = values.copy()
     known[searched] = table.gains[searched]  # what was trained need not be predicted
+    known[:, ~table.counting] *= 0  # nothing is chosen by the luck of a coin
     found: Selection = (
         select_by_sum(table.masks, known, budget)
         if method == "transfer"
@@ -470,7 +472,6 @@ class Judged:
 
 def judge(table: GroupTable, choice: Choice, budget: int) -> Judged:
     """The true score and the whole cost of a choice; its groups must be trained."""
-    tasks = np.arange(len(table.tasks))
     score, gain_interval = table.mean_gain(choice.routing)
     mean_f1, f1_interval = table.mean_f1(choice.routing)
     pearson, r2 = foretold(table, choice)
@@ -483,7 +484,7 @@ def judge(table: GroupTable, choice: Choice, budget: int) -> Judged:
         gain_interval=gain_interval,
         mean_f1=mean_f1,
         f1_interval=f1_interval,
-        mean_loss=float(table.losses[choice.routing, tasks].mean()),
+        mean_loss=table.mean_of(table.losses, choice.routing),
         cost=cost,
         counted=counted,
         within_budget=len(choice.groups) <= budget,
@@ -496,14 +497,20 @@ def judge(table: GroupTable, choice: Choice, budget: int) -> Judged:
 
 def foretold(table: GroupTable, choice: Choice) -> tuple[float | None, float | None]:
     """Pearson's correlation and R² of what a method says of groups: see `Judged`."""
-    from stg_core.affinity.etap import scores
-
     if choice.values is None:
         return None, None
     held_out = np.setdiff1d(np.arange(len(table.masks)), choice.searched)
-    told = scores(table.gains[held_out], choice.values[held_out], table.masks[held_out])
+    told = _scores_of(table, choice.values, held_out)
     speaks_of_gains = choice.method in ("hoa", "surrogates", "etap", "mtgnet")
     return _or_none(told["pearson"]), _or_none(told["r2"]) if speaks_of_gains else None
+
+
+def _scores_of(table: GroupTable, values: Floats, rows: Integers | Bools) -> dict[str, float]:
+    """How values (R, n) agree, in some of the groups, with the gains of the tasks that count."""
+    from stg_core.affinity.etap import scores
+
+    true = np.where(table.counting, table.gains, np.nan)
+    return scores(true[rows], values[rows], table.masks[rows])
 
 
 def _or_none(value: float) -> float | None:
@@ -578,16 +585,13 @@ def similarity_and_gains(table: GroupTable) -> tuple[float, float] | None:
     Over every task in every trained group of two or more, whose similarity is the mean to the
     others; and over pairs alone. None where the table has no similarity or no such group.
     """
-    from stg_core.affinity.etap import scores
-
     sizes = table.masks.sum(axis=1)
     pairs = table.known & (sizes == 2)
     if table.similarity is None or pairs.sum() < 2:
         return None
     values = group_affinity(table.similarity, table.masks)
     groups, of_pairs = (
-        scores(table.gains[rows], values[rows], table.masks[rows])["pearson"]
-        for rows in (table.known & (sizes > 1), pairs)
+        _scores_of(table, values, rows)["pearson"] for rows in (table.known & (sizes > 1), pairs)
     )
     return float(groups), float(of_pairs)
 
@@ -654,12 +658,10 @@ def chance(table: GroupTable, budget: int, draws: int = 500) -> Chance | None:
     """Of tasks that are dealt out at random, always the same way; None where groups are missing."""
     if not table.known.all():
         return None
-    tasks = np.arange(len(table.tasks))
     routings = [choose(table, "random", budget, seed).routing for seed in range(draws)]
-    gains, f1 = table.gains, table.f1
     ends = [
-        np.percentile([values[routing, tasks].mean() for routing in routings], (5, 95))
-        for values in (gains, f1)
+        np.percentile([table.mean_of(values, routing) for routing in routings], (5, 95))
+        for values in (table.gains, table.f1)
     ]
     (a, b), (c, d) = (end.tolist() for end in ends)
     return Chance((a, b), (c, d))

@@ -32,6 +32,7 @@ from stg_core.judging.ensembles import (
     Truth,
     scores_of_counts,
 )
+from stg_core.judging.verdict import coins_of
 from stg_core.results import store as store_module
 from stg_core.results.run import Run
 from stg_core.results.store import TABLES, Store
@@ -147,6 +148,16 @@ class GroupTable(Groups):
         """Which groups were trained, (R,)."""
         return np.asarray(~np.isnan(self.seconds))
 
+    @cached_property
+    def left_out(self) -> tuple[str, ...]:
+        """The coin flips, which no model learns: they count in no mean, and no choice."""
+        return tuple(coins_of(self.spec.group, self.tasks))
+
+    @cached_property
+    def counting(self) -> Bools:
+        """Which tasks count, (n,): those that are not left out."""
+        return np.array([task not in self.left_out for task in self.tasks])
+
     @property
     def gains(self) -> Floats:
         """(loss alone − loss together) / loss alone, (R, n); NaN outside the mask or if unknown."""
@@ -195,13 +206,17 @@ class GroupTable(Groups):
         return rng.multinomial(PARTS, np.full(PARTS, 1 / PARTS), RESAMPLES).astype(np.float64)
 
     def mean_gain(self, routing: Integers) -> tuple[float, tuple[float, float]]:
-        """Mean gain of the tasks, each served by a row (n,), with its 95 % interval.
+        """Mean gain of the tasks that count, each served by a row (n,), with its 95 % interval.
 
         The interval is over test images, as that of `mean_f1`, and of this one training per group.
         """
         low, high = np.percentile(self.drawn_gain(routing), (2.5, 97.5))
-        tasks = np.arange(len(self.tasks))
-        return float(self.gains[routing, tasks].mean()), (float(low), float(high))
+        return self.mean_of(self.gains, routing), (float(low), float(high))
+
+    def mean_of(self, values: Floats, routing: Integers) -> float:
+        """Mean of values (R, n) of the tasks that count, each served by a row (n,)."""
+        tasks = np.flatnonzero(self.counting)
+        return float(values[routing[tasks], tasks].mean())
 
     def drawn_gain(self, routing: Integers) -> Floats:
         """The same mean on resampled test images, (B,): of every routing on the same ones.
@@ -209,19 +224,18 @@ class GroupTable(Groups):
         Hundredths of the images are drawn instead of images: of so many random parts the variance
         of a mean is the same, and a table need not keep the loss of every image.
         """
-        tasks = np.arange(len(self.tasks))
-        alone = self._drawn_parts @ self.part_losses[self.alone, tasks].T
-        served = self._drawn_parts @ self.part_losses[routing, tasks].T
+        tasks = np.flatnonzero(self.counting)
+        alone = self._drawn_parts @ self.part_losses[self.alone[tasks], tasks].T
+        served = self._drawn_parts @ self.part_losses[routing[tasks], tasks].T
         return np.asarray((1 - served / alone).mean(axis=1))
 
     def mean_f1(self, routing: Integers) -> tuple[float, tuple[float, float]]:
-        """Mean test F1 of the tasks, each served by a row (n,), with its 95 % interval.
+        """Mean test F1 of the tasks that count, each served by a row (n,), with its 95 % interval.
 
         The interval is over test images, by bootstrap; of all choices with the same resamples.
         """
         low, high = np.percentile(self.drawn_f1(routing), (2.5, 97.5))
-        tasks = np.arange(len(self.tasks))
-        return float(np.nanmean(self.f1[routing, tasks])), (float(low), float(high))
+        return self.mean_of(self.f1, routing), (float(low), float(high))
 
     def drawn_f1(self, routing: Integers) -> Floats:
         """The same mean on resampled test images, (B,): of every routing on the same ones."""
@@ -234,7 +248,7 @@ class GroupTable(Groups):
             self._resampling.totals.positives,
             self._resampling.totals.negatives,
         )
-        return np.asarray(np.nanmean(drawn["f1"], axis=1))
+        return np.asarray(np.nanmean(drawn["f1"][:, self.counting], axis=1))
 
 
 def point_losses(

@@ -27,7 +27,7 @@ from stg_core.cli.printing import (
 )
 from stg_core.cli.progress import tell_of_one
 from stg_core.cli.trainings import trained_with_data_maps
-from stg_core.judging.verdict import MEASURE_NAMES
+from stg_core.judging.verdict import MEASURE_NAMES, say_coins
 from stg_core.results.run import Run
 from stg_core.results.store import Store
 from stg_core.system.errors import UserError
@@ -161,8 +161,9 @@ def _methods(options: argparse.Namespace) -> Answer:
         "tasks": table.tasks,
         "budget": budget,
         "methods": {one.method: asdict(one) for one in judged},
+        "left_out": table.left_out,
     }
-    return answer, methods_text(judged)
+    return answer, "\n".join(filter(None, [methods_text(judged), say_coins(table.left_out)]))
 
 
 def _groups_of_kept(options: argparse.Namespace) -> Answer:

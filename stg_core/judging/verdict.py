@@ -113,6 +113,11 @@ def coins_of(group: TaskGroup | None, tasks: Iterable[str]) -> list[str]:
     return [task for task in tasks if rules.get(task) == "random"]
 
 
+def say_coins(coins: Sequence[str]) -> str:
+    """That these count in no mean; nothing where there are none."""
+    return f"{_and(coins)} {_is_coin(coins)}: left out." if coins else ""
+
+
 @dataclass(frozen=True)
 class Difference:
     """Of the means of two schemes. sign: 1 better, -1 worse, 0 cannot be told."""
@@ -428,7 +433,7 @@ class _Judgement:
         still_in = [task for task in coins if task not in left_out]
         sentences = []
         if flipped:
-            sentences.append(f"{_and(flipped)} {_is_coin(flipped)}: left out.")
+            sentences.append(say_coins(flipped))
         if unlearned:
             are = "is" if len(unlearned) == 1 else "are"
             named = _some(unlearned, len(tasks))

@@ -159,6 +159,22 @@ def test_bundled_tables_have_nothing_of_later_methods_and_are_as_readable() -> N
             choose(bundled_table(name), "labels", 2)
 
 
+def test_the_luck_of_a_coin_is_in_no_mean_and_in_no_choice() -> None:
+    table = bundled_table("digits-8")
+    assert table.left_out == ("Random",) and not bundled_table("g1-6").left_out
+    coin = table.tasks.index("Random")
+    lucky = {name: getattr(table, name).copy() for name in ("losses", "part_losses", "f1")}
+    other = np.flatnonzero(table.masks[:, coin])[3]
+    for values in lucky.values():
+        values[other, coin] *= 0.01
+    for method in ("hoa", "exhaustive", "stg"):
+        with_luck = judged(replace(table, **lucky), 3)[method]
+        assert with_luck == judged(table, 3)[method]
+        rows = [table.row([table.tasks.index(t) for t in group]) for group in with_luck.groups]
+        gains = [table.gains[rows[j], t] for t, j in enumerate(with_luck.served_by) if t != coin]
+        assert with_luck.score == pytest.approx(np.mean(gains))
+
+
 def test_the_f1_is_that_of_the_models_that_serve_the_tasks(table: GroupTable, kept: Store) -> None:
     choice = choose(table, "tag", 2)
     expected = []
@@ -394,7 +410,7 @@ def test_the_command_tells_groups_score_and_cost_of_every_method(
     assert bundled_table("digits-4").tasks == TASKS
 
 
-@pytest.mark.parametrize(("name", "expected"), [("digits-8", -0.467), ("g1-6", 0.053)])
+@pytest.mark.parametrize(("name", "expected"), [("digits-8", -0.320), ("g1-6", 0.053)])
 def test_the_readme_says_how_little_similarity_tells_of_gains(name: str, expected: float) -> None:
     told = similarity_and_gains(bundled_table(name))
     assert told is not None and told[0] == pytest.approx(expected, abs=0.001)

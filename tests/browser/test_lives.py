@@ -15,7 +15,8 @@ SHOWN = """() => {
   const host = document.body.appendChild(document.createElement("div"));
   const root = host.attachShadow({ mode: "open" });
   root.innerHTML = '<div class="view"><figure class="one"></figure></div>';
-  const closes = [1, 2].map(() => viewOf(root, () => new View(root, [{ name: "one" }], "it")).close);
+  const make = () => new View(root, [{ name: "one" }], "it");
+  const closes = [1, 2].map(() => viewOf(root, make).close);
   const canvases = [];
   const look = () => canvases.push(root.querySelectorAll("canvas").length);
   for (const close of closes.toReversed()) { close(); look(); }
