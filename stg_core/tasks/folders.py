@@ -19,6 +19,7 @@ from stg_core.system.litter import is_litter
 from stg_core.system.words import counted, named
 from stg_core.tasks.choices import Choices, Found, Progress, matching
 from stg_core.tasks.labels import Column
+from stg_core.tasks.pictures import eight_bits
 from stg_core.tasks.roles import assign
 from stg_core.tasks.rows import CsvRows, TableRows
 from stg_core.tasks.splits import TEST_WORDS, TRAIN_WORDS
@@ -30,7 +31,7 @@ FILE_NAME = "file_name"
 CLASS = "class"
 LARGEST_SIDE = 512
 IMAGES_AT_ONCE, IMAGES_LOOKED_AT = 256, 200
-GREY, DEEP = ("1", "L", "I;16", "I;16B", "I;16L"), ("I", "F")
+GREY = ("1", "L", "I;16", "I;16B", "I;16L")
 
 
 def read(
@@ -257,19 +258,8 @@ def _pixels(file: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
     try:
         with Image.open(file) as image:
             upright = ImageOps.exif_transpose(image)
-            converted = _eight_bits(upright, file).convert(mode)
+            converted = eight_bits(upright, str(file)).convert(mode)
         small = converted.resize((width, height), Image.Resampling.BOX, reducing_gap=None)
     except _BROKEN as error:
         raise _broken(file, error) from error
     return np.ascontiguousarray(small, dtype=np.uint8).reshape(shape)
-
-
-def _eight_bits(image: Image.Image, file: Path) -> Image.Image:
-    if image.mode in DEEP:
-        raise UserError(
-            f"{file} has 32 bits for each pixel: save it with 8 or 16, so that it is known what"
-            " white is."
-        )
-    if image.mode.startswith("I;16"):
-        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    return image
