@@ -24,7 +24,7 @@ MODES = ("L", "LA", "RGB", "RGBA")  # by the number of channels
 
 @dataclass(frozen=True)
 class Picture:
-    """pixels: uint8 (H, W, C); notes: what was done to it that one would not expect, as sentences."""
+    """pixels: uint8 (H, W, C); notes: what was done to it that is not expected, in sentences."""
 
     pixels: NDArray[np.uint8]
     notes: tuple[str, ...]
@@ -35,8 +35,8 @@ def read_picture(
 ) -> Picture:
     """The picture in a file's bytes, upright, of `shape` (H, W, C).
 
-    crop: take its middle, as high and as wide as the shape is; else all of it, squeezed. background:
-    the level, 0 to 255, that transparent parts are put on where a model sees no transparency.
+    crop: take its middle, as high and as wide as the shape is; else all of it, squeezed.
+    background: the level, 0 to 255, that transparent parts are put on where a model sees none.
     Raises UserError, which says what to do, for what is no picture, is damaged, has more than
     MOST_BYTES or would be decoded to more than MOST_PIXELS; the last is known before decoding.
     """
@@ -116,7 +116,7 @@ def _too_large(name: str, pixels: str) -> UserError:
 
 
 def eight_bits(image: Image.Image, called: str) -> Image.Image:
-    """The same with at most 8 bits for each level; UserError where it is not known what white is."""
+    """The same with 8 bits for each level; UserError where it is not known what white is."""
     if image.mode in DEEP:
         raise UserError(
             f"{called} has 32 bits for each pixel: save it with 8 or 16, so that it is known what"
