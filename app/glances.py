@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from app import images
-from app.images import TrainingImages, as_picture
+from app.images import RunImages, as_picture
 from app.logged_points import LoggedPoints
 from app.points import Rows
 from stg_core.results.logged import LoggedRun
@@ -31,7 +31,7 @@ from stg_core.tasks.images import has_images, prepared_images
 
 Things = Literal["points", "tasks"]
 Glance = dict[str, Any]
-Known = TrainingImages | Rows | LoggedPoints
+Known = RunImages | Rows | LoggedPoints
 LONGEST = 12  # digits of a point: a browser may send anything
 
 # A picture says LOOKS and hears SEEN: see task_pictures/glance.js.
@@ -112,7 +112,7 @@ def answer(run: Run, things: Things) -> None:
 def _known(run: Run) -> Known | None:
     if isinstance(run, LoggedRun):
         return LoggedPoints(run)
-    return Rows(run) if run.spec.group.has_rows else images.training_images(run)
+    return Rows(run) if run.spec.group.has_rows else images.images_of(run)
 
 
 def _of_point(run: Run, known: Known, name: str) -> Glance | None:
@@ -134,7 +134,7 @@ def _of_task(run: Run, known: Known, name: str) -> Glance | None:
     yes = summary.task_map(name, int(summary.epochs[-1]), "positives").indices
     if not len(yes):
         return None
-    upright = yes[~known.turned[yes]] if isinstance(known, TrainingImages) else yes
+    upright = yes[~known.turned[yes]] if isinstance(known, RunImages) else yes
     index = int(upright[-1] if len(upright) else yes[-1])
     return _glance(name, known, index, "A yes, for example: ")
 
@@ -143,12 +143,12 @@ def _glance(name: str, known: Known, index: int, before: str) -> Glance:
     if isinstance(known, Rows | LoggedPoints):
         image = ""
         if isinstance(known, LoggedPoints) and known.kind == "images":
-            image = _as_url(known.image(index))
+            image = as_url(known.image(index))
         return {"name": name, "image": image, "lines": [before + known.called(index)]}
     turned = ", upside down" if known.turned[index] else ""
     said = f"an image of {known.called(index)}{turned}"
     lines = [before + said if before else said[0].upper() + said[1:]]
-    return {"name": name, "image": _as_url(known.image(index)), "lines": lines}
+    return {"name": name, "image": as_url(known.image(index)), "lines": lines}
 
 
 FIND: dict[Things, Callable[[Run, Known, str], Glance | None]] = {
@@ -161,7 +161,8 @@ def _nothing(name: str) -> Glance:
     return {"name": name, "image": "", "lines": []}
 
 
-def _as_url(image: NDArray[np.uint8]) -> str:
+def as_url(image: NDArray[np.uint8]) -> str:
+    """An image (H, W, C) as a browser shows it without asking for it."""
     file = io.BytesIO()
     Image.fromarray(as_picture(image).squeeze()).save(file, "PNG")
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()

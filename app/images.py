@@ -21,7 +21,7 @@ from stg_core.system.guard import environment
 from stg_core.system.home import data_folder, home
 from stg_core.tasks.data import sampled_points
 from stg_core.tasks.datasets import DataSet, data_set_of
-from stg_core.tasks.groups import upside_down
+from stg_core.tasks.groups import Split, upside_down
 from stg_core.tasks.images import (
     CLASS_NAMES,
     DATASET_TITLES,
@@ -48,14 +48,15 @@ except UserError as error:
 
 
 @dataclass(frozen=True)
-class TrainingImages:
-    """The training images of a run, in the order of its points, as the model saw them.
+class RunImages:
+    """The training or test images of a run, in the order of its points, as the model sees them.
 
     pixels   of the whole data set, memory-mapped uint8, (images, H, W, C)
     points   which image each point is, (N,)
     turned   which images are upside down, (N,)
     classes  class indices, (N,), and names, of CIFAR's and the digits
     own      the data set of one's own that they are of
+    split    which of them they are
     """
 
     pixels: NDArray[np.uint8]
@@ -64,6 +65,7 @@ class TrainingImages:
     classes: NDArray[np.uint8] | None = None
     names: tuple[str, ...] = ()
     own: DataSet | None = None
+    split: Split = "train"
 
     def image(self, index: int) -> NDArray[np.uint8]:
         """One image, (H, W, C)."""
@@ -76,7 +78,7 @@ class TrainingImages:
     def name(self, index: int) -> str:
         """What people call a point: its class, or the text or id that it was added with."""
         if self.own is not None:
-            about = self.own.about([int(self.points[index])])[0]
+            about = self.own.about([int(self.points[index])], self.split)[0]
             return about.get("text") or about["id"]
         assert self.classes is not None
         return self.names[self.classes[index]]
@@ -101,15 +103,15 @@ def as_picture(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return image[..., :3] if image.shape[-1] >= 3 else image[..., :1]
 
 
-def training_images(run: Run) -> TrainingImages | None:
-    """The images of a run; None while another process prepares them.
+def images_of(run: Run, split: Split = "train") -> RunImages | None:
+    """The images of a run, or the test ones; None while another process prepares them.
 
     Nothing is downloaded. Raises UserError where they are not on this machine, cannot be read, or
     are not those that the run was trained on.
     """
     group = run.spec.group
     if group.is_own:
-        return own_images(run)
+        return own_images(run, split)
     called = DATASET_TITLES.get(group.dataset, group.dataset)
     wanted = run.provenance.get("images")
     found = prepared_images(group.dataset)
@@ -131,19 +133,25 @@ def training_images(run: Run) -> TrainingImages | None:
             f"The images of {called} on this machine are not those that this run was"
             " trained on, so its points cannot be shown."
         )
-    pixels, classes = found.split("train")
-    turned = upside_down(len(classes), "train") & group.flips_images
-    points = sampled_points(len(classes), run.spec.training_images)
+    pixels, classes = found.split(split)
+    turned = upside_down(len(classes), split) & group.flips_images
+    points = points_of(run, len(classes), split)
     names = CLASS_NAMES[group.dataset]
-    return TrainingImages(pixels, points, turned[points], classes[points], names)
+    return RunImages(pixels, points, turned[points], classes[points], names, split=split)
 
 
-def own_images(run: Run) -> TrainingImages:
+def own_images(run: Run, split: Split = "train") -> RunImages:
     """Those of a data set of one's own; UserError where it is not on this machine."""
     found = data_set_of(run.spec.group)
-    pixels, _ = found.split("train")
-    points = sampled_points(len(pixels), run.spec.training_images)
-    return TrainingImages(pixels, points, np.zeros(len(points), dtype=bool), own=found)
+    pixels, _ = found.split(split)
+    points = points_of(run, len(pixels), split)
+    turned = np.zeros(len(points), dtype=bool)
+    return RunImages(pixels, points, turned, own=found, split=split)
+
+
+def points_of(run: Run, there: int, split: Split) -> NDArray[np.int64]:
+    """Which of the points of a split are a run's: of the training ones those that it trained on."""
+    return sampled_points(there, run.spec.training_images if split == "train" else 0)
 
 
 def look_again() -> None:

@@ -12,7 +12,7 @@ import streamlit as st
 
 from app import images
 from app.examples import class_images
-from app.images import TrainingImages
+from app.images import RunImages
 from stg_core.results.run import Run
 from stg_core.system.errors import UserError
 from stg_core.tasks.images import CLASS_NAMES, DATASET_TITLES, where_images_belong
@@ -61,20 +61,20 @@ def _row(dataset: str, names: Sequence[str]) -> None:
     st.image(list(found), caption=shown, alt=alts, width=WIDTH + 16)
 
 
-def with_images(*choices: tuple[Run, str]) -> tuple[Run, str, TrainingImages | None]:
+def with_images(*choices: tuple[Run, str]) -> tuple[Run, str, RunImages | None]:
     """The first of some runs, each with a task, whose images can be shown; None: they are prepared.
 
     The last one where no run's can.
     """
     for run, task in choices:
         try:
-            return run, task, images.training_images(run)
+            return run, task, images.images_of(run)
         except UserError:
             continue
     return run, task, None
 
 
-def point(run: Run, task: str, sampled: int, known: TrainingImages) -> None:
+def point(run: Run, task: str, sampled: int, known: RunImages) -> None:
     """The image of a sampled point of a task, and what the model was told and thought of it."""
     summary = run.summary
     t = summary.tasks.tolist().index(task)

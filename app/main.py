@@ -40,6 +40,7 @@ page = st.navigation(
         st.Page(state.GROUPING, title="Grouping", icon=":material/workspaces:"),
         st.Page(state.AGREEMENT, title="Agreement", icon=":material/account_tree:"),
         st.Page(state.SPECIALISTS, title="Specialists", icon=":material/groups:"),
+        st.Page(state.TRY, title="Try", icon=":material/photo_camera:"),
         st.Page(state.METHODS, title="Methods", icon=":material/balance:"),
         st.Page(state.STUDY, title="Study", icon=":material/grid_on:"),
         st.Page(go_to_agreement, url_path="superclasses", visibility="hidden"),

@@ -9,6 +9,7 @@ import pandas as pd
 import streamlit as st
 from numpy.typing import NDArray
 
+from app.images import points_of
 from app.logged_points import NOT_SAID, LoggedPoints
 from app.tables import as_csv
 from app.words import answer_of
@@ -16,9 +17,8 @@ from stg_core.maps.summary import TaskMap
 from stg_core.results.logged import LoggedRun
 from stg_core.results.run import Run
 from stg_core.system.errors import UserError
-from stg_core.tasks.data import sampled_points
 from stg_core.tasks.datasets import DataSet, data_set_of
-from stg_core.tasks.groups import Task
+from stg_core.tasks.groups import Split, Task
 
 STANDING_OUT = 3  # features of a row that are named
 MISSING = " is missing"  # ends the name of the feature that says so
@@ -30,22 +30,27 @@ TWO_DECIMALS = {
 class Rows:
     """The training points of a run on a data set of one's own, in the order of its data maps.
 
-    Raises UserError where the data are not on this machine, or are others.
+    Or its test points. Raises UserError where the data are not on this machine, or are others.
     """
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, split: Split = "train") -> None:
         self.own: DataSet = data_set_of(run.spec.group)
-        self.values, self.labels = self.own.split("train")
-        self.points = sampled_points(len(self.values), run.spec.training_images)
+        self.split = split
+        self.values, self.labels = self.own.split(split)
+        self.points = points_of(run, len(self.values), split)
+
+    def rows(self, indices: NDArray[np.integer]) -> NDArray[np.float32]:
+        """Some of them as they are kept, standardised, (n, F)."""
+        return np.asarray(self.values[self.points[indices]])
 
     def called(self, index: int) -> str:
         """What its owner calls a point: its text, or else its id."""
-        about = self.own.about([int(self.points[index])])[0]
+        about = self.about(np.array([index]))[0]
         return about.get("text") or about["id"]
 
     def about(self, indices: NDArray[np.integer]) -> list[dict[str, str]]:
         """Id and, if it has one, text of some points."""
-        return self.own.about(self.points[indices].tolist())
+        return self.own.about(self.points[indices].tolist(), self.split)
 
     def answers(self, task: Task, indices: NDArray[np.integer]) -> list[str]:
         """Their labels as the source had them."""

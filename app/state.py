@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from stg_core.grouping.memberships import TaskSpace
 
 ROOT = Path(__file__).resolve().parents[1]
-START, DATA_MAPS, GROUPING, AGREEMENT, SPECIALISTS, METHODS, STUDY, LESSON = (
+START, DATA_MAPS, GROUPING, AGREEMENT, SPECIALISTS, METHODS, STUDY, LESSON, TRY = (
     ROOT / "pages" / f"{name}.py"
     for name in (
         "start",
@@ -37,6 +37,7 @@ START, DATA_MAPS, GROUPING, AGREEMENT, SPECIALISTS, METHODS, STUDY, LESSON = (
         "methods",
         "study",
         "lesson",
+        "try",
     )
 )
 FIRST_CHOICE = "bundled:digits"

@@ -29,6 +29,11 @@ def kept(files: Sequence[Any], purpose: str) -> list[Path]:
     return paths
 
 
+def there(purpose: str) -> list[Path]:
+    """What this visitor has uploaded for a purpose, by name."""
+    return sorted((_folder() / purpose).glob("*"))
+
+
 def forget(purpose: str) -> None:
     shutil.rmtree(_folder() / purpose, ignore_errors=True)
 

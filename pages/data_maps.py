@@ -206,7 +206,7 @@ def region_points(run: Run, task: str, epoch: int, kind: str, region: Region | N
         if run.spec.group.has_rows:
             points.show_rows(run, points.Rows(run), task, found, shown)
             return
-        pictures = images.training_images(run)
+        pictures = images.images_of(run)
     except UserError as error:
         st.info(widgets.plain(str(error)), icon=":material/image_not_supported:")
         st.button("Look again", on_click=images.look_again)

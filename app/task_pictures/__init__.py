@@ -78,6 +78,14 @@ _small_maps = _component(
     "small_maps", '<figure class="small-maps"></figure>', "density", "small_maps"
 )
 
+_answers = _component("answers", '<figure class="answers"></figure>', "density", "answers")
+_answers_and_place = _component(
+    "answers_and_place",
+    '<div class="pictures"><figure class="answers"></figure><figure class="place"></figure></div>',
+    "density",
+    "answers",
+)
+
 _sent = st.components.v2.component("stg_explorer.sent", js=_joined("message", "hand", "sent"))
 
 NOTHING: NDArray[np.float64] = np.empty(0)
@@ -151,6 +159,13 @@ def choice(header: dict[str, Any], k: int, kept_as: str) -> None:
         "required": True,
     }
     _show(_choice, key, {**header, **told}, NOTHING, chosen=chosen)
+
+
+def answers(
+    header: dict[str, Any], values: NDArray[np.float64], key: str, with_place: bool
+) -> None:
+    """What models say of a point; with_place: and where that is in the data map of a task."""
+    _show_tasks(_answers_and_place if with_place else _answers, key, header, values)
 
 
 def data_map(

@@ -263,7 +263,7 @@ def test_images_are_those_the_model_saw(open_app: OpenApp, with_images: Run) -> 
     """Point i is training image i, upside down where the group turned it."""
     open_app("data_maps", with_images)
     saw = load_task_data(with_images.spec.group)
-    found = images.training_images(with_images)
+    found = images.images_of(with_images)
     assert found is not None and found.turned.any() and isinstance(found.pixels, np.memmap)
     downside = saw.tasks.index("Downside")
     for index in (0, 1, 2, 700, 1436):
