@@ -109,6 +109,15 @@ def models_to_try() -> dict[str, Models]:
     return {one.key: one for one in (*_together("opened", opened), *_together("bundled", bundled))}
 
 
+def bundled(name: str) -> Models:
+    """Those that came with the project under a name; UserError where they are not there."""
+    key = f"bundled:{name}"
+    found = {one.key: one for one in _together("bundled", sorted(BUNDLED.glob("*.onnx")))}
+    if key not in found:
+        raise UserError(f"The models of {name}, which come with the project, are not there.")
+    return found[key]
+
+
 def _together(whence: str, paths: Iterable[Path]) -> list[Models]:
     """Files that belong together, as one; says so where one cannot be read."""
     found: dict[tuple[object, ...], dict[str, tuple[Path, Predictor]]] = {}

@@ -16,7 +16,7 @@ from stg_core.tasks.pictures import FORMATS, MOST_BYTES, MOST_PIXELS, read_pictu
 
 ENDINGS = ("png", "jpg", "jpeg", "webp", "gif", "bmp", "tif", "tiff", "ppm", "pgm")
 BRIGHT = 128  # the mean level of an edge, from which on it is no dark background
-SHOWN = 128  # pixels of the screen
+SHOWN = 112  # pixels of the screen
 
 
 @dataclass(frozen=True)

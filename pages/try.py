@@ -222,7 +222,7 @@ def show_answers(models: Models, asked: Asked, run: Run | None) -> None:
     answered = Answered(models, asked.said, asked.truth)
     words = st.container()
     if asked.pixels is not None:
-        seen, words = st.columns([1, 3], vertical_alignment="center")
+        seen, words = st.columns([2, 5], vertical_alignment="center")
         with seen:
             show_seen(asked.pixels, asked.what)
     with words:

@@ -120,8 +120,9 @@ const place = {
     const name = data.names[data.looked], { epoch } = data.place;
     const head = headOf(`Data map of ${name}`, `After epoch ${epoch}: all training points, and this`
       + " one. Point at a task to see its own.", width, theme);
-    const inner = { x: 34, y: 52 + head.more, w: width - 42, h: Math.min(width * 0.7, 330) };
-    return { head, inner, height: inner.y + inner.h + 82,
+    const h = Math.min(width * 0.5, 220);
+    const inner = { x: 34, y: 52 + head.more, w: width - 42, h };
+    return { head, inner, height: inner.y + inner.h + 36,
       across: (v) => inner.x + (v / data.place.variability) * inner.w,
       up: (c) => inner.y + (1 - c) * inner.h };
   },
@@ -132,7 +133,7 @@ const place = {
     drawHead(pen, plan.head, theme);
     density(pen, data.values.subarray(begin, begin + cells), bins, inner, most, theme);
     this.axes(pen, plan, theme);
-    densityLegend(pen, inner.x, inner.y + inner.h + 44, most, theme);
+    densityLegend(pen, inner.x + inner.w - 112, inner.y + inner.h - 44, most, theme);
     const at = data.place.at[data.looked];
     if (at) this.spot(pen, data, plan, theme, at);
     else pen.text(inner.x + inner.w / 2, inner.y + 14, "This point is not in the sample of this task", {

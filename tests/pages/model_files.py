@@ -14,7 +14,7 @@ from sklearn.linear_model import LogisticRegression
 
 from stg_core.export.about import KEY, About, Input, Model
 from stg_core.tasks.data import TaskData
-from stg_core.tasks.groups import GROUPS
+from stg_core.tasks.groups import GROUPS, Kind
 from stg_core.training.spec import TrainingSpec
 
 Floats = NDArray[np.float64]
@@ -63,12 +63,13 @@ def about(
     tasks: Sequence[str], scheme: str, weights: Floats, given: Input, **more: object
 ) -> About:
     models = tuple(Model(f"cluster {j + 1}", tuple(range(len(tasks)))) for j in range(len(weights)))
+    kind: Kind = "binary"
     found = About(
         title=f"A model for tests, {scheme}",
         group="15 questions about handwritten digits",
         scheme=scheme,
         tasks=tuple(tasks),
-        kinds=("binary",) * len(tasks),
+        kinds=(kind,) * len(tasks),
         models=models,
         weights=tuple(tuple(row) for row in weights.tolist()),
         input=given,

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from stg_core.export.about import Input
 from streamlit.testing.v1 import AppTest
 
 from app import model_files
+from stg_core.export.about import Input
 from stg_core.results.run import Run
 from stg_core.tasks.data import TaskData
 from stg_core.tasks.images import load_images
