@@ -15,7 +15,7 @@ from contextlib import suppress
 
 import shtab
 
-from stg_core.cli import data, groupings, logs, peers, runs, specialists, studies, trainings
+from stg_core.cli import data, groupings, logs, models, peers, runs, specialists, studies, trainings
 from stg_core.cli.options import Answer
 from stg_core.cli.progress import say
 from stg_core.cli.words import COMMAND, EXAMPLES, called, where_to_begin
@@ -109,6 +109,6 @@ def parser() -> argparse.ArgumentParser:
         added.set_defaults(command=run)
         return added
 
-    for family in (data, logs, trainings, groupings, specialists, studies, peers, runs):
+    for family in (data, logs, trainings, groupings, specialists, models, studies, peers, runs):
         family.add_commands(command)
     return whole

@@ -19,6 +19,7 @@ EXAMPLES: Mapping[str, str] = {
     "choose": "choose bundled:g1",
     "layout": "layout bundled:g1 --how pca",
     "specialists": "specialists bundled:digits --k 3",
+    "export-model": "export-model bundled:digits --k 3 --output specialists.onnx",
     "study": "study plan.toml",
     "affinity": "affinity --group digits --method tag",
     "methods": "methods --table digits-8 --budget 3",

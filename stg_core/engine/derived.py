@@ -105,18 +105,18 @@ class Question:
 
 
 def layout_question(run: Run, space: TaskSpace, how: str) -> Question:
-    return _question(run, space, "layout", "--how", how)
+    return question_of(run, space, "layout", "--how", how)
 
 
 def stability_question(run: Run, space: TaskSpace) -> Question:
-    return _question(run, space, "choose")
+    return question_of(run, space, "choose")
 
 
 def quality_question(run: Run, space: TaskSpace, fuzzifier: float, method: str) -> Question:
     options = ["--method", method]
     if method != "points":  # on which it has no effect
         options += ["--fuzzifier", repr(float(fuzzifier))]
-    asked = _question(run, space, "choose", *options)
+    asked = question_of(run, space, "choose", *options)
     return replace(asked, key=f"{asked.key} {QUALITY_FORMAT}")
 
 
@@ -128,7 +128,7 @@ def report_question(trained: Trained, run: Run, space: TaskSpace, plan: Plan) ->
     from stg_core.judging.plan import WARM
 
     grouping = plan.grouping
-    asked = _question(
+    asked = question_of(
         run,
         space,
         "specialists",
@@ -144,7 +144,8 @@ def report_question(trained: Trained, run: Run, space: TaskSpace, plan: Plan) ->
     return replace(asked, key=f"{asked.key} {digest}")
 
 
-def _question(run: Run, space: TaskSpace, command: str, *options: str) -> Question:
+def question_of(run: Run, space: TaskSpace, command: str, *options: str) -> Question:
+    """Of a command on a run and the data maps that its tasks are placed by."""
     epochs, features = ",".join(map(str, space.epochs)), ",".join(space.features)
     words = (command, run.id, "--recorded-epochs", epochs, "--features", features, *options)
     created = str(run.provenance.get("created", ""))
@@ -313,7 +314,7 @@ def kept_every_k(store: Store, run: Run, space: TaskSpace, usual: TaskSpace) -> 
     """`groupings_of_every_k`, with the k-means labels from the cache if computed before."""
     from stg_core.grouping.every_k import every_k, groupings_of_every_k
 
-    key, ks = _question(run, space, "every-k").key, every_k(len(space.tasks))
+    key, ks = question_of(run, space, "every-k").key, every_k(len(space.tasks))
     known = _known(store, key)
     if known:
         space.remember({max(labels) + 1: labels for labels in known})
@@ -375,7 +376,7 @@ class Derived:
 
     def every_k(self, run: Run, space: TaskSpace, usual: TaskSpace) -> Answer[dict[int, AtK]]:
         """`kept_every_k`, by a thread of this process: a command would take longer to begin."""
-        question = _question(run, space, "every-k")
+        question = question_of(run, space, "every-k")
         if question.later:
             return Answer(later=True)
         with self._lock:

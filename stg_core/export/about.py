@@ -105,8 +105,8 @@ class About:
     sentence; threshold: of a probability, above which a binary task says yes; units: of each
     regression, by name, mean and deviation of its training labels; scores: by measure,
     {"mean", "ci", "tasks": {name: {"score", "ci"}}} on the test points, null where it is not
-    defined; made: with which version, when, how it was checked; grouping: k, fuzzifier, method and
-    seed, where there was one.
+    defined; made: with which version, when, by which command, and where and with what the models
+    were trained; grouping: k, fuzzifier and method.
     """
 
     title: str

@@ -38,13 +38,15 @@ if TYPE_CHECKING:
 class Wanted:
     """Which predictor: of which scheme, and how its models are put together.
 
-    seed: of its trainings, by default the run's own.
+    seed: of its trainings, by default the run's own; beside: the schemes that are judged with it,
+    by default all that are trained.
     """
 
     scheme: str = "specialists"
     routing: str = "soft"
     average: str = "logits"
     seed: int | None = None
+    beside: tuple[str, ...] = ()
 
     @property
     def variant(self) -> str:
@@ -114,7 +116,8 @@ def trained_plan(
             f" {'is' if len(missing) == 1 else 'are'} not done yet. Train them first:"
             f" {training_command(run, grouping, wanted.scheme, seed)}"
         )
-    return plan_of([scheme for scheme in SCHEMES if is_trained(scheme)])
+    asked = {*(wanted.beside or SCHEMES), wanted.scheme}
+    return plan_of([scheme for scheme in SCHEMES if scheme in asked and is_trained(scheme)])
 
 
 def training_command(run: Run, grouping: Grouping, scheme: str, seed: int) -> str:
@@ -124,6 +127,22 @@ def training_command(run: Run, grouping: Grouping, scheme: str, seed: int) -> st
         f"python -m stg_core specialists {run.id} --k {grouping.k}"
         f" --fuzzifier {grouping.fuzzifier:g} --method {grouping.method} --schemes {schemes}"
         f" --seeds {seed}"
+    )
+
+
+def export_command(run: str, grouping: Grouping, wanted: Wanted) -> str:
+    """The command line that exports it again."""
+    options = {"scheme": wanted.scheme, "routing": wanted.routing, "average": wanted.average}
+    usual = {"scheme": "specialists", "routing": "soft", "average": "logits"}
+    others = [f"--{name} {said}" for name, said in options.items() if said != usual[name]]
+    seed = [] if wanted.seed is None else [f"--seed {wanted.seed}"]
+    return " ".join(
+        [
+            f"python -m stg_core export-model {run} --k {grouping.k}",
+            f"--fuzzifier {grouping.fuzzifier:g} --method {grouping.method}",
+            *others,
+            *seed,
+        ]
     )
 
 
@@ -194,6 +213,8 @@ def _about(
         made={
             "by": f"STG Explorer {VERSION}",
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "trained": report["provenance"],
+            "command": export_command(spec.key, grouping, wanted),
         },
     )
 

@@ -99,9 +99,9 @@ def _written(served: Served) -> Any:
     kind = TensorProto.UINT8 if about.input.kind == "image" else TensorProto.FLOAT
     k, n_outputs = len(about.models), about.n_outputs
     takes = [helper.make_tensor_value_info(about.input.name, kind, [POINTS, *about.input.shape])]
-    shapes = [POINTS, n_outputs], [POINTS, k, n_outputs]
+    shapes: tuple[list[str | int | None], ...] = [POINTS, n_outputs], [POINTS, k, n_outputs]
     gives = [
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, list(shape))
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
         for name, shape in zip(OUTPUTS, shapes, strict=True)
     ]
     whole = helper.make_graph(graph.nodes, about.scheme, takes, gives, graph.held)

@@ -70,7 +70,8 @@ class Served(nn.Module):
         shares = torch.tensor(about.matrix[:, of_output], dtype=torch.float32)
         self.register_buffer("weights", shares, persistent=False)
         self.places = [_places(about, model) for model in about.models]
-        self.whole = [places == list(range(about.n_outputs)) for places in self.places]
+        # a model of the first tasks alone has its outputs at their places, too, but not all
+        self.whole = [model.tasks == tuple(range(len(about.tasks))) for model in about.models]
 
     def outputs(self, points: Tensor) -> list[Tensor]:
         """Of each model its own outputs, (N, outputs of its tasks), before any average: logits."""

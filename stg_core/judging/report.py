@@ -85,7 +85,7 @@ def report_steps(
     """
     runs = _trained(plan, store)
     answers = Answers.of([plan.spec.group.task(name) for name in plan.spec.tasks])
-    truth = {split: Truth(_labels(plan, runs, split, answers), answers) for split in SPLITS}
+    truth = {split: Truth(labels_of(plan, runs, split, answers), answers) for split in SPLITS}
     resampling, half = Resampling(truth["test"], resamples), halves(truth["test"])
     epochs = _shared_epochs(plan, runs)
     models = [_models(ensemble, plan.spec.tasks, runs, epochs) for ensemble in plan.ensembles]
@@ -218,7 +218,7 @@ def _trained(plan: Plan, store: Trained) -> dict[str, Run]:
     return found
 
 
-def _labels(
+def labels_of(
     plan: Plan, runs: Mapping[str, Run], split: str, answers: Answers
 ) -> NDArray[np.int8] | NDArray[np.float32]:
     """Labels (N, T) of all tasks, from whichever trainings have them."""

@@ -5,6 +5,7 @@
                       test images and of the measured training points, model.safetensors
       work/<key>/     a training that is not finished: checkpoint, arrays so far
       logs/<slug>/    what somebody's own training logged (see `maps.log_folder`)
+      exports/<key>/  a model to take home (see `export.kept`)
       damaged/        folders that could not be read, set aside and never deleted
       settings.json   what the user has set
       cache/          index and small derived results (diskcache)
@@ -55,8 +56,8 @@ if TYPE_CHECKING:
     from stg_core.training.loop import TrainingResult
 
 BUNDLES = Path(__file__).resolve().parents[2] / "assets" / "bundles"
-REPORTS, TABLES, STUDIES = "specialists", "tables", "studies"
-NO_RUNS = (REPORTS, TABLES, STUDIES)  # the folders of BUNDLES that hold no run
+REPORTS, TABLES, STUDIES, MODELS = "specialists", "tables", "studies", "models"
+NO_RUNS = (REPORTS, TABLES, STUDIES, MODELS)  # the folders of BUNDLES that hold no run
 TITLES_NAMED = 5
 VERSIONED = ("torch", "torchvision", "numpy", "scikit-learn")
 LONGEST_TITLE = 80  # characters
