@@ -1,13 +1,16 @@
 .DEFAULT_GOAL := help
-.PHONY: help app test slow soak bench gpu clean
+.PHONY: help app explore test slow soak bench gpu clean
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 app: $(VENV)/.installed-app ## Start the app on this machine and print its address
+	exec $(PYTHON) -m streamlit run app/main.py
+
+explore: $(VENV)/.installed-explore ## The same without training: no PyTorch, and an eighth of the size
 	exec $(PYTHON) -m streamlit run app/main.py
 
 test: $(VENV)/.installed-test ## Run the checks, and all tests but the slow ones
@@ -40,10 +43,17 @@ clean: ## Remove the environment and all caches
 
 $(VENV)/.installed-test: requirements.txt requirements-test.txt | $(VENV)/.made
 	$(PYTHON) -m pip install -r requirements-test.txt
-	touch $@ $(VENV)/.installed-app
+	touch $@ $(VENV)/.installed-app $(VENV)/.installed-explore
 
+# Without a GPU: make app TORCH=https://download.pytorch.org/whl/cpu
 $(VENV)/.installed-app: requirements.txt | $(VENV)/.made
+	$(if $(TORCH),$(PYTHON) -m pip install --index-url $(TORCH) torch torchvision)
 	$(PYTHON) -m pip install -r requirements.txt
+	touch $@ $(VENV)/.installed-explore
+
+# Compiled code is made when it is first used: of all of it, it would be a fifth of the size.
+$(VENV)/.installed-explore: pyproject.toml | $(VENV)/.made
+	$(PYTHON) -m pip install --no-compile -e '.[app]'
 	touch $@
 
 # A command of that name may be a shim that fails when run, or lack what makes an environment.

@@ -17,6 +17,7 @@ from app.charts.base import number
 from app.charts.specialists import Picture, about_scheme, interval, scheme_title
 from stg_core.judging.report import bundled_reports
 from stg_core.judging.verdict import MEASURE_NAMES, SLACK, Words, verdict_in
+from stg_core.system.extras import is_installed, what_to_install
 from stg_core.tasks.groups import GROUPS
 
 MEASURES = {
@@ -246,6 +247,7 @@ figure { margin: 1rem 0 } svg { max-width: 100%; height: auto }
 .verdict { border-left: 4px solid #0072B2; padding: 0.2rem 1rem; background: #F4F6F8 }
 """
 CHART_WIDTH = 620
+WITHOUT_CHARTS = f"Its charts are left out. {what_to_install('vl_convert')}"
 
 
 def as_html(report: Report, variant: str, measure: str, colours: list[int]) -> bytes:
@@ -259,6 +261,7 @@ def as_html(report: Report, variant: str, measure: str, colours: list[int]) -> b
     parts = [
         f"<h1>Does the grouping pay?</h1><p>{name}; {average} averaged, {routing} routing.</p>",
         f'<p class="verdict">{escape(told.headline)}</p>',
+        "" if is_installed("vl_convert") else f"<p>{escape(WITHOUT_CHARTS)}</p>",
         f"<details><summary>What else the comparison says</summary><p>{escape(told.details)}</p>"
         "</details>",
         _figure(quality.quality_and_cost(report, variant, measure, False)),
@@ -350,8 +353,11 @@ def _memberships(report: Report) -> pd.DataFrame:
 
 
 def _figure(picture: Picture) -> str:
-    import vl_convert  # it holds a JavaScript engine, and only who exports needs it
-
+    """Empty where charts cannot be drawn, which the report says once."""
+    try:
+        import vl_convert  # it holds a JavaScript engine, and only who exports needs it
+    except ModuleNotFoundError:
+        return ""
     spec = {**picture.spec, "datasets": _records(picture.data), "width": CHART_WIDTH}
     svg = vl_convert.vegalite_to_svg(spec)
     return f'<figure role="img" aria-label="{escape(picture.description)}">{svg}</figure>'

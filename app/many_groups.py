@@ -11,7 +11,8 @@ from app import state, widgets
 from app.charts.base import number
 from app.charts.specialists import interval, scheme_title
 from app.parameters import Number, SeveralOf, in_url
-from app.training_choices import speed_of
+from app.training_choices import is_being_measured, not_known_yet, speed_of
+from stg_core.affinity.clustering import MOST_TASKS_SEMIDEFINITE
 from stg_core.affinity.many import (
     DEFAULT_METHODS,
     OTHERS,
@@ -24,7 +25,7 @@ from stg_core.affinity.many import (
     read_comparison,
     scores_of_many,
 )
-from stg_core.affinity.settings import CLUSTERINGS
+from stg_core.affinity.settings import CLUSTERINGS, usual_clustering
 from stg_core.system.words import counted
 from stg_core.training.spec import TrainingSpec
 
@@ -95,13 +96,13 @@ def show_cost(plan: ManyPlan) -> None:
             ),
         },
     )
-    st.fragment(say_duration, run_every=1.0 if speed_of(plan.spec) is None else None)(plan)
+    st.fragment(say_duration, run_every=1.0 if is_being_measured(plan.spec) else None)(plan)
 
 
 def say_duration(plan: ManyPlan) -> None:
     with widgets.user_errors():
         speed, left = speed_of(plan.spec), missing(plan)
-        time = "measuring…" if speed is None else _about(speed * plan.spec.epochs * left)
+        time = not_known_yet() if speed is None else _about(speed * plan.spec.epochs * left)
         st.caption(f"{in_all(plan)} Expected duration: {time}")
 
 
@@ -110,12 +111,15 @@ def _about(seconds: float) -> str:
 
 
 def in_all(plan: ManyPlan) -> str:
-    return (
+    relaxes = len(plan.spec.tasks) <= MOST_TASKS_SEMIDEFINITE
+    instead = usual_clustering(relaxes)[1] if plan.cluster_by == "spectral" else ""
+    told = (
         f"**At most {most_trainings(plan):,.0f} trainings** in all, with the controls: MTL,"
         f" {counted(plan.budget, 'plain model')}, one model trained as long as all specialists, and"
         " one as large, which count for as many as they cost. Groups are made by:"
         f" {CLUSTERINGS[plan.cluster_by].lower()}; STG-MTL’s own by k-means of the data maps."
     )
+    return f"{told} {widgets.plain(instead)}".rstrip()
 
 
 def missing(plan: ManyPlan) -> float:

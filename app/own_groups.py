@@ -16,6 +16,8 @@ from app.training_choices import (
     choose_custom_group,
     choose_name_of_group,
     choose_settings,
+    is_being_measured,
+    not_known_yet,
     speed_of,
 )
 from stg_core.affinity.asked import Asked
@@ -24,6 +26,7 @@ from stg_core.affinity.methods import METHODS
 from stg_core.affinity.preparing import TablePlan, how_far, make_plan
 from stg_core.affinity.table import MOST_TASKS, groups_of
 from stg_core.system.errors import UserError
+from stg_core.system.extras import lacking_to_train
 from stg_core.system.words import counted
 from stg_core.tasks.datasets import find_group
 from stg_core.tasks.groups import TaskGroup
@@ -136,7 +139,7 @@ def show_cost(plan: TablePlan) -> None:
     """What is to be trained and how long it takes; looks again until the speed is measured."""
     unknown = False
     with suppress(UserError):  # which is told where it is described
-        unknown = bool(missing(plan)) and speed_of(plan.spec) is None
+        unknown = bool(missing(plan)) and is_being_measured(plan.spec)
     st.fragment(describe_cost, run_every=LOOK if unknown else None)(plan)
 
 
@@ -207,7 +210,7 @@ def missing(plan: TablePlan) -> float:
 def expected(plan: TablePlan, trainings: float, speed: float | None, more: float = 0) -> str:
     """more: seconds beside the trainings."""
     if speed is None:
-        return "measuring…"
+        return not_known_yet()
     rough = ", roughly" if state.shared().engine.busy else ""
     return f"about {widgets.duration(speed * plan.spec.epochs * trainings + more)}{rough}"
 
@@ -233,7 +236,12 @@ def offer_training(plan: TablePlan | ManyPlan, label: str = "Train") -> None:
 
 
 def begin(plan: TablePlan | ManyPlan) -> None:
-    """Begins; asks before, where that takes long or nobody knows how long."""
+    """Begins; asks before, where that takes long or nobody knows how long.
+
+    Raises UserError where nothing can be trained here.
+    """
+    if lacking := lacking_to_train():
+        raise UserError(lacking)
     from stg_core.judging.plan import takes_long
 
     left = many_groups.missing(plan) if isinstance(plan, ManyPlan) else missing(plan)

@@ -20,6 +20,7 @@ from stg_core.engine.jobs import Engine
 from stg_core.results.run import Run
 from stg_core.results.store import Store
 from stg_core.system.errors import UserError
+from stg_core.system.extras import lacking_to_train
 from stg_core.system.home import home
 
 if TYPE_CHECKING:
@@ -70,8 +71,10 @@ class Shared:
     def _warm_up(self) -> None:
         import stg_core.grouping.memberships  # noqa: F401
 
+        waiting = any(job.active for job in self.engine.jobs())
         with suppress(Exception):  # the engine says itself what its problem is
-            self.engine.start()
+            if waiting or not lacking_to_train():  # else it is said to whoever asks to train
+                self.engine.start()
         self.tables.go_on()
 
 

@@ -11,6 +11,7 @@ from app import state, widgets
 from app.parameters import Flag, Number, OneOf, SeveralOf, Text, in_url
 from stg_core.maps.recorder import default_recorded_epochs
 from stg_core.system.errors import UserError
+from stg_core.system.extras import lacking_to_train
 from stg_core.system.words import counted
 from stg_core.tasks.datasets import data_set_of, data_sets, find_group
 from stg_core.tasks.groups import GROUPS, TaskGroup, custom_group
@@ -254,6 +255,16 @@ def speed_of(spec: TrainingSpec) -> float | None:
     return shared.engine.seconds_per_epoch(spec) if recorded is None else recorded
 
 
+def is_being_measured(spec: TrainingSpec) -> bool:
+    """Whether its speed is not known yet, and will be."""
+    return not lacking_to_train() and speed_of(spec) is None
+
+
+def not_known_yet() -> str:
+    """What stands in the place of a duration that is not known."""
+    return "not known, since nothing can be trained here" if lacking_to_train() else "measuring…"
+
+
 def expected_duration(spec: TrainingSpec) -> None:
     """In a fragment that looks again only until the measurement is there."""
     if spec.group.is_own:
@@ -262,6 +273,9 @@ def expected_duration(spec: TrainingSpec) -> None:
     if state.shared().store.holds(spec.key):
         tasks = counted(len(spec.tasks), "task")
         st.caption(f"{tasks}. This run is here already: it is not trained again.")
+        return
+    if why_not := lacking_to_train():
+        st.caption(widgets.plain(why_not))
         return
     known = state.shared().engine.seconds_per_epoch(spec) is not None
     st.fragment(show_duration, run_every=None if known else 1.0)(spec)

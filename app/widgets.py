@@ -72,7 +72,8 @@ def page_head(title: str, about: str) -> tuple[Run | None, DeltaGenerator]:
     st.caption(about)
     if run:
         live.follow(run)
-        say_quick_look(run)
+        with user_errors():
+            say_quick_look(run)
     return run, right
 
 

@@ -163,7 +163,7 @@ def say_untrained(name: str, budget: int) -> None:
         f" {'is' if len(rows) == 1 else 'are'} not trained: {of_methods}.",
         icon=":material/hourglass_empty:",
     )
-    with button:
+    with button, widgets.user_errors():
         own_groups.offer_training(
             make_plan(table_of(name).spec, [*lacking], budget),
             f"Train {counted(len(rows), 'group')}",

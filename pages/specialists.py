@@ -17,7 +17,7 @@ from app.charts.specialists import SCHEMES, USUAL, WARM, about_scheme, scheme_ti
 from app.parameters import Number, OneOf, SeveralOf, Text, in_url
 from app.studies import say_default
 from app.tables import as_csv
-from app.training_choices import speed_of
+from app.training_choices import is_being_measured, not_known_yet, speed_of
 from app.widgets import Chosen, Input
 from stg_core.engine.derived import Answer
 from stg_core.engine.job import Job
@@ -26,6 +26,7 @@ from stg_core.judging.verdict import Words, verdict_in
 from stg_core.results.logged import LoggedRun
 from stg_core.results.run import Run
 from stg_core.system.errors import UserError
+from stg_core.system.extras import is_installed, lacking_to_train
 from stg_core.system.words import counted
 from stg_core.training.spec import TrainingSpec
 
@@ -141,7 +142,7 @@ def read_seeds(text: str) -> tuple[int, ...]:
 
 def show_plan(plan: Plan, missing: Specs) -> None:
     """What is to be trained and how long it takes; looks again until the speed is measured."""
-    unknown = bool(missing) and speed_of(plan.spec) is None
+    unknown = bool(missing) and is_being_measured(plan.spec)
     st.fragment(describe_plan, run_every=1.0 if unknown else None)(plan, missing)
 
 
@@ -205,7 +206,7 @@ def planned(plan: Plan, scheme: str, missing: Specs, seconds: float | None) -> d
 def expected(plan: Plan, specs: Specs, seconds: float | None) -> str:
     """How long trainings of a plan take; seconds: of an epoch of its MTL model."""
     if seconds is None:
-        return "measuring…"
+        return not_known_yet()
     rough = ", roughly" if state.shared().engine.busy else ""
     return f"about {widgets.duration(seconds * epochs_of(plan, specs))}{rough}"
 
@@ -255,7 +256,12 @@ def run_plan(plan: Plan, missing: Specs) -> None:
 
 
 def begin(plan: Plan, missing: Specs) -> None:
-    """Starts what is missing; asks before, where that takes long or nobody knows how long."""
+    """Starts what is missing; asks before, where that takes long or nobody knows how long.
+
+    Raises UserError where nothing can be trained here.
+    """
+    if lacking := lacking_to_train():
+        raise UserError(lacking)
     from stg_core.judging.plan import takes_long
 
     speed = None
@@ -607,7 +613,8 @@ def export(report: dict[str, Any], variant: str, measure: str, colours: list[int
                 "html",
                 "text/html",
                 lambda: judgement.as_html(report, variant, measure, colours),
-                "One file with verdict, tables and charts, which opens without a network.",
+                "One file with verdict, tables and charts, which opens without a network."
+                + ("" if is_installed("vl_convert") else f" {judgement.WITHOUT_CHARTS}"),
             ),
         ):
             st.download_button(

@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-import re
+import os
+import shutil
 import subprocess
 import sys
-import tomllib
+import venv
+import zipfile
+from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
-ROOT = Path(__file__).resolve().parents[1]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-EXTRAS = PROJECT["project"]["optional-dependencies"]
-
-# In place of an environment that has only the core dependencies: others cannot be imported.
-BARE = """
-import sys
-
-class Lacking:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in {lacking!r}:
-            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
-
-sys.meta_path.insert(0, Lacking())
-"""
-IMPORTED_AS = {"liac-arff": "arff", "umap-learn": "umap", "vl-convert-python": "vl_convert"}
+from stg_core.system.extras import EXTRA_OF
+from tests.light import EXTRAS, PROJECT, ROOT, environment_of, libraries_of
 
 LOG = """
 import numpy as np
@@ -55,18 +45,10 @@ for ask in (lambda: result.memberships, result.plot, lambda: result.data_map("ta
 """
 
 
-def name_of(requirement: str) -> str:
-    found = re.match(r"[\w.-]+", requirement)
-    assert found
-    return found[0].lower()
-
-
 def run(program: str, home: Path) -> subprocess.CompletedProcess[str]:
-    extras = {name_of(r) for extra in EXTRAS.values() for r in extra} - {"threadpoolctl"}
-    lacking = tuple(IMPORTED_AS.get(name, name) for name in extras)
     return subprocess.run(
-        [sys.executable, "-c", BARE.format(lacking=lacking) + program],
-        env={"STG_HOME": str(home), "PYTHONPATH": str(ROOT)},
+        [sys.executable, "-c", "import sys\n" + program],
+        env=environment_of(home),
         capture_output=True,
         text=True,
     )
@@ -83,8 +65,94 @@ def test_the_requirements_are_those_of_the_core_and_of_all_extras() -> None:
     assert everything == {*PROJECT["project"]["dependencies"], *extras}
 
 
-def test_only_the_library_is_installed() -> None:
-    assert PROJECT["tool"]["setuptools"]["packages"]["find"]["include"] == ["stg_core*"]
+def test_each_library_is_said_to_be_in_an_extra_that_has_it() -> None:
+    for library, extra in EXTRA_OF.items():
+        assert library in libraries_of(extra) | {"dask"}, library
+    everything = set().union(*map(libraries_of, EXTRAS))
+    assert everything - {"threadpoolctl"} <= set(EXTRA_OF)
+
+
+def test_make_explore_installs_the_extra_of_the_app_and_nothing_that_trains() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    (line,) = (line for line in makefile.splitlines() if "-e '." in line)
+    assert "'.[app]'" in line
+    for extra in ("train", "cluster", "export", "more"):
+        own = libraries_of(extra) - {"pandas", "pyarrow", "arff", "onnxruntime"}
+        assert not own & libraries_of("app"), extra
+
+
+def core() -> set[str]:
+    """The distributions that the core dependencies bring, those of theirs included."""
+    found: set[str] = set()
+    asked = [Requirement(text) for text in PROJECT["project"]["dependencies"]]
+    while asked:
+        wanted = asked.pop()
+        if wanted.name in found or (wanted.marker and not wanted.marker.evaluate({"extra": ""})):
+            continue
+        found.add(wanted.name)
+        asked += map(Requirement, distribution(wanted.name).requires or ())
+    return found
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built from a copy, beside which nothing is left."""
+    folder = tmp_path_factory.mktemp("wheel")
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, folder)
+    for name in ("stg_core", "app", "pages"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    command = "pip wheel --quiet --no-deps --no-index --no-build-isolation --wheel-dir"
+    subprocess.run([sys.executable, "-m", *command.split(), folder, folder], check=True, cwd=folder)
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def bare(wheel: Path) -> Path:
+    """The programs of an environment that has the wheel, what the core needs, and nothing else."""
+    place = wheel.with_name("bare")
+    venv.create(place)
+    (packages,) = place.glob("lib/python*/site-packages")
+    for name in core():
+        own = distribution(name)
+        for top in {file.parts[0] for file in own.files or () if file.parts[0] != ".."}:
+            if not (packages / top).exists():
+                (packages / top).symlink_to(Path(str(own.locate_file(top))))
+    command = f"pip --python {place} install --quiet --no-deps --no-index {wheel}"
+    subprocess.run([sys.executable, "-m", *command.split()], check=True)
+    return place / "bin"
+
+
+@pytest.mark.slow
+def test_the_wheel_holds_the_library_and_nothing_that_could_collide(wheel: Path) -> None:
+    tops = {name.split("/")[0] for name in zipfile.ZipFile(wheel).namelist()}
+    assert {top for top in tops if not top.endswith(".dist-info")} == {"stg_core"}
+
+
+@pytest.mark.slow
+def test_the_installed_library_logs_and_groups_in_a_bare_environment(
+    bare: Path, tmp_path: Path
+) -> None:
+    def done(*command: str) -> str:
+        found = subprocess.run(
+            [str(bare / command[0]), *command[1:]],
+            cwd=tmp_path,
+            env={"STG_HOME": str(tmp_path / "home"), "PATH": os.defpath, "OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            text=True,
+        )
+        assert found.returncode == 0, found.stderr
+        return found.stdout
+
+    lacking = "import importlib.util as i; print([n for n in ('torch', 'app') if i.find_spec(n)])"
+    assert done("python", "-c", lacking).strip() == "[]"
+    assert "usage: stg" in done("stg", "--help")
+    assert done("stg").count("\n  stg ") == 5
+    assert "STG Explorer" in done("stg", "--version")
+    assert "stg" in done("stg", "--print-completion", "bash")
+    done("python", "-c", LOG)
+    assert "inertia" in done("stg", "group", "log:bare", "--k", "2")
 
 
 def test_a_light_installation_logs_and_groups(tmp_path: Path) -> None:

@@ -17,6 +17,8 @@ from stg_core.engine.command import Command
 from stg_core.engine.errands import Errands
 from stg_core.engine.job import for_people
 from stg_core.results.store import Store
+from stg_core.system.errors import UserError
+from stg_core.system.extras import lacking_to_train
 from stg_core.training.spec import TrainingSpec
 
 PREFIX = "table:"
@@ -90,7 +92,12 @@ class Tables:
         return self._asked.get(key)
 
     def ask(self, spec: TrainingSpec, methods: Sequence[str], budget: int) -> None:
-        """Asks for a table, or for more of it; what is trained for it already stays."""
+        """Asks for a table, or for more of it; what is trained for it already stays.
+
+        Raises UserError where this installation cannot train.
+        """
+        if lacking := lacking_to_train():
+            raise UserError(lacking)
         with self._lock:
             known = self._asked.get(spec.key)
             if known and known.active:

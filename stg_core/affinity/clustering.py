@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from stg_core.affinity.settings import CLUSTERINGS
 from stg_core.grouping.memberships import Labels, TaskSpace
 from stg_core.system.errors import UserError
+from stg_core.system.extras import of_extra
 
 Floats = NDArray[np.float64]
 
@@ -105,9 +106,11 @@ def semidefinite_relaxation(affinity: Floats, k: int) -> Floats:
     2007; Li, Sharma & Zhang 2024 group tasks by it). Solved by SCS up to 0.001. On one core, on
     affinities of 1 within planted blocks and 0 between them, with noise of standard deviation
     0.5, 1 and 2: 300 tasks in 20 blocks take 14, 54 and 47 s, 100 tasks in 10 at most 5 s. Raises
-    UserError for more than 300 tasks.
+    UserError for more than 300 tasks, and where the solver is not installed.
     """
-    import cvxpy
+    with of_extra("more"):
+        import cvxpy
+        import scs  # noqa: F401, which cvxpy solves it with
 
     n_tasks = len(affinity)
     if n_tasks > MOST_TASKS_SEMIDEFINITE:

@@ -9,7 +9,7 @@ import numpy as np
 from stg_core.affinity.clustering import Floats, cluster
 from stg_core.affinity.methods import METHODS
 from stg_core.affinity.outputs import affinity_from
-from stg_core.affinity.settings import CLUSTERINGS
+from stg_core.affinity.settings import CLUSTERINGS, usual_clustering
 from stg_core.grouping.memberships import Labels, TaskSpace, group_tasks
 from stg_core.results.run import Run
 from stg_core.system.errors import UserError
@@ -38,8 +38,9 @@ def groups_of_kept(run: Run, budget: int, cluster_by: str = "") -> tuple[list[Ke
     """At most so many groups by each of OF_OUTPUTS, and why there are none by some.
 
     cluster_by: one of CLUSTERINGS, of all but STG-MTL, which groups by k-means of the data maps; by
-    default the semidefinite relaxation, of more than 30 tasks spectral clustering. Raises UserError
-    for a budget outside 1..T, and for a run without data maps.
+    default the semidefinite relaxation, of more than 30 tasks or where that is not installed
+    spectral clustering. Raises UserError for a budget outside 1..T, and for a run without data
+    maps.
     """
     tasks = tuple(run.summary.tasks.tolist())
     if not 1 <= budget <= len(tasks):
@@ -51,8 +52,9 @@ def groups_of_kept(run: Run, budget: int, cluster_by: str = "") -> tuple[list[Ke
         raise UserError(
             f"There is no clustering {cluster_by!r}; choose from {', '.join(CLUSTERINGS)}."
         )
-    how = cluster_by or ("semidefinite" if len(tasks) <= MOST_SEMIDEFINITE else "spectral")
-    found, lacking = [], []
+    usual, instead = usual_clustering(len(tasks) <= MOST_SEMIDEFINITE)
+    how = cluster_by or usual
+    found, lacking = [], [instead] if instead and not cluster_by else []
     for method in OF_OUTPUTS:
         try:
             affinity = affinity_from(run, "datamaps" if method == "stg" else method)

@@ -23,7 +23,7 @@ from stg_core.affinity.methods import AFFINITY_OF, METHODS, joint_cost, recorded
 from stg_core.affinity.outputs import OUTPUTS, affinity_from, overlap_warning
 from stg_core.affinity.preparing import note_progress
 from stg_core.affinity.selection import Bools
-from stg_core.affinity.settings import CLUSTERINGS, CONTROLS
+from stg_core.affinity.settings import CLUSTERINGS, CONTROLS, usual_clustering
 from stg_core.affinity.surrogates import group_count, random_groups, standardised, surrogate
 from stg_core.affinity.table import Tell, point_losses
 from stg_core.engine.foreground import run_anywhere, train_all
@@ -84,7 +84,7 @@ def plan_of_many(
     """Raises UserError for what cannot be compared.
 
     cluster_by: by default the semidefinite relaxation, which found planted groups in most noise;
-    of more than 300 tasks spectral clustering.
+    of more than 300 tasks or where that is not installed spectral clustering.
     """
     methods = tuple(dict.fromkeys(methods)) or DEFAULT_METHODS
     n_tasks = len(spec.tasks)
@@ -94,8 +94,7 @@ def plan_of_many(
             f" {', '.join(TITLES)}."
         )
     if not cluster_by:
-        few = n_tasks <= MOST_TASKS_SEMIDEFINITE
-        cluster_by = "semidefinite" if few else "spectral"
+        cluster_by, _ = usual_clustering(n_tasks <= MOST_TASKS_SEMIDEFINITE)
     if cluster_by not in CLUSTERINGS:
         raise UserError(
             f"There is no clustering {cluster_by!r}; choose from {', '.join(CLUSTERINGS)}."

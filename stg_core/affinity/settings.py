@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from stg_core.system.errors import UserError
+from stg_core.system.extras import is_installed, what_to_install
 
 METHODS = ("tag", "cosine", "etap")  # from the same gradients of one training
 
@@ -21,12 +22,28 @@ CLUSTERINGS: Mapping[str, str] = {
     "kmeans": "k-means",
 }
 
+RELAXES = ("cvxpy", "scs")  # the libraries of the semidefinite relaxation
+
 # what the groups of many tasks are compared with
 CONTROLS = ("mtl", "longer", "wider", "plain", "random")
 
 GRADTAG_DIRECTIONS, GRADTAG_POINTS = 100, 2_000  # at most so many training points
 
 MOST_TRANSFER_TASKS = 12  # of which "transfer" tries every pair, at every recorded step
+
+
+def usual_clustering(few: bool) -> tuple[str, str]:
+    """The default, and a sentence where it would be another one, were that installed.
+
+    few: whether there are few enough tasks for the semidefinite relaxation.
+    """
+    lacking = next((library for library in RELAXES if not is_installed(library)), None)
+    if few and lacking is None:
+        return "semidefinite", ""
+    if not few or lacking is None:
+        return "spectral", ""
+    instead = "Spectral clustering is used instead of the semidefinite relaxation."
+    return "spectral", f"{instead} {what_to_install(lacking)}"
 
 
 def checked_methods(methods: Sequence[str], every: int, update: str) -> tuple[str, ...]:

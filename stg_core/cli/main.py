@@ -21,6 +21,7 @@ from stg_core.cli.progress import say
 from stg_core.cli.words import COMMAND, EXAMPLES, called, where_to_begin
 from stg_core.results.store import without_nan
 from stg_core.system.errors import Cancelled, UserError
+from stg_core.system.extras import what_to_install
 from stg_core.system.version import VERSION
 
 GOES_ON = "Cancelled. The same command goes on after the last whole epoch."
@@ -76,10 +77,7 @@ def _what_to_install(error: ModuleNotFoundError) -> str:
     library = (error.name or "").split(".")[0]
     if library in ("", "stg_core"):
         raise error
-    return (
-        f"This needs {library}, which is not installed: pip install 'stg-explorer[train,app]', or"
-        " pip install -r requirements.txt in a checkout."
-    )
+    return what_to_install(library)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from stg_core.engine.own_processes import START_SECONDS, OwnProcesses
 from stg_core.engine.worker import DEVICE, TOPIC
 from stg_core.system.errors import UserError
+from stg_core.system.extras import lacking_to_train
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -75,6 +76,8 @@ class Connection:
             self.own.end()
 
     def _connect(self) -> Client:
+        if lacking := lacking_to_train():
+            raise UserError(lacking)
         if address := os.environ.get("STG_SCHEDULER"):
             try:
                 return _client(address, timeout=ANSWER_SECONDS)

@@ -27,6 +27,7 @@ from stg_core.engine.speeds import Speeds
 from stg_core.engine.worker import DEVICE, measure_job, train_job
 from stg_core.results.store import Store
 from stg_core.system.errors import Cancelled, UserError
+from stg_core.system.extras import lacking_to_train
 from stg_core.training.spec import TrainingSpec
 
 if TYPE_CHECKING:
@@ -96,12 +97,12 @@ class Engine:
         return any(job.state == "running" for job in list(self._jobs.values()))
 
     def seconds_per_epoch(self, spec: TrainingSpec) -> float | None:
-        """Seconds of an epoch on this machine; None while it is being measured.
+        """Seconds of an epoch on this machine; None while it is measured, or nothing can train.
 
         From the last run of the same model on the same data where there is one, else from a short
         measurement in the worker. Raises UserError where the spec cannot be measured.
         """
-        return self._speeds.of(spec)
+        return None if lacking_to_train() else self._speeds.of(spec)
 
     # ------------------------------------------------------------------------------- what it takes
 
@@ -109,8 +110,11 @@ class Engine:
         """Asks for a training and returns its key at once; the same spec twice is one job.
 
         Owners take turns: each one's first training goes before any second one. What a training
-        starts from is trained before it, and asked for where it is not here.
+        starts from is trained before it, and asked for where it is not here. Raises UserError where
+        this installation cannot train and the result is not here.
         """
+        if not self.store.holds(spec.key) and (lacking := lacking_to_train()):
+            raise UserError(lacking)
         start = spec.starts_from
         if start and not (self.store.holds(spec.key) or self.store.holds(start.key)):
             self.submit(start, owner)

@@ -12,6 +12,7 @@ from scipy.spatial.distance import pdist, squareform
 
 from stg_core.grouping.memberships import Floats, Labels, TaskSpace
 from stg_core.system.errors import UserError
+from stg_core.system.extras import of_extra
 
 LAYOUTS = ("mds", "pca", "umap")
 UMAP_NEIGHBOURS, UMAP_TASKS, SEED = 15, 4, 0
@@ -134,7 +135,8 @@ def _mds(distances: Floats, start: Floats) -> Floats:
 
 
 def _umap(distances: Floats, start: Floats) -> Floats:
-    from umap import UMAP
+    with of_extra("more"):
+        from umap import UMAP
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a seed means one thread, and distances no way back

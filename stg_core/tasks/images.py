@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from stg_core.system.errors import UserError
+from stg_core.system.extras import of_extra
 from stg_core.system.home import data_folder, home
 from stg_core.system.litter import is_litter
 
@@ -318,7 +319,8 @@ _TORCHVISION_FOLDERS = {"cifar10": "cifar-10-batches-py", "cifar100": "cifar-100
 
 def _read_torchvision(dataset: str, report: Progress) -> dict[str, Arrays]:
     """Through torchvision's own reader, which verifies every file's checksum before it opens it."""
-    from torchvision import datasets as torchvision_datasets
+    with of_extra("train"):
+        from torchvision import datasets as torchvision_datasets
 
     reader = {
         "cifar10": torchvision_datasets.CIFAR10,

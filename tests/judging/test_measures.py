@@ -220,6 +220,20 @@ def test_an_interval_of_auroc_holds_that_of_the_population() -> None:
     assert 0.9 <= held / studies <= 0.99, "of 120 studies, 5 % are 6 ± 5"
 
 
+def test_areas_are_the_same_without_a_compiler() -> None:
+    rng = np.random.default_rng(3)
+    for scores in (rng.normal(size=300), rng.normal(size=300).round(1), np.zeros(300)):
+        positive = rng.random(300) < 0.2
+        times = rng.poisson(1.0, (300, 50)).astype(np.uint8)
+        order = np.argsort(-scores)
+        starts = np.flatnonzero(np.r_[True, np.diff(scores[order]) != 0, True])
+        asked = order, starts, positive, times, times[~positive].sum(axis=0).astype(float)
+        for compiled, plain in zip(
+            ranking._sums(*asked), ranking._sums_by_rows(*asked), strict=True
+        ):
+            np.testing.assert_allclose(plain, compiled, rtol=1e-12)
+
+
 def test_areas_are_measured_where_nothing_can_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("numba.core.caching.CacheImpl._locator_classes", [])
     source = Path(ranking.__file__)
