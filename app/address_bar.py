@@ -8,7 +8,7 @@ from app import state
 
 REST = 300  # milliseconds after the answer to a slider's last move
 SLIDERS = (  # what is moved rather than chosen
-    *("k", "fuzzifier", "epoch", "budget", "affinity_epoch"),
+    *("k", "fuzzifier", "until", "epoch", "budget", "affinity_epoch"),
     *("lesson_point", "lesson_k", "lesson_fuzzifier", "lesson_specialist"),
 )
 

@@ -186,15 +186,19 @@ def with_input(run: Run | None, place: DeltaGenerator) -> tuple[Run, Input] | No
     return None
 
 
-def choose_clusters(run: Run, given: Input, followed: bool = False) -> Chosen:
+def choose_clusters(
+    run: Run, given: Input, followed: bool = False, replayed: bool = False
+) -> Chosen:
     """The two sliders of a grouping, for use within a fragment.
 
-    followed: whether there are pictures that follow the sliders by themselves.
+    followed: whether there are pictures that follow the sliders by themselves; replayed: whether a
+    third one goes back to what the grouping was after an earlier recorded epoch.
     """
     from stg_core.grouping.memberships import cluster_colours, group_tasks
 
     n_tasks = int(has_labels(run.summary).sum())
-    left, right = st.columns(2, gap="large")
+    replayed = replayed and run.ended and len(given.epochs) > 1
+    left, right, *third = st.columns(3 if replayed else 2, gap="large")
     with left:
         k = live_slider(
             "Clusters (k)",
@@ -215,9 +219,17 @@ def choose_clusters(run: Run, given: Input, followed: bool = False) -> Chosen:
             disabled=given.method in ("hard", "points"),
             show="{:.2f}".format,
         )
-    space = state.task_space(run, given.epochs, given.features)
+    epochs = given.epochs
+    for place in third:
+        with place:
+            until = choose_until(run, epochs)
+        epochs = tuple(epoch for epoch in epochs if epoch <= until)
+    space = state.task_space(run, epochs, given.features)
     with left, answers("stability"):
-        say_stability(run, space, k, given.method)
+        if epochs == given.epochs:
+            say_stability(run, space, k, given.method)
+        else:
+            st.caption("Stability of this k: told after the last epoch.")
     grouping = group_tasks(space, k, fuzzifier, given.method)
     usual = state.task_space(run, tuple(run.summary.epochs.tolist()), FEATURES)
     colours = cluster_colours(usual, grouping.labels, k)
@@ -233,6 +245,20 @@ def choose_clusters(run: Run, given: Input, followed: bool = False) -> Chosen:
         st.caption(grouping.way)
     every = send_every_k(run, space, usual, given.method) if followed else None
     return Chosen(space, grouping, colours.tolist(), every)
+
+
+def choose_until(run: Run, epochs: Sequence[int]) -> int:
+    """The last of the recorded epochs that are compared, so that the learning can be replayed."""
+    return live_slider(
+        "Until epoch",
+        epochs,
+        epochs[-1],
+        key="until",
+        help="The grouping as it stood after this epoch: only data maps up to it are compared. Play"
+        " walks through all of them, and shows how the tasks came to where they are.",
+        play=True,
+        thinned=run.spec.logged,
+    )
 
 
 def answers(name: str) -> DeltaGenerator:

@@ -209,16 +209,21 @@ VIEWS = {
 def explore(run: Run, given: Input, view: str) -> None:
     """In a fragment: a slider moves these pictures, and nothing else runs again."""
     with widgets.user_errors():
-        chosen = widgets.choose_clusters(run, given, followed=True)
+        # which k is best is told of the whole run: it takes too long for every epoch of it
+        replayed = view != "Which k?"
+        chosen = widgets.choose_clusters(run, given, followed=True, replayed=replayed)
         VIEWS[view](run, chosen)
         if not chosen.grouping.problem:
+            query = choices(chosen) | {"result": "this plan"}
+            if chosen.space.epochs != given.epochs:
+                query["grouping_epochs"] = list(map(str, chosen.space.epochs))
             with widgets.answers("specialists"):
                 st.page_link(
                     state.SPECIALISTS,
                     label=f"Does it pay? {'Log' if run.spec.logged else 'Train'}"
                     f" {chosen.grouping.k} specialists",
                     icon=":material/groups:",
-                    query_params=choices(chosen) | {"result": "this plan"},
+                    query_params=query,
                 )
 
 

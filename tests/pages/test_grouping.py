@@ -78,6 +78,23 @@ def test_the_pictures_show_the_memberships_of_the_library(open_app: OpenApp, tra
     assert len(set(header["colours"])) == 4
 
 
+def test_the_learning_is_replayed_until_an_epoch(open_app: OpenApp) -> None:
+    app = open_app("grouping", bundles=True, run="bundled:digits", until="12")
+    until = slider(app, "Until epoch")
+    assert (until.values, until.value) == (["6", "12", "18", "24", "30"], "12")
+    summary = Store().run("bundled:digits").summary
+    expected = group_tasks(TaskSpace(summary, (6, 12)), 3, 2.0).memberships
+    whole = group_tasks(TaskSpace(summary), 3, 2.0).memberships
+    np.testing.assert_allclose(shares(app), expected, atol=1e-6)
+    (link,) = (one.proto for one in app.get("page_link") if one.proto.label.startswith("Does it"))
+    assert parse_qs(link.query_string)["grouping_epochs"] == ["6", "12"]  # what is seen is trained
+    assert "Stability of this k: told after the last epoch." in texts(app)
+    move(app, "until", "30")
+    assert not app.exception and not app.error
+    np.testing.assert_allclose(shares(app), whole, atol=1e-6)
+    assert np.abs(whole - expected).max() > 0.01
+
+
 @pytest.mark.parametrize("k", ["2", "15"])
 def test_grouping_at_the_bounds_of_k(open_app: OpenApp, trained: Run, k: str) -> None:
     app = open_app("grouping", trained, k=k)
