@@ -77,10 +77,19 @@ class Models:
             for name, kind in zip(about.tasks, about.kinds, strict=True)
         )
 
+    @cached_property
+    def learned(self) -> NDArray[np.bool_]:
+        """Which tasks any of the files answers better than chance, by its AUROC, (T,).
+
+        All where their files do not say; a task that is not learned counts nowhere.
+        """
+        told = [_surely_above_half(one.about) for one in self.by_scheme.values()]
+        return np.logical_or.reduce(told)
+
     @property
     def title(self) -> str:
         schemes = ", ".join(TITLES.get(scheme, scheme) for scheme in self.by_scheme)
-        return f"{self.about.group or self.about.title}: {schemes}"
+        return f"{self.about.title.rpartition(': ')[0] or self.about.title}: {schemes}"
 
     @property
     def run(self) -> Run | None:
@@ -100,6 +109,22 @@ class Models:
     @property
     def group(self) -> TaskGroup | None:
         return self.run.spec.group if self.run else None
+
+
+def _surely_above_half(about: About) -> NDArray[np.bool_]:
+    """Whether the interval of each task's AUROC is above ½, (T,); also where none is told."""
+    tasks = _inside(_inside(about.scores, "auroc"), "tasks")
+    found = np.ones(len(about.tasks), dtype=bool)
+    for t, name in enumerate(about.tasks):
+        ends = _inside(_inside(tasks, name), "ci")
+        if isinstance(ends, (list, tuple)) and ends and isinstance(ends[0], float):
+            found[t] = ends[0] > 0.5
+    return found
+
+
+def _inside(what: object, name: str) -> object:
+    """A part of what a file says; None where it says something else."""
+    return what.get(name) if isinstance(what, dict) else None
 
 
 def models_to_try() -> dict[str, Models]:

@@ -216,9 +216,10 @@ def choose(
 ) -> NDArray[np.int64]:
     """Which points are shown, the most disputed, or the surest mistakes, first.
 
-    task: of this one alone; of all points those with a yes to it, or with a label.
+    task: of this one alone, else of all that are learned; of all points those with a yes to it, or
+    with a label.
     """
-    columns = [*range(len(models.tasks))]
+    columns = np.flatnonzero(models.learned).tolist()
     if task is not None:
         columns = [models.about.tasks.index(task)]
     if which == ALL:
@@ -228,6 +229,6 @@ def choose(
         own = labels[:, columns[0]]
         return np.flatnonzero(own == 1 if binary else ~np.isnan(own))
     found = disputed(models, said) if which == DISPUTED else mistaken(models, said, labels)
-    much = found[:, columns].max(axis=1)
+    much = found[:, columns].max(axis=1, initial=0)
     order = np.argsort(-much, kind="stable")
     return order[much[order] > 0]

@@ -7,11 +7,12 @@ import pandas as pd
 import streamlit as st
 
 from app import state
-from app.answering import HARD, TOGETHER, Answered
+from app.answering import HARD, TOGETHER, TRUTH, Answered
 from app.charts.answers import Place
 from app.charts.base import number
 from app.model_files import MTL, TITLES, Models
 from app.words import plain
+from stg_core.judging.verdict import MEASURE_NAMES
 from stg_core.maps.summary import FEATURES
 from stg_core.results.run import Run
 from stg_core.system.words import counted
@@ -80,10 +81,11 @@ def answered_in_words(answered: Answered) -> None:
 
 def _right(answered: Answered) -> str:
     """Such as "Right: together 14 of 15 tasks, MTL 13."."""
+    learned = answered.models.learned
     asked = [
         t
         for t, task in enumerate(answered.models.tasks)
-        if task.kind != "regression" and not np.isnan(answered.answer("truth", t))
+        if task.kind != "regression" and learned[t] and not np.isnan(answered.answer(TRUTH, t))
     ]
     if not asked:
         return "Its labels are numbers, or missing."
@@ -92,7 +94,10 @@ def _right(answered: Answered) -> str:
         f"{TITLES.get(who, who)} **{sum(not answered.wrong(who, t) for t in asked)}**"
         for who in (lead, *answered.models.others)
     ]
-    return f"Right answers to {counted(len(asked), 'task')}: {', '.join(each)}."
+    chance = [name for t, name in enumerate(answered.models.about.tasks) if not learned[t]]
+    more = f" and {len(chance) - NAMED} more" * (len(chance) > NAMED)
+    left_out = f" (without {plain(', '.join(chance[:NAMED]))}{more}: chance)" if chance else ""
+    return f"Right answers to {counted(len(asked), 'task')}{left_out}: {', '.join(each)}."
 
 
 def _hard(answered: Answered) -> str:
@@ -125,6 +130,9 @@ def about_models(models: Models) -> None:
             f"Average of {about.average}, {about.routing} routing."
             + (f" Grouping: {grouping}." if grouping else ""),
             f"Training: {about.run or 'not said'}; digest of its data: {about.data or 'not said'}.",
+            f"Exported {about.made['created']} by {about.made['command']}."
+            if {"created", "command"} <= {*about.made}
+            else "",
         ]
         for line in filter(None, lines):
             st.caption(plain(line))
@@ -137,7 +145,7 @@ def _scores(models: Models) -> pd.DataFrame:
     for scheme, one in sorted(ordered.items(), key=lambda item: item[0] != MTL):
         row = {"scheme": TITLES.get(scheme, scheme)}
         for measure, found in one.about.scores.items():
-            row[measure.replace("_", " ")] = _score(found)
+            row[MEASURE_NAMES.get(measure, measure)] = _score(found)
         rows.append(row)
     frame = pd.DataFrame(rows)
     return frame if frame.shape[1] > 1 else frame.iloc[:0]

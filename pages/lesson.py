@@ -1,4 +1,4 @@
-"""Lesson: a guided tour of the method in eight steps, for a class, on the bundled runs."""
+"""Lesson: a guided tour of the method in nine steps, for a class, on the bundled runs."""
 
 from __future__ import annotations
 
@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 import streamlit as st
 
-from app import images, lesson_images, state, widgets
+from app import images, lesson_images, model_files, state, try_points, widgets
+from app.answering import Answered
 from app.charts import agreement as agreement_charts
+from app.charts import answers as answer_charts
 from app.charts import grouping as grouping_charts
 from app.charts import lesson as charts
 from app.live_slider import live_slider
 from app.parameters import Flag, Number, OneOf, in_url
 from app.presenter import presenter
 from app.stability import say_stability
+from app.trying import answered_in_words, colours_of
 from stg_core.maps.summary import FEATURES
 from stg_core.results.run import Run
 from stg_core.tasks.groups import CIFAR100_SUPERCLASSES
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
 
 TEXTS = state.ROOT / "assets" / "lesson.toml"
 SHOWN = ("inertia", "silhouette", "stability")  # of the measures, those that the text names
+DIGITS = 50
 POINTS = 100  # of a task's sample, spread evenly from hard to easy
 
 
@@ -211,6 +215,34 @@ def specialists() -> None:
         )
 
 
+def try_it() -> None:
+    models = model_files.bundled("digits")
+    run = models.run
+    assert run is not None, "it is bundled too"
+    points = try_points.points_to_try(models, run, "test")
+    if points is None:
+        images.wait_for_images(run)
+        return
+    said = try_points.ask_all(models, points, run)
+    order = try_points.choose(models, said, points.labels, try_points.DISPUTED, None)
+    place = live_slider(
+        "Digit, the most disputed first",
+        range(1, min(DIGITS, len(order)) + 1),
+        1,
+        key="lesson_digit",
+        help="Test images, by how far apart specialists are that give different answers.",
+    )
+    at = int(order[place - 1])
+    answered = Answered(models, said.of(at), points.labels[at])
+    left, right = st.columns([1, 5], vertical_alignment="center")
+    left.image(images.enlarged(points.inputs[at]), alt=points.called(at), width=images.SIDE)
+    with right:
+        answered_in_words(answered)
+    answer_charts.answers(answered, points.called(at), colours_of(models, run), "lesson answers")
+    if not state.presenting():
+        st.page_link(state.TRY, label="Try other points", icon=":material/photo_camera:")
+
+
 STEPS: tuple[Callable[[], None], ...] = (
     task_group,
     confidence,
@@ -220,6 +252,7 @@ STEPS: tuple[Callable[[], None], ...] = (
     choosing_k,
     superclasses,
     specialists,
+    try_it,
 )
 
 

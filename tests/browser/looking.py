@@ -10,6 +10,7 @@ from playwright.sync_api import Page, expect
 from tests.browser.conftest import settled
 
 VEGA = "[data-testid=stVegaLiteChart] canvas"
+ANSWERS = "figure.answers canvas"
 
 
 class Shown(NamedTuple):
@@ -44,7 +45,11 @@ PAGES = {
     ),
     "methods_seeds": Shown("methods", "Better than random groups", VEGA),
     "study": Shown("study", "Not run:", VEGA),
-    "lesson": Shown("lesson?step=8&answer_8=true", "Did it pay?", VEGA),
+    "lesson_specialists": Shown("lesson?step=8&answer_8=true", "Did it pay?", VEGA),
+    "lesson": Shown("lesson?step=9&answer_9=true", "Try other points", ANSWERS),
+    "try": Shown("try", "About these models", ANSWERS),
+    "try_training": Shown("try?input=Training", "About these models", "figure.place canvas"),
+    "try_upload": Shown("try?input=Upload", "The answers are shown here."),
 }
 
 # What is drawn, as it is now: canvases pixel by pixel, and what has colours of clusters in HTML;

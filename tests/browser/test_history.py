@@ -46,16 +46,16 @@ def test_back_walks_through_pages_and_choices_in_reverse(
     assert length(page) == begun + 1
 
     page.get_by_role("link", name="Lesson", exact=True).click()
-    expect(page.get_by_text("Step 1 of 8")).to_be_visible()
+    expect(page.get_by_text("Step 1 of 9")).to_be_visible()
     at_rest(page)
     assert length(page) == begun + 2
     page.get_by_role("button", name="Next").click()
-    expect(page.get_by_text("Step 2 of 8")).to_be_visible()
+    expect(page.get_by_text("Step 2 of 9")).to_be_visible()
     at_rest(page)
     assert length(page) == begun + 3
 
     page.go_back()
-    expect(page.get_by_text("Step 1 of 8")).to_be_visible()
+    expect(page.get_by_text("Step 1 of 9")).to_be_visible()
     at_rest(page)
     page.go_back()
     expect(page.get_by_role("heading", name="Grouping")).to_be_visible()

@@ -36,8 +36,8 @@ def test_on_a_phone_every_step_of_the_lesson_has_room(
 ) -> None:
     page = open_page(f"{address}/lesson", script=LISTEN, width=PHONE)
     found = []
-    for step in range(1, 8):  # the last one is among the pages
-        expect(page.get_by_text(f"Step {step} of 8")).to_be_visible()
+    for step in range(1, 9):  # the last one is among the pages
+        expect(page.get_by_text(f"Step {step} of 9")).to_be_visible()
         settled(page)
         found += [f"step {step}: {problem}" for problem in problems(page)]
         page.get_by_role("button", name="Next").click()

@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 import tomllib
 from functools import cache
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from app import model_files, state, try_points
+from app.answering import Answered
 from app.charts import lesson as charts
 from stg_core.engine.derived import kept_choice
 from stg_core.grouping import choosing
@@ -18,6 +21,7 @@ from stg_core.grouping.choosing import Choice
 from stg_core.grouping.memberships import TaskSpace, group_tasks
 from stg_core.results.run import Run
 from stg_core.results.store import Store
+from stg_core.tasks.data import load_task_data
 from stg_core.tasks.groups import CIFAR100_SUPERCLASSES
 from stg_core.tasks.images import CLASS_NAMES
 from tests.pages.conftest import ROOT
@@ -205,3 +209,32 @@ def test_whose_company_is_told_of_is_kept_and_how_often_it_would_be_again(store:
         if len({here[space.tasks.index(task)] for task in members}) == 1
     ]
     assert whole == ["people", "trees"]
+
+
+def test_who_of_the_specialists_can_be_trusted(store: Store) -> None:
+    models = model_files.bundled("digits")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(state, "shared", lambda: SimpleNamespace(store=store))
+        run = models.run
+    assert run is not None and run.id == "bundled:digits"
+    data = load_task_data(run.spec.group)
+    asked = try_points.ask(models, data.test_points)
+    wrong = try_points.answers(models, asked.each) != data.test_labels[:, None]
+    together = try_points.answers(models, asked.by_scheme["specialists"]) != data.test_labels
+    mtl = try_points.answers(models, asked.by_scheme["mtl"]) != data.test_labels
+    digit, downside, coin = slice(13), 13, 14
+    assert models.about.tasks[downside:] == ("Downside", "Random")
+    assert not models.learned[coin] and models.learned[:coin].all()
+    first, second, _ = wrong[..., digit].sum(axis=(0, 2))
+    errors = f"specialist 1 errs in {first} of {wrong[:, 0, digit].size:,} answers"
+    assert errors in said(9) and f"paid for the coin, in {second}" in said(9)
+    right = (~wrong[..., downside]).sum(axis=0)
+    assert f"right in {right[0]} of {len(wrong)} answers" in said(9)
+    assert f"which has it all, in {right[2]}" in said(9)
+    assert f"together they err in {together[:, digit].sum()} of the 4,680" in said(9)
+    assert f"MTL in {mtl[:, digit].sum()}" in said(9)
+    each = [Answered(models, asked.of(i)).decisions for i in range(len(wrong))]
+    decided = [(i, t) for i, found in enumerate(each) for t in range(coin) if found[t].decisive]
+    well = sum(not together[i, t] for i, t in decided)
+    assert f"of the {len(decided)} answers for which one was decisive" in said(9)
+    assert f"{well} are right" in said(9)

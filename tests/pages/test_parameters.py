@@ -23,7 +23,7 @@ NAMES = sorted(
             r'(?:in_url\(|key=|state\.keep?t?\()\s*"([a-z_]+)"', file.read_text("utf-8")
         )
     }
-    | {"model_digits", "classes_digits", "unions_digits", "answer_1", "answer_8"}
+    | {"model_digits", "classes_digits", "unions_digits", "answer_1", "answer_9"}
 )
 STRANGE = (
     *("", " ", "nan", "inf", "-inf", "1e999", "-1", "0", "1", "3", "5", "20", "999", "2.5", "1,5"),
@@ -108,7 +108,7 @@ def test_none_of_many_addresses_shows_a_traceback(
         ("start", "epochs", "1e999", "epochs = 1e999 is more than 1000: 1000 is shown"),
         ("start", "seed", "1.5", "seed = 1.5 is not a whole number: 2 is shown"),
         ("start", "group", "g9", "group = “g9” is not one of its choices"),
-        ("lesson", "step", "9" * 5_000, "is more than 8 steps: 8 is shown"),
+        ("lesson", "step", "9" * 5_000, "is more than 9 steps: 9 is shown"),
         ("lesson", "step", "²", "step = “²” is not a number"),
         ("lesson", "present", "yes", "present = “yes” is neither 1 nor 0"),
     ],
