@@ -101,7 +101,7 @@ def choose_point(models: Models, run: Run, split: Split) -> Asked | None:
     here = found[page * PER_PAGE : (page + 1) * PER_PAGE].tolist()
     if isinstance(points.known, RunImages):
         gallery(
-            "Points",
+            "Gallery",
             [(i, points.inputs[i], points.called(i)) for i in here],
             at,
             keep_point,
