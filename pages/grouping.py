@@ -9,7 +9,7 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 import pandas as pd
 import streamlit as st
 
-from app import glances, state, widgets
+from app import glances, own_loop, state, widgets
 from app.charts import grouping as charts
 from app.live import LATER
 from app.parameters import OneOf, in_url
@@ -150,6 +150,8 @@ def export(run: Run, chosen: Chosen) -> None:
     st.markdown("**Pictures**: each has its own buttons SVG and PNG, above it on the right.")
     st.markdown("**Link** to this very grouping, on every machine that has the run")
     st.code(link(chosen), language=None, wrap_lines=True)
+    if not (grouping.problem or grouping.left_out):
+        own_loop.offer(run, grouping)
 
 
 def table(chosen: Chosen) -> pd.DataFrame:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import streamlit as st
 
-from app import brought_back, judgement, state, widgets
+from app import brought_back, judgement, state, take_home, widgets
 from app.charts import quality
 from app.charts import specialists as charts
 from app.charts.base import number
@@ -457,7 +457,10 @@ def show_judgement(run: Run, chosen: Chosen, plan: Plan, back: BroughtBack | Non
     if answer.value:
         head, average, routing = st.columns([5, 3, 3], vertical_alignment="bottom")
         head.subheader("What this plan found")
-        show_report(answer.value, choose_variant(average, routing), chosen.colours)
+        variant = choose_variant(average, routing)
+        show_report(answer.value, variant, chosen.colours)
+        if back is None:
+            take_home.offer(run, chosen, plan, variant)
     elif answer.pending:
         st.info("The schemes are being compared.", icon=":material/hourglass_empty:")
     widgets.wait_for(answer, ask)

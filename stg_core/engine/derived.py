@@ -427,6 +427,12 @@ class Derived:
             self._so_far[key] = progress, so_far
         return progress, so_far
 
+    def forget(self, question: Question) -> None:
+        """Of an answer that no longer holds: the next question for it begins anew."""
+        with self._lock:
+            self._known.pop(question.key, None)
+            self.store.cache.delete(question.key)
+
     def ask_again(self) -> None:
         """Forgets what failed, so that the next question for it begins anew."""
         with self._lock:

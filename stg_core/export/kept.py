@@ -138,6 +138,7 @@ def _keep(
         "scheme": about.scheme,
         "routing": about.routing,
         "average": about.average,
+        "seed": made.ensemble.seed,
         "verdict": about.verdict,
         "folder": folder.name,
         "called": _called(made),

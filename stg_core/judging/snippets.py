@@ -220,12 +220,12 @@ def snippet(framework: str, tasks: Sequence[Task], models: Sequence[Due], run: s
     head = HEAD.substitute(
         count=counted(len(models), "model"),
         run=named(run),
-        outputs=_about_outputs(tasks),
+        outputs=about_outputs(tasks),
         data=DATA[framework],
         imports=IMPORTS[framework],
-        tasks=_written([task.name for task in tasks]),
-        kinds=_written({task.name: task.kind for task in tasks}) if mixed else '"binary"',
-        columns=f"COLUMNS = {_columns(tasks)}  # of each task\n" if mixed else "",
+        tasks=written([task.name for task in tasks]),
+        kinds=written({task.name: task.kind for task in tasks}) if mixed else '"binary"',
+        columns=f"COLUMNS = {columns_of(tasks)}  # of each task\n" if mixed else "",
         models="\n".join(map(_model, models)),
     )
     if framework == "keras":
@@ -235,14 +235,14 @@ def snippet(framework: str, tasks: Sequence[Task], models: Sequence[Due], run: s
     return head + losses + LOOPS[framework]
 
 
-def _about_outputs(tasks: Sequence[Task]) -> str:
+def about_outputs(tasks: Sequence[Task]) -> str:
     width = sum(task.width for task in tasks)
     return f"logits (batch, {width})" + ", side by side in the order of the tasks" * (
         width > len(tasks)
     )
 
 
-def _columns(tasks: Sequence[Task]) -> list[slice]:
+def columns_of(tasks: Sequence[Task]) -> list[slice]:
     """Of the outputs, those of each task."""
     ends = accumulate(task.width for task in tasks)
     return [slice(end - task.width, end) for task, end in zip(tasks, ends, strict=True)]
@@ -250,12 +250,12 @@ def _columns(tasks: Sequence[Task]) -> list[slice]:
 
 def _model(due: Due) -> str:
     weights = textwrap.wrap(", ".join(f"{weight:.6g}" for weight in due.weights), LINE - 8)
-    about = f"{_written(due.name)}, {_written(due.mark)}, {due.spec.seed}, {due.epochs},"
+    about = f"{written(due.name)}, {written(due.mark)}, {due.spec.seed}, {due.epochs},"
     about += f" {due.spec.width:g}, {due.scheme in WARM}"
     return "\n".join([f"    ({about}, [", *(f"        {line}" for line in weights), "    ]),"])
 
 
-def _written(value: object) -> str:
+def written(value: object) -> str:
     """As Python has it, in lines that are not too long."""
     text = json.dumps(value, ensure_ascii=False)
     if len(text) < LINE - len("TASKS = "):

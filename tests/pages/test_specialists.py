@@ -15,6 +15,7 @@ import pytest
 from app import judgement
 from app.charts import quality
 from app.charts.base import number
+from stg_core.cli.main import parser
 from stg_core.engine.derived import Answer, Progress
 from stg_core.engine.job import Job
 from stg_core.engine.worker import run_spec
@@ -667,3 +668,54 @@ def test_costs_that_are_not_measured_as_they_are_counted_are_named() -> None:
     assert told.startswith("Not within a tenth of each other: one wider model (3.0 counted, 2.0")
     assert "longer" not in told and "random" not in told
     assert judgement.about_costs({"costs": {"mtl": costs["mtl"]}}) == ""
+
+
+def test_the_models_are_made_in_the_background_and_downloaded(
+    open_app: OpenApp,
+    trained: Run,
+    plan: Plan,
+    complete: None,
+    derived: type[StandInDerived],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    asked: list[tuple[str, ...]] = []
+    get = StandInDerived.get
+
+    def noted(self: Any, question: Any) -> Any:
+        asked.append(question.words)
+        return get(self, question)
+
+    monkeypatch.setattr(StandInDerived, "get", noted)
+    for name in ("model.onnx", "model.safetensors", "README.md"):
+        (tmp_path / name).write_bytes(b"it")
+    monkeypatch.setattr("stg_core.export.kept.folder_of", lambda *_: tmp_path)
+    app = open_app("specialists", trained, k="2", routing="hard")
+    assert "export-model" not in {words[0] for words in asked}
+    app.button(key="take home").click().run()
+    assert not app.exception and not app.error
+    assert "The file is being made, and checked." in [info.value for info in app.info]
+    words = next(words for words in asked if words[0] == "export-model")
+    assert parser().parse_args([*words]).command
+    options = dict(zip(words[2::2], words[3::2], strict=True))
+    assert options["--scheme"] == "specialists" and options["--routing"] == "hard"
+    assert options["--k"] == "2" and options["--beside"] == ",".join(PLANNED)
+
+    served = {"bytes": 2_000_000, "models": 2, "one": 0.5, "many": 0.1}
+    derived.given["export-model"] = Answer(
+        {
+            "scheme": "specialists",
+            "seed": 0,
+            "bytes": {"model.onnx": 2_000_000, "model.safetensors": 1, "README.md": 1},
+            "check": {
+                "points": 360,
+                "difference": 3e-6,
+                "scores": {"auroc": {"file": 0.98765, "judged": 0.98764}},
+            },
+            "serving": {"specialists": served},
+        }
+    )
+    app.run()
+    assert "360 test points" in texts(app) and "PyTorch differ by 3e-06 at most" in texts(app)
+    assert "mean AUROC of the file is 0.9877, and 0.9876 was judged" in texts(app)
+    assert table(app, "Models asked")["MB"].tolist() == [2.0]
