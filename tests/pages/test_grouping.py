@@ -22,6 +22,7 @@ from stg_core.grouping.memberships import (
     group_tasks,
     memberships_from_distances,
 )
+from stg_core.judging.loss_weights import loss_weights
 from stg_core.maps.summary import DataMapSummary, summarise
 from stg_core.results.run import Run
 from stg_core.results.store import Store, write_spec
@@ -333,14 +334,19 @@ def test_the_link_of_the_export_shows_the_same(open_app: OpenApp, trained: Run) 
     assert not app.exception
     told = {name: values[0] for name, values in parse_qs(urlsplit(app.code[0].value).query).items()}
     assert told["run"] == trained.id
-    codes = [code.value for code in app.code[1:]]  # for one's own loop
-    assert len(codes) == 3 and all("def predict(inputs)" in code for code in codes)
     again = open_app("grouping", trained, **told)
     expected = group_tasks(TaskSpace(trained.summary), 5, 1.5, "fcm")
-    assert f"[\n        {expected.memberships[0, 0]:.6g}, " in codes[0]
     np.testing.assert_allclose(shares(again), expected.memberships, atol=1e-6)
     header, _ = picture(again, "memberships")
     assert (header["map"], header["chosen"]) == ("mds", "Odd")
+
+
+def test_code_for_ones_own_loop_has_the_weights(open_app: OpenApp, trained: Run) -> None:
+    app = open_app("grouping", trained, k="2", **page_of(trained, "Export"))
+    codes = [code.value for code in app.code[1:]]
+    assert len(codes) == 3 and all("def predict(inputs)" in code for code in codes)
+    weights = loss_weights(group_tasks(TaskSpace(trained.summary), 2, 2.0))
+    assert all(f"[\n        {weights[0, 0]:.6g}, " in code for code in codes)
 
 
 # ------------------------------------------------------------------------------------ empty states
