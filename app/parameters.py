@@ -128,6 +128,29 @@ class Step:
 
 
 @dataclass(frozen=True)
+class Pair:
+    """Two whole numbers from 1 on, such as "3-12"; none of them where one is more than `most`."""
+
+    most: int
+
+    def read(self, values: Sequence[str]) -> Reading:
+        if self.pair(values[-1]):
+            return Reading([values[-1]])
+        first, _, second = values[-1].partition("-")
+        if first.isdecimal() and second.isdecimal():  # such as of another number of clusters
+            return Reading(None)
+        return Reading(None, f"{named(values[-1])} is no pair such as 1-2: none is shown")
+
+    def pair(self, value: str) -> tuple[int, int] | None:
+        """Both, counted from 0."""
+        first, _, second = value.partition("-")
+        if not (first.isdecimal() and second.isdecimal()):
+            return None
+        both = int(first) - 1, int(second) - 1
+        return both if all(0 <= each < self.most for each in both) else None
+
+
+@dataclass(frozen=True)
 class Flag:
     """Yes or no, as the widget or the page writes them."""
 

@@ -23,6 +23,7 @@ from app.words import plain
 from stg_core.engine.derived import Answer, Derived
 from stg_core.engine.job import Job
 from stg_core.maps.labels import has_labels
+from stg_core.maps.many import MANY
 from stg_core.maps.summary import FEATURES
 from stg_core.results.run import Run
 from stg_core.system.errors import UserError
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from stg_core.grouping.memberships import Grouping, TaskSpace
 
 POLL = 0.5  # seconds between two looks at a running job
+MOST_CLUSTERS = 100  # of more than 300 tasks: a slider has no place for more
 USUAL_K = {"g1": 2, "g2": 3, "g3": 20}
 METHODS = ("soft", "hard", "fcm", "points")
 FUZZIFIERS = tuple(round(1.01 + step / 100, 2) for step in range(200))
@@ -197,16 +199,18 @@ def choose_clusters(
     from stg_core.grouping.memberships import cluster_colours, group_tasks
 
     n_tasks = int(has_labels(run.summary).sum())
+    most = n_tasks if n_tasks <= MANY else MOST_CLUSTERS
     replayed = replayed and run.ended and len(given.epochs) > 1
     left, right, *third = st.columns(3 if replayed else 2, gap="large")
     with left:
         k = live_slider(
             "Clusters (k)",
-            range(2, n_tasks + 1),
+            range(2, most + 1),
             min(USUAL_K.get(run.spec.group.name, 3), n_tasks),
             key="k",
-            of="tasks",
-            help="How many clusters of tasks, and so how many specialists.",
+            of="tasks" if most == n_tasks else "clusters",
+            help="How many clusters of tasks, and so how many specialists."
+            + ("" if most == n_tasks else f" Of so many tasks pages show up to {most}."),
         )
     with right:
         fuzzifier = live_slider(

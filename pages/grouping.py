@@ -12,11 +12,12 @@ import streamlit as st
 from app import glances, own_loop, state, widgets
 from app.charts import grouping as charts
 from app.live import LATER
-from app.parameters import OneOf, in_url
+from app.parameters import OneOf, Pair, in_url
 from app.studies import say_default
 from app.tables import as_csv
 from app.widgets import Chosen, Input
 from stg_core.engine.derived import Answer
+from stg_core.maps.many import MANY
 from stg_core.results.run import Run
 
 if TYPE_CHECKING:
@@ -113,10 +114,16 @@ def show_choice(choice: Choice, k: int) -> None:
 
 
 def distances(run: Run, chosen: Chosen) -> None:
-    from stg_core.grouping.layout import dendrogram
+    from stg_core.grouping.layout import dendrogram, distance_blocks
 
-    tree = dendrogram(chosen.space)
-    charts.distances(chosen.space, tree, chosen.grouping, chosen.colours, chosen.every)
+    space, grouping = chosen.space, chosen.grouping
+    if len(space.tasks) > MANY:
+        pair = Pair(grouping.k)
+        block = pair.pair(state.kept("block", pair) or "")
+        found = distance_blocks(space, grouping.labels, grouping.k)
+        charts.distance_blocks(space, found, grouping, chosen.colours, block)
+    else:
+        charts.distances(space, dendrogram(space), grouping, chosen.colours, chosen.every)
     if chosen.space.adjusted >= WORTH_SAYING:
         st.caption(
             "Distances over the points that each two tasks share did not fit together:"

@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from stg_core.maps.log import TaskLog
+
 OWN = 0.8  # how much of a task's difficulty is its own, beside 1 for its pattern
 PREVALENCE = (0.02, 0.5)
 
@@ -72,3 +74,16 @@ def write_maps(
         for t, row in enumerate(map_rows(n_tasks, n_points, epoch, seed)):
             maps[e, :, t] = row
     maps.flush()
+
+
+def log_many(n_tasks: int, n_points: int) -> str:
+    """The id of a run of two epochs, logged in the home: tasks of twenty kinds, learned alike."""
+    rng = np.random.default_rng(0)
+    labels = (rng.random((n_points, n_tasks)) < 0.3).astype(np.float32)
+    ease = rng.normal(1, 1, (n_points, 20))[:, pattern_of(n_tasks)]
+    names = [f"task {t}" for t in range(n_tasks)]
+    with TaskLog(f"many {n_tasks}", names, labels, outputs="logits") as log:
+        for epoch in (1, 2):
+            logits = epoch * ease + rng.normal(0, 0.3, ease.shape)
+            log.epoch(((2 * labels - 1) * logits).astype(np.float32))
+    return log.run_id

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from app import task_pictures
 from app.charts.base import cluster_colour, palette
@@ -13,7 +14,7 @@ from app.state import dark
 
 if TYPE_CHECKING:
     from stg_core.grouping.choosing import Choice
-    from stg_core.grouping.layout import Dendrogram, TaskMap
+    from stg_core.grouping.layout import Blocks, Dendrogram, TaskMap
     from stg_core.grouping.memberships import Grouping, TaskSpace
 
 # Of each measure: its name, its digits after the point, and what it means, in one line.
@@ -52,6 +53,7 @@ MAPS = {
         "Draws neighbourhoods apart. It may tear near tasks asunder: see its correlation.",
     ),
 }
+MOST_UNFOLDED = 300  # tasks of a cluster whose distances to those of another are shown
 FIRST_MAP = next(iter(MAPS))
 AXES = {
     "umap": ("First direction (no unit)", "Second direction (no unit)"),
@@ -163,6 +165,58 @@ def distances(
         },
     }
     task_pictures.distances(header, grouping.memberships, space.distances)
+
+
+def distance_blocks(
+    space: TaskSpace,
+    found: Blocks,
+    grouping: Grouping,
+    colours: list[int],
+    chosen: tuple[int, int] | None,
+) -> None:
+    """Mean distance between the tasks of each two clusters; of a chosen block those of its tasks.
+
+    In place of `distances`, whose T × T numbers are too many for a browser and for an eye. A move
+    of a slider asks Python, which has them.
+    """
+    header = clustered(grouping, colours)
+    known = found.means[~np.isnan(found.means)]
+    unfolded, inside = _unfolded(space, grouping, chosen) if chosen else (None, np.empty(0))
+    header |= {
+        "leaves": found.tree.order.tolist(),
+        "tree": found.tree.segments.round(4).tolist(),
+        "range": [float(known.min(initial=np.inf)), float(known.max(initial=0))],
+        "sizes": np.bincount(grouping.labels, minlength=grouping.k).tolist(),
+        "unfolded": unfolded,
+        "alt": {
+            "blocks": f"Distances between the clusters: heatmap of the mean distances of"
+            f" {grouping.k} clusters of {len(grouping.tasks):,} tasks, with a dendrogram. They are"
+            f" from {known.min():.1f} to {known.max():.1f}.",
+            "block": "Distances within the block: heatmap.",
+        },
+    }
+    task_pictures.blocks(header, grouping.memberships, found.means, inside)
+
+
+def _unfolded(
+    space: TaskSpace, grouping: Grouping, clusters: tuple[int, int]
+) -> tuple[dict[str, Any], NDArray[np.float64]]:
+    """Which tasks of two clusters are shown, the surest first, and their distances."""
+    from stg_core.grouping.layout import distances_of
+
+    surest = np.argsort(-grouping.memberships.max(axis=1), kind="stable")
+    members = [surest[grouping.labels[surest] == cluster] for cluster in clusters]
+    rows, columns = (each[:MOST_UNFOLDED] for each in members)
+    inside = distances_of(space, rows, columns)
+    apart = inside[rows[:, None] != columns]
+    return {
+        "clusters": clusters,
+        "rows": rows.tolist(),
+        "columns": columns.tolist(),
+        "of": [len(each) for each in members],
+        "most": MOST_UNFOLDED,
+        "range": [float(apart.min()), float(apart.max())] if apart.size else [0.0, 1.0],
+    }, inside
 
 
 # ------------------------------------------------------------------------------------ their words

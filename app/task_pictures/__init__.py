@@ -30,11 +30,13 @@ from app.parameters import OneOf
 FOLDER = Path(__file__).parent
 SHARED = ("pen", "theme", "glance", "head", "message", "view")
 GROUPING = ("hand", "formula", "grouping")
+PICTURES = ("lens", "heatmap", "zoom", "map", "memberships")
 WALK = "Arrow keys walk through the tasks, Enter marks one everywhere, Escape takes it back."
 
 # Told the rectangle: variability from and to, confidence from and to; or None.
 Brushed = Callable[[list[float] | None], None]
 
+FIND = '<div class="find" hidden></div>'
 HEATMAP = '<figure class="memberships"></figure>'
 MAP = '<figure class="map"><div class="kinds" role="radiogroup" aria-label="Map"></div></figure>'
 
@@ -52,21 +54,45 @@ def _joined(*scripts: str) -> str:
     return "\n".join((FOLDER / f"{script}.js").read_text() for script in scripts)
 
 
-_heatmap = _component("heatmap", HEATMAP, *GROUPING, "heatmap", "map", "memberships")
+_heatmap = _component("heatmap", HEATMAP, *GROUPING, *PICTURES)
 _memberships = _component(
     "memberships",
-    f'<dl class="quality"></dl><div class="pictures">{HEATMAP}{MAP}</div>',
+    f'<dl class="quality"></dl>{FIND}<div class="pictures">{HEATMAP}{MAP}</div>',
     *GROUPING,
-    "heatmap",
-    "map",
-    "memberships",
+    "find",
+    *PICTURES,
 )
-_clusters = _component("clusters", '<div class="cards"></div>', *GROUPING, "clusters")
+_clusters = _component(
+    "clusters",
+    f'{FIND}<div class="cards"></div><button type="button" class="rest" hidden></button>',
+    *GROUPING,
+    "find",
+    "clusters",
+)
 _distances = _component(
-    "distances", '<figure class="distances"></figure>', *GROUPING, "heatmap", "distances"
+    "distances",
+    f'{FIND}<figure class="distances"></figure>',
+    *GROUPING,
+    "find",
+    "heatmap",
+    "tree",
+    "distances",
+)
+_blocks = _component(
+    "blocks",
+    f'{FIND}<figure class="blocks"></figure><figure class="block"></figure>',
+    *GROUPING,
+    "find",
+    "heatmap",
+    "tree",
+    "blocks",
 )
 _contingency = _component(
-    "contingency", '<figure class="contingency"></figure>', "heatmap", "contingency"
+    "contingency",
+    f'{FIND}<figure class="contingency"></figure>',
+    "find",
+    "heatmap",
+    "contingency",
 )
 _panels = _component("panels", '<figure class="panels"></figure>', *GROUPING, "heatmap", "panels")
 _choice = _component("choice", '<figure class="which-k"></figure>', "heatmap", "choice")
@@ -134,6 +160,20 @@ def distances(
     """Clustered heatmap of the distances with its dendrogram."""
     values = np.concatenate([memberships.ravel(), distances.ravel()])
     _show_tasks(_distances, "distances pictures", header, values)
+
+
+def blocks(header: dict[str, Any], *values: NDArray[np.float64]) -> None:
+    """Mean distances between clusters, and those within the block that was chosen, kept as `block`.
+
+    values: memberships, mean distances (k, k), and distances of the block's tasks, if one is.
+    """
+    key = "blocks pictures"
+
+    def unfolded() -> None:
+        state.keep("block", st.session_state[key]["block"][0])
+
+    joined = np.concatenate([each.ravel() for each in values])
+    _show_tasks(_blocks, key, header, joined, block=unfolded)
 
 
 def contingency(header: dict[str, Any]) -> None:

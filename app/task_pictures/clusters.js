@@ -1,6 +1,7 @@
 // One card per cluster: its tasks with their shares, the most typical first.
 
-const FEW = 12; // tasks that a card shows before it is unfolded
+const FEW = 12, FEWER = 6, MANY = 300; // tasks that a card shows before it is unfolded; of many tasks
+const FIRST = 24; // cards that are there before all are shown
 
 function aboutMembers(names) {
   if (!names.length) return ["No task belongs most to this cluster."];
@@ -10,23 +11,40 @@ function aboutMembers(names) {
 
 class Cards {
   constructor(root) {
-    this.root = root;
-    this.marks = new Marks("tasks", () => this.mark());
+    Object.assign(this, { root, unfolded: new Set(), all: false });
+    this.marks = new Marks("tasks", (name, closely) => this.mark(name, closely));
+    this.finder = new Finder(root.querySelector(".find"), this);
     this.unheard = followSliders(this);
   }
 
   show(message, send) {
     Object.assign(this, { told: read(message), send });
+    const before = this.marks.chosen;
     this.marks.follow(this.told.chosen);
     this.turn();
+    if (this.marks.chosen !== before) this.reveal(this.marks.chosen);
   }
 
   /** As `View.turn`. */
   turn(data = this.turned(this.told)) {
     this.data = data;
-    this.root.querySelector(".cards").replaceChildren(
-      ...this.data.colours.map((colour, j) => this.card(colour, j)),
-    );
+    this.finder.follow();
+    this.draw();
+  }
+
+  draw() {
+    const { colours, names } = this.data, count = this.all ? colours.length : FIRST;
+    this.few = names.length > MANY ? FEWER : FEW;
+    const cards = colours.slice(0, count).map((colour, j) => this.card(colour, j));
+    this.root.querySelector(".cards").replaceChildren(...cards);
+    const rest = this.root.querySelector(".rest");
+    rest.hidden = colours.length <= FIRST;
+    rest.textContent = this.all ? `Show the first ${FIRST} clusters`
+      : `Show all ${colours.length} clusters`;
+    rest.onclick = () => {
+      this.all = !this.all;
+      this.draw();
+    };
     this.mark();
   }
 
@@ -50,18 +68,31 @@ class Cards {
     made.style.borderTopColor = colour;
     made.append(element("h2", {}, number, count));
     made.append(...about.map((line) => element("p", {}, line)));
-    made.append(this.list(tasks.slice(0, FEW), colour));
-    if (tasks.length > FEW) {
-      const more = element("details", {}, element("summary", {}, `${tasks.length - FEW} more`));
-      more.append(this.list(tasks.slice(FEW), colour));
-      made.append(more);
-    }
+    made.append(this.list(tasks.slice(0, this.few), colour));
+    if (tasks.length > this.few) made.append(this.folded(tasks, colour, j));
     return made;
   }
 
+  /** The other tasks of cluster j, made when they are first asked for. */
+  folded(tasks, colour, j) {
+    const summary = element("summary", {}), more = element("details", {}, summary);
+    const turn = () => {
+      this.unfolded[more.open ? "add" : "delete"](j);
+      summary.textContent = more.open ? "Show fewer" : `Show all ${tasks.length}`;
+      if (!more.open || more.childElementCount > 1) return;
+      more.append(this.list(tasks.slice(this.few), colour));
+      this.mark();
+    };
+    more.open = this.unfolded.has(j);
+    turn();
+    more.ontoggle = turn;
+    return more;
+  }
+
   list(tasks, colour) {
+    const place = new Map(this.data.names.map((name, i) => [name, i]));
     return element("ul", {}, ...tasks.map(([name, share]) => {
-      const shown = nameOf(this.data, this.data.names.indexOf(name));
+      const shown = nameOf(this.data, place.get(name));
       const bar = element("span", { class: "bar" });
       bar.style.width = `${100 * share}%`;
       bar.style.background = colour;
@@ -80,15 +111,35 @@ class Cards {
     this.marks.choose(chosen, (value) => this.send("chosen", value));
   }
 
-  mark() {
+  keep(name) {
+    this.marks.choose(name, (value) => this.send("chosen", value), true);
+  }
+
+  mark(name = null, closely = false) {
+    if (closely && name !== null) this.reveal(name);
     for (const task of this.root.querySelectorAll("li button")) {
       task.classList.toggle("hovered", task.value === this.marks.hovered);
       task.setAttribute("aria-pressed", String(task.value === this.marks.chosen));
     }
   }
 
+  /** Unfolds the card of a task, and brings it into view. */
+  reveal(name) {
+    const task = this.data?.names.indexOf(name) ?? -1;
+    if (task < 0) return;
+    const j = this.data.labels[task];
+    const found = () => [...this.root.querySelectorAll("li button")].find((one) => one.value === name);
+    if (!found()) {
+      this.all ||= j >= FIRST;
+      this.unfolded.add(j);
+      this.draw();
+    }
+    found()?.scrollIntoView({ block: "nearest" });
+  }
+
   end() {
     this.marks.end();
+    this.finder.end();
     this.unheard();
   }
 }

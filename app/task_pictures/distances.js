@@ -1,7 +1,5 @@
 // Distances between the tasks, ordered by their dendrogram, which stands above them.
 
-const TREE = 96;
-
 const distances = {
   name: "distances",
 
@@ -23,9 +21,9 @@ const distances = {
   draw(pen, data, plan, theme) {
     const { n, size, longest, cell, named, left, top } = plan;
     drawHead(pen, plan.head, theme);
-    this.legend(pen, data, theme, 0, 48 + plan.head.more);
-    this.tree(pen, data, plan, theme);
-    const [low, high] = data.range, span = high - low || 1, gap = cell >= 14 ? 1 : 0;
+    drawRange(pen, data.range, theme, 0, 48 + plan.head.more, "Distance between task vectors");
+    drawTree(pen, data.tree, plan, theme);
+    const gap = cell >= 14 ? 1 : 0;
     data.order.forEach((task, row) => {
       const y = top + row * cell;
       if (named) {
@@ -34,38 +32,11 @@ const distances = {
       }
       pen.cell(left - 6, y, 4, cell, data.colours[data.labels[task]]);
       data.order.forEach((other, column) => {
-        const near = 1 - (data.values[task * n + other] - low) / span;
-        const fill = row === column
-          ? theme.line
-          : theme.shades[Math.round(Math.min(Math.max(near, 0), 1) * (SHADES - 1))];
+        const shade = shadeOf(data.values[task * n + other], data.range);
+        const fill = row === column ? theme.line : theme.shades[shade];
         pen.cell(left + column * cell, y, cell - gap, cell - gap, fill);
       });
     });
-  },
-
-  legend(pen, data, theme, x, y) {
-    const [low, high] = data.range;
-    for (let i = 0; i < RAMP.width; i += 1) {
-      const shade = theme.shades[SHADES - 1 - Math.floor((i / RAMP.width) * SHADES)];
-      pen.cell(x + i, y, 1, RAMP.height, shade);
-    }
-    const tick = { size: 10, fill: theme.faint };
-    pen.text(x, y + RAMP.height + 8, low.toFixed(1), tick);
-    pen.text(x + RAMP.width, y + RAMP.height + 8, high.toFixed(1), { ...tick, align: "right" });
-    pen.text(x + RAMP.width + 10, y + 5, "Distance between task vectors", {
-      size: 10.5, fill: theme.faint,
-    });
-  },
-
-  /** Heights are distances too: where two branches meet, so far apart are they on average. */
-  tree(pen, data, plan, theme) {
-    const highest = Math.max(...data.tree.map((line) => Math.max(line[1], line[3])), 1e-12);
-    const across = (x) => plan.left + (x + 0.5) * plan.cell;
-    const up = (height) => plan.top - 3 - (height / highest) * (TREE - 12);
-    for (const [x0, y0, x1, y1] of data.tree) {
-      const points = [[across(x0), up(y0)], [across(x1), up(y1)]];
-      pen.line(points, { stroke: theme.faint, width: 1 });
-    }
   },
 
   mark(pen, data, plan, theme, task, style) {

@@ -53,10 +53,15 @@ function sharesInWords(data) {
   });
 }
 
+const READ_OUT = 300, NAMED_EACH = 3; // tasks that are all named; of more the surest of each cluster
+
 function altOf(data, alt) {
-  const members = data.colours.map((_, j) => {
-    const own = data.labels.flatMap((label, i) => (label === j ? [nameOf(data, i)] : []));
-    return `cluster ${j + 1}: ${own.join(", ") || "none"}`;
+  const all = data.names.length <= READ_OUT, tasks = data.colours.map(() => []);
+  for (const i of all ? data.names.keys() : data.order) tasks[data.labels[i]].push(i);
+  const members = tasks.map((own, j) => {
+    const named = own.slice(0, all ? own.length : NAMED_EACH).map((i) => nameOf(data, i)).join(", ");
+    const more = own.length - NAMED_EACH;
+    return `cluster ${j + 1}: ${named || "none"}${!all && more > 0 ? ` and ${more} more` : ""}`;
   });
   const told = `Each task belongs most to: ${members.join("; ")}.`;
   const heat = `Memberships: heatmap of the shares of ${data.names.length} tasks in ${data.k}`

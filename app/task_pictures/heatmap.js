@@ -1,6 +1,7 @@
 // Memberships: a row per task, ordered by cluster; a column per cluster, headed by its number.
 
 const RAMP = { width: 132, height: 10 };
+const MOST_ROWS = 150; // tasks whose rows are all there at once; of more a lens shows some, see lens.js
 
 /** Eyes tell small shares apart when strength follows the square root; the legend says so. */
 const strength = (share) => Math.sqrt(Math.min(Math.max(share, 0), 1));
@@ -8,38 +9,41 @@ const strength = (share) => Math.sqrt(Math.min(Math.max(share, 0), 1));
 const heatmap = {
   name: "memberships",
 
-  plan(data, width, theme) {
-    const n = data.names.length, k = data.colours.length;
-    const row = n <= 20 ? 26 : n <= 45 ? 18 : 14;
+  plan(data, width, theme, look = {}) {
+    const n = data.names.length, k = data.colours.length, many = n > MOST_ROWS;
+    const row = n <= 20 ? 26 : n <= 45 ? 18 : many ? LENS.row : 14;
     const size = row > 20 ? 13 : row > 15 ? 12 : 10.5;
     const measure = (name) => textWidth(name, size, 400, theme.family);
     const labels = Math.min(Math.max(...namesOf(data).map(measure)), width * 0.34, 190);
-    const note = `Share of each of ${n} tasks in each of ${k} clusters; a row sums to 1`;
-    const head = headOf("Memberships", note, width, theme);
-    const left = Math.ceil(labels) + 16, top = 96 + head.more;
+    const shares = `Share of each of ${n.toLocaleString("en-US")} tasks in each of ${k} clusters`;
+    const note = many ? `${shares}. ${LENS.note}` : `${shares}; a row sums to 1`;
+    const head = headOf("Memberships", note, width, theme), top = 96 + head.more;
+    const lens = many ? lensOf(n, width, top, look) : null;
+    const left = Math.ceil(labels) + 16 + (lens?.room ?? 0);
     const column = Math.min((width - left - 1) / k, 96);
     const place = new Array(n);
     data.order.forEach((task, i) => (place[task] = i));
-    const numbers = column >= 30 && row >= 14;
-    return { n, k, row, size, labels, left, top, column, place, numbers, head,
-      height: top + n * row + 6 };
+    const numbers = column >= 30 && row >= 14, [from, to] = lens ? [lens.from, lens.to] : [0, n];
+    return { n, k, row, size, labels, left, top, column, place, numbers, head, lens, from, to,
+      height: top + (to - from) * row + 6 };
   },
 
   draw(pen, data, plan, theme) {
-    const { n, k, row, size, labels, left, top, column } = plan;
+    const { k, row, size, labels, left, top, column, from, to } = plan;
     drawHead(pen, plan.head, theme);
     this.legend(pen, theme, 0, top - 48);
     this.heads(pen, data, plan, theme);
-    const shareAt = (i) => data.values[data.order[Math.floor(i / k)] * k + (i % k)];
+    if (plan.lens) drawLens(pen, data, plan, theme);
+    const shareAt = (i) => data.values[data.order[from + Math.floor(i / k)] * k + (i % k)];
     const shadeAt = (i) => Math.round(strength(shareAt(i)) * (SHADES - 1));
-    pen.cells(left, top, [column, row], [k, n], column >= 10 ? 1 : 0, shadeAt, theme);
-    data.order.forEach((task, i) => {
+    pen.cells(left, top, [column, row], [k, to - from], column >= 10 ? 1 : 0, shadeAt, theme);
+    data.order.slice(from, to).forEach((task, i) => {
       const y = top + i * row, name = shortName(data, task, labels, size, theme.family);
       pen.text(left - 12, y + row / 2, name, { fill: theme.text, size, align: "right" });
       pen.cell(left - 8, y, 4, row, data.colours[data.labels[task]]);
     });
     if (!plan.numbers) return;
-    for (let i = 0; i < n * k; i += 1) {
+    for (let i = 0; i < (to - from) * k; i += 1) {
       const x = left + ((i % k) + 0.5) * column, y = top + (Math.floor(i / k) + 0.5) * row;
       pen.text(x, y, shareAt(i).toFixed(2), {
         fill: theme.inks[shadeAt(i)], size: Math.min(size, 12), align: "center",
@@ -79,12 +83,17 @@ const heatmap = {
   },
 
   mark(pen, data, plan, theme, task, style) {
-    const y = plan.top + plan.place[task] * plan.row;
-    pen.rect(1, y - 1, plan.left + plan.k * plan.column - 2, plan.row + 1, { ...style, radius: 3 });
+    const { left, top, row, k, column, place, lens, from, to } = plan, at = place[task];
+    if (lens) markInLens(pen, plan, at, style);
+    if (at < from || at >= to) return;
+    const x = 1 + (lens?.room ?? 0), y = top + (at - from) * row;
+    pen.rect(x, y - 1, left + k * column - x - 1, row + 1, { ...style, radius: 3 });
   },
 
   at(data, plan, x, y) {
-    const i = data.order[Math.floor((y - plan.top) / plan.row)];
+    if (x < (plan.lens?.room ?? 0)) return null;
+    const row = Math.floor((y - plan.top) / plan.row);
+    const i = row >= 0 && row < plan.to - plan.from ? data.order[plan.from + row] : undefined;
     const cluster = Math.floor((x - plan.left) / plan.column);
     if (i === undefined || cluster >= plan.k) return null;
     if (cluster < 0) return { i, lines: [data.says[i]] };
@@ -93,4 +102,10 @@ const heatmap = {
   },
 
   order: (data) => data.order,
+
+  begin: (canvas) => beginLens(canvas),
+
+  drawn: (canvas) => placeLens(canvas),
+
+  reveal: ({ plan, look }, task) => lookAtRow(plan, look, plan.place[task]),
 };

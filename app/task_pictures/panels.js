@@ -1,6 +1,7 @@
 // Memberships label by label: a small heatmap for each, its tasks by all clusters.
 
-const PANEL = { head: 24, foot: 28, gap: 20, narrowest: 175, most: 5 };
+const PANEL = { head: 24, foot: 28, gap: 20, narrowest: 175, most: 5,
+  rows: 40, high: 480 }; // rows that have names; more of them are as high together, without
 
 const panels = {
   name: "panels",
@@ -24,14 +25,15 @@ const panels = {
       line.forEach((panel, i) => {
         const box = { panel, x: i * (w + PANEL.gap), y };
         boxes.push(box);
+        box.row = panel.tasks.length > PANEL.rows ? PANEL.high / panel.tasks.length : row;
+        box.h = panel.tasks.length * box.row;
         panel.tasks.forEach((task, j) => {
-          places[task] = { x: box.x, y: y + PANEL.head + j * row };
+          places[task] = { x: box.x, y: y + PANEL.head + j * box.row, row: box.row };
         });
       });
-      const tasks = Math.max(...line.map((panel) => panel.tasks.length));
-      y += PANEL.head + tasks * row + PANEL.foot;
+      y += PANEL.head + Math.max(...boxes.slice(-line.length).map(({ h }) => h)) + PANEL.foot;
     }
-    return { k, row, size, w, names, column, boxes, places, head, height: y };
+    return { k, size, w, names, column, boxes, places, head, height: y };
   },
 
   draw(pen, data, plan, theme) {
@@ -40,23 +42,27 @@ const panels = {
     for (const box of plan.boxes) this.panel(pen, data, plan, box, theme);
   },
 
-  panel(pen, data, { k, row, size, w, names, column, places }, { panel, x, y }, theme) {
+  panel(pen, data, { k, size, w, names, column, places }, { panel, x, y, row, h }, theme) {
     const text = { size: 11.5, weight: 600, fill: theme.text };
     const label = shortened(panel.label, w - 32, 11.5, 600, theme.family);
     pen.text(x, y + 10, label, text);
     const right = x + names + k * column;
     pen.text(right, y + 10, panel.coherence, { size: 12, fill: theme.faint, align: "right" });
     for (const task of panel.tasks) {
-      const top = places[task].y;
-      const name = shortName(data, task, names - 8, size, theme.family);
-      pen.text(x + names - 6, top + row / 2, name, { size, align: "right", fill: theme.text });
+      const top = places[task].y, name = shortName(data, task, names - 8, size, theme.family);
+      const beside = { size, align: "right", fill: theme.text };
+      if (row >= size) pen.text(x + names - 6, top + row / 2, name, beside);
       for (let j = 0; j < k; j += 1) {
         const shade = Math.round(strength(data.values[task * k + j]) * (SHADES - 1));
         const from = x + names + j * column;
-        pen.cell(from, top, column, row - 1, theme.shades[shade]);
+        pen.cell(from, top, column, row - (row >= size ? 1 : 0), theme.shades[shade]);
       }
     }
-    const below = y + PANEL.head + panel.tasks.length * row;
+    if (row < size) {
+      const told = { size, align: "right", fill: theme.faint };
+      pen.text(x + names - 6, y + PANEL.head + 8, `${panel.tasks.length} tasks`, told);
+    }
+    const below = y + PANEL.head + h;
     this.feet(pen, data, panel, x + names, below, { column, theme });
   },
 
@@ -81,15 +87,15 @@ const panels = {
     const place = plan.places[task];
     if (!place) return;
     const w = plan.names + plan.k * plan.column;
-    pen.rect(place.x, place.y - 1, w + 1, plan.row + 1, { ...style, radius: 3 });
+    pen.rect(place.x, place.y - 1, w + 1, place.row + 1, { ...style, radius: 3 });
   },
 
   at(data, plan, x, y) {
-    const { k, row, w, names, column, boxes, places } = plan;
+    const { k, w, names, column, boxes, places } = plan;
     const box = boxes.find((each) => x >= each.x && x < each.x + w &&
-      y >= each.y + PANEL.head && y < each.y + PANEL.head + each.panel.tasks.length * row);
+      y >= each.y + PANEL.head && y < each.y + PANEL.head + each.h);
     if (!box) return null;
-    const i = box.panel.tasks[Math.floor((y - box.y - PANEL.head) / row)];
+    const i = box.panel.tasks[Math.floor((y - box.y - PANEL.head) / box.row)];
     const cluster = Math.floor((x - places[i].x - names) / column);
     if (cluster < 0 || cluster >= k) return { i, lines: [data.says[i]] };
     const share = data.values[i * k + cluster].toFixed(3);

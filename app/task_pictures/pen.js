@@ -43,6 +43,7 @@ function shortName(data, i, room, size, family) {
   return shortened(data.names[i], left, size, 400, family) + mark;
 }
 
+const MOST_SHAPES = 10_000; // cells that are shapes of their own in an SVG: of more it is an image
 const CELLS = document.createElement("canvas");
 
 /** An image of one pixel a cell, whose shades `shadeAt` tells, row after row. */
@@ -78,7 +79,8 @@ function canvasPen(context, family) {
     /** Shaded cells, row after row, as one image: thousands of rectangles take longer. */
     cells(x, y, [column, row], [columns, rows], gap, shadeAt, theme) {
       const [w, h] = [columns * column, rows * row];
-      context.imageSmoothingEnabled = false;
+      context.imageSmoothingEnabled = column < 1 || row < 1; // their mean, not one of many
+      context.imageSmoothingQuality = "high";
       context.drawImage(imageOf(columns, rows, shadeAt, theme), x, y, w, h);
       context.fillStyle = theme.background;
       if (!gap) return;
@@ -134,6 +136,11 @@ function svgPen(width, height, background, family) {
   const pen = {
     cell: (x, y, w, h, fill) => shape("rect", { x, y, width: w, height: h }, { fill }),
     cells(x, y, [column, row], [columns, rows], gap, shadeAt, theme) {
+      if (columns * rows > MOST_SHAPES) {
+        const href = imageOf(columns, rows, shadeAt, theme).toDataURL();
+        const size = { width: columns * column, height: rows * row };
+        return shape("image", { x, y, ...size, href, preserveAspectRatio: "none" }, {});
+      }
       for (let i = 0; i < columns * rows; i += 1) {
         const left = x + (i % columns) * column, top = y + Math.floor(i / columns) * row;
         pen.cell(left, top, column - gap, row - gap, theme.shades[shadeAt(i)]);

@@ -5,9 +5,17 @@
 //   plan(data, width, theme)     where everything goes; has at least `height`
 //   draw(pen, data, plan, theme)
 //   mark(pen, data, plan, theme, i, style)   shows thing i, above the drawing
-//   at(data, plan, x, y)         {i, lines} under the pointer, or null
+//   at(data, plan, x, y)         {i, lines} under the pointer, or null; i is −1 where it is no thing
 //   order(data)                  things in the order in which arrow keys walk
 //   where(data, plan, i)         where thing i is, if its tip and image follow the keyboard too
+// and where it shows only a part of the things, or shows them nearer, which part is in the canvas's
+// `look`, that `plan` is given too:
+//   begin(canvas)                what else listens and is pressed there, once
+//   drawn(canvas)                after each drawing
+//   press(canvas, key)           whether the key was for it
+//   click(canvas, x, y)          whether the click was for it
+//   reveal(canvas, i, closely)   looks where thing i is; whether it looked elsewhere before
+//   keys                         what its own keys do, in words
 
 const TOLD = "stg-explorer-told";
 const EXPORT_SCALE = 2;
@@ -28,14 +36,17 @@ function element(tag, attributes = {}, ...children) {
   return made;
 }
 
-/** Names of what is looked at and of what is chosen, the same in every picture of the page. */
+/** Names of what is looked at and of what is chosen, the same in every picture of the page.
+ *
+ *  `changed` is told what to bring into view, if anything, and whether to look at it closely.
+ */
 class Marks {
   constructor(things, changed) {
     Object.assign(this, { things, hovered: null, chosen: null });
-    this.heard = ({ detail }) => {
-      if (detail.things !== things) return;
-      Object.assign(this, detail);
-      changed();
+    this.heard = ({ detail: { things: these, closely, ...change } }) => {
+      if (these !== things) return;
+      Object.assign(this, change);
+      changed(closely ? change.hovered ?? change.chosen : change.chosen, closely);
     };
     window.addEventListener(TOLD, this.heard);
   }
@@ -48,13 +59,13 @@ class Marks {
     this.told = told;
   }
 
-  hover(hovered) {
-    if (hovered !== this.hovered) this.tell({ hovered });
+  hover(hovered, closely = false) {
+    if (hovered !== this.hovered || closely) this.tell({ hovered, closely });
   }
 
-  choose(chosen, keep) {
+  choose(chosen, keep, closely = false) {
     this.sent = chosen;
-    this.tell({ chosen });
+    this.tell({ chosen, closely });
     keep([chosen, Date.now()]);
   }
 
@@ -70,7 +81,7 @@ class Marks {
 
 class Canvas {
   constructor(view, picture, figure) {
-    Object.assign(this, { view, picture, figure });
+    Object.assign(this, { view, picture, figure, look: {} });
     this.base = element("canvas");
     this.above = element("canvas", { class: "above" });
     this.stage = element("div", { class: "stage", role: "img", tabindex: "0" });
@@ -81,12 +92,21 @@ class Canvas {
       button.onclick = () => this.export(kind);
       this.buttons.append(button);
     }
-    figure.append(this.buttons, this.stage);
+    this.parts = [];
+    this.add(this.buttons);
+    this.add(this.stage);
     this.stage.onpointermove = (event) => this.point(event);
     this.stage.onpointerleave = () => this.leave();
     this.stage.onclick = (event) => this.click(event);
     this.stage.onkeydown = (event) => this.press(event);
     this.stage.onblur = () => this.leave();
+    picture.begin?.(this);
+  }
+
+  /** Puts something into the figure, for as long as the view is there. */
+  add(part) {
+    this.parts.push(part);
+    this.figure.append(part);
   }
 
   get data() {
@@ -102,15 +122,31 @@ class Canvas {
     const { data, picture } = this, theme = this.view.theme;
     const width = this.width;
     if (!width || !data) return;
-    this.plan = picture.plan(data, width, theme);
-    this.stage.setAttribute("aria-label", `${data.alt[picture.name]} ${data.keys}`);
+    this.plan = picture.plan(data, width, theme, this.look);
+    const keys = `${data.keys} ${picture.keys ?? ""}`.trim();
+    this.stage.setAttribute("aria-label", `${data.alt[picture.name]} ${keys}`);
     for (const kind of this.buttons.children) {
       kind.title = `Save ${data.alt[picture.name].split(/[.:]/)[0].toLowerCase()} as ${kind.textContent}`;
       kind.setAttribute("aria-label", kind.title);
     }
     const context = this.sized(this.base, width, this.plan.height);
     picture.draw(canvasPen(context, theme.family), data, this.plan, theme);
+    picture.drawn?.(this);
     this.mark();
+  }
+
+  /** Draws anew once in a frame, however often a hand or a wheel moves what is looked at. */
+  lookAnew() {
+    this.awaited ??= requestAnimationFrame(() => {
+      this.awaited = undefined;
+      this.draw();
+    });
+  }
+
+  /** Brings a thing into view, where not all of them are. */
+  reveal(name, closely = false) {
+    const i = this.plan && this.picture.reveal ? this.data.names.indexOf(name) : -1;
+    if (i >= 0 && this.picture.reveal(this, i, closely)) this.draw();
   }
 
   sized(canvas, width, height) {
@@ -161,7 +197,7 @@ class Canvas {
     if (!found) return this.leave();
     this.stage.style.cursor = "pointer";
     const pictured = Boolean(this.picture.where);
-    this.view.hover(this.data.names[found.i], found.lines, event, pictured);
+    this.view.hover(this.data.names[found.i] ?? null, found.lines, event, pictured);
   }
 
   leave() {
@@ -170,6 +206,7 @@ class Canvas {
   }
 
   click(event) {
+    if (this.plan && this.picture.click?.(this, ...this.place(event))) return;
     this.point(event);
     this.view.choose(this.view.marks.hovered);
   }
@@ -177,6 +214,10 @@ class Canvas {
   press(event) {
     const { view, data } = this, order = this.picture.order(data);
     const place = order.indexOf(data.names.indexOf(view.marks.hovered ?? view.marks.chosen));
+    if (this.picture.press?.(this, event.key)) {
+      event.preventDefault();
+      return;
+    }
     if (event.key in STEPS) {
       const next = place < 0 ? 0 : (place + STEPS[event.key] + order.length) % order.length;
       this.look(order[next], [data.says[order[next]]]);
@@ -191,7 +232,9 @@ class Canvas {
 
   /** What a pointer on thing i would show, for those who have none. */
   look(i, lines) {
-    const { view, data, picture } = this, at = picture.where?.(data, this.plan, i);
+    const { view, data, picture } = this;
+    this.reveal(data.names[i]);
+    const at = picture.where?.(data, this.plan, i);
     const box = this.stage.getBoundingClientRect();
     const spot = at && {
       clientX: box.left + at[0] * view.zoom, clientY: box.top + at[1] * view.zoom, spoken: true,
@@ -235,7 +278,9 @@ class View {
     this.canvases = pictures.map((picture) => {
       return new Canvas(this, picture, root.querySelector(`.${picture.name}`));
     });
-    this.marks = new Marks(things, () => this.mark());
+    this.marks = new Marks(things, (name, closely) => this.mark(name, closely));
+    const box = root.querySelector(".find");
+    this.finder = box && new Finder(box, this);
     this.glances = new Glances((seen) => this.see(seen));
     this.resized = new ResizeObserver(() => this.draw());
     this.resized.observe(this.root);
@@ -244,8 +289,11 @@ class View {
 
   show(message, send) {
     Object.assign(this, { told: read(message), send, theme: themeOf(this.root) });
+    const before = this.marks.chosen;
     this.marks.follow(this.told.chosen);
     this.turn();
+    const { chosen } = this.marks;
+    if (chosen !== before) this.canvases.forEach((canvas) => canvas.reveal(chosen));
   }
 
   /** Draws what Python told, as the sliders turn it. */
@@ -260,11 +308,18 @@ class View {
   }
 
   draw() {
-    if (this.data) this.canvases.forEach((canvas) => canvas.draw());
+    if (!this.data) return;
+    this.finder?.follow();
+    this.canvases.forEach((canvas) => canvas.draw());
   }
 
-  mark() {
-    if (this.data) this.canvases.forEach((canvas) => canvas.mark());
+  /** Shows what is marked; `name` is to be in view. */
+  mark(name = null, closely = false) {
+    if (!this.data) return;
+    for (const canvas of this.canvases) {
+      if (name !== null) canvas.reveal(name, closely);
+      canvas.mark();
+    }
   }
 
   /** `pictured`: an image of it belongs into the tip, where there is one. */
@@ -314,16 +369,22 @@ class View {
     this.marks.choose(again ? null : name, (value) => this.send("chosen", value));
   }
 
+  /** Keeps the mark of what was looked for, and brings it into view. */
+  keep(name) {
+    this.marks.choose(name, (value) => this.send("chosen", value), true);
+  }
+
   say(text) {
     this.spoken.textContent = text;
   }
 
   end() {
     this.resized.disconnect();
-    for (const { stage, buttons } of this.canvases) [stage, buttons].forEach((one) => one.remove());
+    for (const { parts } of this.canvases) parts.forEach((one) => one.remove());
     [this.tip, this.spoken].forEach((one) => one.remove());
     this.marks.end();
     this.glances.end();
+    this.finder?.end();
     this.unheard?.();
   }
 }

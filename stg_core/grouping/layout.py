@@ -10,7 +10,7 @@ import numpy as np
 from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import pdist, squareform
 
-from stg_core.grouping.memberships import Floats, Labels, TaskSpace
+from stg_core.grouping.memberships import Floats, Labels, TaskSpace, distances_between
 from stg_core.system.errors import UserError
 from stg_core.system.extras import of_extra
 
@@ -18,6 +18,7 @@ LAYOUTS = ("mds", "pca", "umap")
 UMAP_NEIGHBOURS, UMAP_TASKS, SEED = 15, 4, 0
 MDS_MAX_ITERATIONS, MDS_TOLERANCE = 1_000, 1e-9
 QUICK_MDS = 150  # tasks up to which "mds" takes a second or less
+DISTANCES_AT_ONCE = 1_000  # tasks whose distances to all are in memory
 MOST_ORDERED = 1_000  # tasks whose leaves are ordered: that takes T³ steps, 2 s for these
 
 
@@ -46,6 +47,18 @@ class Dendrogram:
 
     order: Labels
     segments: Floats
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """Distances of many tasks, by cluster.
+
+    means (k, k): of the tasks of two clusters, or of each two tasks of one; NaN for a cluster that
+    has a single task, or none. tree: of the clusters, by these means.
+    """
+
+    means: Floats
+    tree: Dendrogram
 
 
 _trees: WeakKeyDictionary[TaskSpace, Dendrogram] = WeakKeyDictionary()
@@ -87,15 +100,41 @@ def dendrogram(space: TaskSpace) -> Dendrogram:
     the earlier task; of more than 1,000 tasks as the mergers give it. Computed once per space.
     """
     if space not in _trees:
-        _trees[space] = _dendrogram(space)
+        _trees[space] = _tree(space.distances)
     return _trees[space]
 
 
-def _dendrogram(space: TaskSpace) -> Dendrogram:
-    n_tasks = len(space.tasks)
+def distance_blocks(space: TaskSpace, labels: Labels, k: int) -> Blocks:
+    """Mean distances between the clusters of these labels (T,), numbered 0 to k − 1.
+
+    In the memory of T × k numbers, beside the distances of some tasks at a time to all.
+    """
+    n_tasks = len(labels)
+    member = np.eye(k)[labels]
+    sums = np.zeros((k, k))
+    for part in np.array_split(np.arange(n_tasks), -(-n_tasks // DISTANCES_AT_ONCE)):
+        sums += member[part].T @ (distances_of(space, part) @ member)
+    sizes = member.sum(axis=0)
+    pairs = np.outer(sizes, sizes) - np.diag(sizes)  # of a task with itself there is no distance
+    means = np.where(pairs > 0, sums / np.maximum(pairs, 1), np.nan)
+    between = np.where(np.isnan(means), np.nan_to_num(means).max(), means)
+    np.fill_diagonal(between, 0)
+    return Blocks(means, _tree((between + between.T) / 2))
+
+
+def distances_of(space: TaskSpace, some: Labels, others: Labels | None = None) -> Floats:
+    """Distances of some tasks to others, by default to all: (S, O)."""
+    if space.projected:  # of so many tasks those of all pairs are kept by nobody
+        to = space.coordinates if others is None else space.coordinates[others]
+        return distances_between(space.coordinates[some], to)
+    return space.distances[some] if others is None else space.distances[np.ix_(some, others)]
+
+
+def _tree(distances: Floats) -> Dendrogram:
+    n_tasks = len(distances)
     if n_tasks == 1:
         return Dendrogram(np.zeros(1, dtype=np.int64), np.zeros((0, 4)))
-    between = squareform(space.distances, checks=False)
+    between = squareform(distances, checks=False)
     tree = linkage(between, "average", optimal_ordering=n_tasks <= MOST_ORDERED)
     order = leaves_list(tree).astype(np.int64)
     if order[0] > order[-1]:

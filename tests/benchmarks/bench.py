@@ -600,8 +600,9 @@ def bench_n(options: argparse.Namespace) -> None:
             1,
             f"{cost['wall']:.1f} s, of the processor {cost['processor']:.1f} s; peak"
             f" {cost['peak'] / 2**30:.2f} GiB; summary {cost['summary'] / 1e6:.1f} MB; opened in"
-            f" {cost['open']:.2f} s, a new k in {1000 * cost['new k']:.0f} ms (processor); way:"
-            f" {cost['way']}",
+            f" {cost['open']:.2f} s, a new k in {1000 * cost['new k']:.0f} ms, stability in"
+            f" {'–' if cost['stability'] is None else round(cost['stability'], 1)} s (processor);"
+            f" way: {cost['way']}; load of the machine {cost['load']:.1f}",
         )
     for name in ("processor", "peak", "summary", "open", "new k"):
         grows = exponent(SIZES, [cost[name] for cost in costs])

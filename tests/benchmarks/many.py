@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -24,7 +25,8 @@ K = 20
 
 
 def cost_of(n_tasks: int, n_points: int) -> dict[str, Any]:
-    """Seconds ("wall", "processor", "open", "new k") and bytes ("peak", "summary"), and the way."""
+    """Seconds ("wall", "processor", "open", "new k", "stability"), bytes ("peak", "summary"), the
+    way, and the machine's "load" meanwhile; of a projection there is no stability, but None."""
     from tests.many import labels_of, write_maps
 
     with tempfile.TemporaryDirectory() as folder:
@@ -68,6 +70,7 @@ def _processor() -> float:
 
 
 def _measured(maps: Path, labels: Path) -> dict[str, Any]:
+    from stg_core.grouping.choosing import stability
     from stg_core.grouping.memberships import TaskSpace, group_tasks
     from stg_core.maps.on_disk import read_maps
     from stg_core.maps.summary import DataMapSummary, summarise
@@ -96,6 +99,12 @@ def _measured(maps: Path, labels: Path) -> dict[str, Any]:
     processor = _processor()
     group_tasks(space, k + 1)
     cost["new k"] = _processor() - processor
+    cost["stability"] = None
+    if not space.projected:
+        processor = _processor()
+        stability(space)
+        cost["stability"] = _processor() - processor
+    cost["load"] = os.getloadavg()[0]
     return cost
 
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -15,7 +16,14 @@ from hypothesis import strategies as st
 from scipy.cluster.hierarchy import cophenet, leaves_list, linkage
 from scipy.spatial.distance import pdist, squareform
 
-from stg_core.grouping.layout import LAYOUTS, Dendrogram, dendrogram, task_map
+from stg_core.grouping.layout import (
+    LAYOUTS,
+    Dendrogram,
+    dendrogram,
+    distance_blocks,
+    distances_of,
+    task_map,
+)
 from stg_core.grouping.memberships import TaskSpace
 from stg_core.maps.summary import summarise
 from stg_core.results.store import Store
@@ -198,3 +206,40 @@ def test_a_dendrogram_is_computed_once_per_space() -> None:
     space = space_of(6)
     assert dendrogram(space) is dendrogram(space)
     assert dendrogram(space_of(6)) is not dendrogram(space)
+
+
+# -------------------------------------------------------------------------------- by cluster
+
+
+@settings(max_examples=30)
+@given(st.integers(3, 12), st.integers(1, 4), st.integers(0, 20), st.integers(1, 5))
+def test_blocks_are_the_mean_distances_of_their_tasks(
+    n_tasks: int, k: int, seed: int, at_once: int
+) -> None:
+    space = space_of(n_tasks, seed)
+    labels = np.random.default_rng(seed).integers(0, k, n_tasks)
+    with patch("stg_core.grouping.layout.DISTANCES_AT_ONCE", at_once):
+        found = distance_blocks(space, labels, k)
+    for a in range(k):
+        for b in range(k):
+            inside = [
+                space.distances[t, u]
+                for t in np.flatnonzero(labels == a)
+                for u in np.flatnonzero(labels == b)
+                if t != u
+            ]
+            if inside:
+                assert found.means[a, b] == pytest.approx(np.mean(inside))
+            else:
+                assert np.isnan(found.means[a, b])
+    assert sorted(found.tree.order) == list(range(k))
+
+
+def test_distances_of_some_tasks_are_theirs_also_where_only_a_projection_is_known() -> None:
+    space = space_of(9)
+    some, others = np.array([4, 0]), np.array([1, 4, 8])
+    wanted = space.distances[np.ix_(some, others)]
+    np.testing.assert_array_equal(distances_of(space, some, others), wanted)
+    space.projected = True
+    np.testing.assert_allclose(distances_of(space, some, others), wanted, atol=1e-9)
+    np.testing.assert_allclose(distances_of(space, some), space.distances[some], atol=1e-9)

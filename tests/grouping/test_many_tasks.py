@@ -12,6 +12,8 @@ from stg_core.affinity.joint import datamap_similarity
 from stg_core.grouping import choosing, layout
 from stg_core.grouping.agreement import Reference, agreement_with, score_labels
 from stg_core.grouping.choosing import every_k
+from stg_core.grouping.every_k import MOST_DISTANCES
+from stg_core.grouping.every_k import every_k as sent_k
 from stg_core.grouping.layout import dendrogram, is_quick, task_map
 from stg_core.grouping.memberships import TaskSpace, cluster_colours, group_tasks, largest_k
 from stg_core.grouping.recent import Recent
@@ -130,6 +132,15 @@ def test_of_many_tasks_only_the_first_k_are_compared() -> None:
     assert every_k(1_000) == every_k(2_000) == tuple(range(2, 41))
     work = [n_tasks**2 * sum(every_k(n_tasks)) for n_tasks in (100, 1_000, 2_000)]
     assert work[1] < 20 * work[0] and work[2] < 70 * work[0]
+
+
+def test_what_a_browser_is_sent_of_every_k_has_a_bound() -> None:
+    assert sent_k(100)[-1] == sent_k(300)[-1] == 40 and sent_k(1_000)[-1] == 31
+    for n_tasks in (2, 3, 100, 300, 611, 1_000, 2_000, 10_000):
+        largest = sent_k(n_tasks)[-1]
+        assert n_tasks * sum(sent_k(n_tasks)) <= MOST_DISTANCES
+        if largest < min(n_tasks, 40):  # as many as there is room for
+            assert n_tasks * (sum(sent_k(n_tasks)) + largest + 1) > MOST_DISTANCES
 
 
 def test_colours_of_many_tasks_take_k_means_of_few_k(summary: DataMapSummary) -> None:

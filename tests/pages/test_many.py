@@ -9,11 +9,10 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from app.references import as_csv
-from stg_core.maps.log import TaskLog
 from stg_core.results.run import Run
 from stg_core.results.store import Store
-from tests.many import pattern_of
-from tests.pages.conftest import OpenApp, picture, texts
+from tests.many import log_many
+from tests.pages.conftest import OpenApp, move, picture, texts
 
 N_TASKS, N_POINTS = 1_000, 200
 NAMES = [f"task {t}" for t in range(N_TASKS)]
@@ -22,18 +21,10 @@ SECONDS = 2  # of the processor
 
 @pytest.fixture(scope="module")
 def logged(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Two epochs of a thousand tasks, in twenty groups of tasks that are learned alike."""
     home = tmp_path_factory.mktemp("many")
-    rng = np.random.default_rng(0)
-    labels = (rng.random((N_POINTS, N_TASKS)) < 0.3).astype(np.float32)
-    ease = rng.normal(1, 1, (N_POINTS, 20))[:, pattern_of(N_TASKS)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STG_HOME", str(home))
-        with TaskLog("many", NAMES, labels, outputs="logits") as log:
-            for epoch in (1, 2):
-                logits = epoch * ease + rng.normal(0, 0.3, ease.shape)
-                log.epoch(((2 * labels - 1) * logits).astype(np.float32))
-        return Store(home).run(log.run_id)
+        return Store(home).run(log_many(N_TASKS, N_POINTS))
 
 
 def address(app: AppTest) -> str:
@@ -60,6 +51,26 @@ def test_a_grouping_says_what_of_so_many_tasks_is_kept(logged: Run, open_app: Op
     header, values = picture(app, "memberships")
     assert len(header["names"]) == N_TASKS and values.size == N_TASKS * 20
     assert len(address(app)) < 2_000
+
+
+def test_distances_come_by_cluster_and_a_block_with_its_tasks(
+    logged: Run, open_app: OpenApp
+) -> None:
+    app = open_app("grouping", logged, run=logged.id, k="20", show="Distances", block="3-7")
+    assert not app.exception
+    header, values = picture(app, "blocks")
+    rows, columns = (header["unfolded"][side] for side in ("rows", "columns"))
+    labels = np.array(header["labels"])
+    assert set(labels[rows]) == {2} and set(labels[columns]) == {6}
+    inside = len(rows) * len(columns)
+    assert values.size == N_TASKS * 20 + 20**2 + inside < N_TASKS**2 / 10
+    means = values[N_TASKS * 20 :][: 20**2].reshape(20, 20)
+    assert means[2, 6] == pytest.approx(values[-inside:].mean(), rel=1e-4)
+    move(app, "k", "5")
+    assert picture(app, "blocks")[0]["unfolded"] is None, "there is no cluster 7 of 5"
+    move(app, "k", "500")
+    assert len(picture(app, "blocks")[0]["sizes"]) == 100
+    assert "more than 100 clusters" in app.toast[0].value
 
 
 def test_a_hundred_labels_are_paged(logged: Run, open_app: OpenApp) -> None:
