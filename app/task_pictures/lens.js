@@ -85,7 +85,9 @@ function beginLens(canvas) {
     moveLens(canvas, wanted);
     event.preventDefault();
   };
-  canvas.figure.addEventListener("wheel", (event) => turnLens(canvas, event), { passive: false });
+  for (const part of [canvas.stage, handle]) {
+    part.addEventListener("wheel", (event) => turnLens(canvas, event), { passive: false });
+  }
 }
 
 /** The row under the pointer comes into the middle. */

@@ -63,6 +63,8 @@ def heap(page: Page) -> float:
 
 def test_a_task_is_found_in_heatmap_and_map(grouping: str, open_page: OpenPage) -> None:
     page = open_page(grouping, script=LISTEN)
+    page.set_default_timeout(180_000)  # it is the first page of this app
+    stage(page, "memberships")
     lens = page.get_by_role("slider", name="First of the rows")
     expect(lens).to_have_attribute("aria-valuetext", "Rows 1 to 36 of 1000")
     assert height(page, "memberships") < TALLEST and height(page, "map") < TALLEST
