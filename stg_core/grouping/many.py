@@ -38,6 +38,20 @@ def folded(coordinates: Numbers, n_maps: int) -> Numbers:
     return np.asarray(coordinates.reshape(len(coordinates), n_maps, -1).sum(axis=1))
 
 
+def widest(coordinates: Numbers, count: int) -> Numbers:
+    """The principal coordinates (T, count) along which the tasks differ most.
+
+    What is a task's own lies in all directions, what it shares with others in few: here k-means++
+    finds a task of every cluster, which it often misses where all distances are about the same.
+    """
+    n_tasks, width = coordinates.shape
+    if n_tasks <= width:
+        values, vectors = np.linalg.eigh(coordinates @ coordinates.T)
+        return np.asarray(vectors[:, -count:] * np.sqrt(np.maximum(values[-count:], 0)))
+    _, vectors = np.linalg.eigh(coordinates.T @ coordinates)
+    return np.asarray(coordinates @ vectors[:, -count:])
+
+
 def kmeans_of_many(
     coordinates: Numbers, few: Numbers, order: Labels, k: int, starts: int, seed: int
 ) -> Labels:

@@ -30,6 +30,7 @@ from stg_core.grouping.many import (
     folded,
     kmeans_of_many,
     silhouette_of_many,
+    widest,
 )
 from stg_core.grouping.problems import (
     MARK,
@@ -185,7 +186,7 @@ class TaskSpace:
         self.gram = gram
         self._order = order = _canonical_order(gram)
         self.coordinates = _coordinates(gram[np.ix_(order, order)])[np.argsort(order)]
-        self._few = self.coordinates[:, -FEW:]  # the widest ones
+        self._widest = self.coordinates[:, -FEW:]
         self._forget()
 
     def _settle_projected(self) -> None:
@@ -194,6 +195,7 @@ class TaskSpace:
             self._projections = [one[self._kept] for one in self._projections]
         self.coordinates = coordinates_of(self._projections)
         self._few = folded(self.coordinates, len(self._projections))
+        self._widest = widest(self._few, FEW)
         lengths = np.linalg.norm(self.coordinates, axis=1)
         self._order = np.lexsort((self._few.sum(axis=1), lengths))
         self._forget()
@@ -353,7 +355,7 @@ class TaskSpace:
         if len(self.tasks) > MANY:
             with _threads().limit(limits=None if self.projected else 1):
                 labels = kmeans_of_many(
-                    self.coordinates, self._few, self._order, k, STARTS_OF_MANY, SEED
+                    self.coordinates, self._widest, self._order, k, STARTS_OF_MANY, SEED
                 )
             return self.numbering(labels, k)[labels]
         model = KMeans(k, n_init=STARTS, random_state=SEED, tol=0)

@@ -153,12 +153,14 @@ def epoch_of_many(
     histogram = np.empty((n_tasks, 2, bins, bins), dtype=np.uint32)
     means = np.zeros((2, n_tasks), dtype=np.float32)
     projected = np.empty((2, n_tasks, width), dtype=np.float16)
+    sample = np.empty((2, *indices.shape), dtype=np.float16)
     fill: Singles | None = None
     for tasks, values in _few_at_once(maps):
         for t, (confidence, variability) in zip(
             range(n_tasks)[tasks], values.view(np.uint16).transpose(1, 0, 2), strict=True
         ):
             histogram[t] = _histogram(cells[0][confidence], cells[1][variability], answers[t], bins)
+        sample[:, tasks] = np.take_along_axis(values, indices[None, tasks], axis=-1)
         singles = values.astype(np.float32)
         sums = singles.sum(axis=-1, dtype=np.float64)
         if np.isnan(sums).any():
@@ -171,7 +173,6 @@ def epoch_of_many(
             means[:, tasks] = sums / n_points
         for feature in range(2):
             projected[feature, tasks] = (projections[feature] @ singles[feature].T).T
-    sample = np.take_along_axis(maps, indices[None], axis=-1)
     return EpochOfMany(histogram, means, sample, projected)
 
 

@@ -27,6 +27,7 @@ from stg_core.maps.many import (
     epoch_of_many,
     gram_of_many,
     kept_of,
+    let_go,
     projection,
     way_of,
 )
@@ -418,6 +419,7 @@ def _positives_of_many(
         others = np.zeros(len(answers), dtype=bool)
         for part in np.array_split(labels, -(-len(labels) // 2**12)):
             others |= ~((part == 0) | (part == 1) | np.isnan(part)).all(axis=0)
+            let_go(labels)
         binary = (~others).tolist()
     return np.where(binary, positives, -1).astype(np.int32)
 

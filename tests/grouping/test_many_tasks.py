@@ -7,6 +7,10 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.spatial.distance import pdist
+from sklearn.metrics import adjusted_rand_score
 
 from stg_core.affinity.joint import datamap_similarity
 from stg_core.grouping import choosing, layout
@@ -15,7 +19,8 @@ from stg_core.grouping.choosing import every_k
 from stg_core.grouping.every_k import MOST_DISTANCES
 from stg_core.grouping.every_k import every_k as sent_k
 from stg_core.grouping.layout import dendrogram, is_quick, task_map
-from stg_core.grouping.memberships import TaskSpace, cluster_colours, group_tasks, largest_k
+from stg_core.grouping.many import kmeans_of_many, widest
+from stg_core.grouping.memberships import FEW, TaskSpace, cluster_colours, group_tasks, largest_k
 from stg_core.grouping.recent import Recent
 from stg_core.maps.summary import BINS, BLOCKS, DataMapSummary
 
@@ -151,6 +156,27 @@ def test_colours_of_many_tasks_take_k_means_of_few_k(summary: DataMapSummary) ->
     colours = cluster_colours(space, labels, 250)
     assert sorted(colours) == list(range(250))
     assert len(space._labels) == limit + 1
+
+
+@settings(max_examples=30)
+@given(st.integers(2, 30), st.integers(2, 30), st.integers(0, 100))
+def test_all_of_the_widest_coordinates_keep_every_distance(
+    n_tasks: int, width: int, seed: int
+) -> None:
+    vectors = np.random.default_rng(seed).normal(size=(n_tasks, width))
+    found = widest(vectors - vectors.mean(axis=0), width)
+    np.testing.assert_allclose(pdist(found), pdist(vectors), rtol=1e-6, atol=1e-6)
+    spread = (found**2).sum(axis=0)
+    assert (np.diff(spread) >= -1e-6 * spread.max()).all(), "the widest last"
+
+
+def test_k_means_finds_every_pattern_though_a_task_is_mostly_its_own() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.arange(1_000) % 20
+    vectors = rng.normal(0, 1, (20, 2_050))[labels] + rng.normal(0, 0.9, (1_000, 2_050))
+    centred = (vectors - vectors.mean(axis=0)).astype(np.float32)
+    found = kmeans_of_many(centred, widest(centred, FEW), np.arange(1_000), 20, 5, seed=0)
+    assert adjusted_rand_score(labels, found) == 1
 
 
 def test_what_is_kept_is_what_was_asked_for_last() -> None:
