@@ -36,7 +36,7 @@ gpu: $(VENV)/.installed-test ## Test and measure on a GPU; takes about ten minut
 	$(PYTHON) -m tests.benchmarks.gpu
 
 clean: ## Remove the environment and all caches
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis stg_explorer.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamps are the last thing a recipe writes, so an interrupted installation starts again.

@@ -262,7 +262,7 @@ def is_being_measured(spec: TrainingSpec) -> bool:
 
 def not_known_yet() -> str:
     """What stands in the place of a duration that is not known."""
-    return "not known, since nothing can be trained here" if lacking_to_train() else "measuring…"
+    return "not known here" if lacking_to_train() else "measuring…"
 
 
 def expected_duration(spec: TrainingSpec) -> None:

@@ -65,6 +65,7 @@ for run in ("bundled:digits", "log:bare"):
         page(name, run=run)
 page("lesson", step="3")
 page("study")
+page("try", run="bundled:digits")
 page("specialists", run="bundled:g1", result="g1-k2")
 plan = page("specialists", run="bundled:digits", result="this plan")
 seen("specialists, asked to train", plan.button(key="train").click().run())
