@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import settled
 
@@ -179,3 +179,22 @@ CUT = """() => [...document.querySelectorAll("[data-testid=stMain], [data-testid
 def problems(page: Page) -> list[Any]:
     drawn(page)
     return page.evaluate(COLLISIONS) + page.evaluate(CUT)
+
+
+def slider(page: Page, name: str) -> Locator:
+    return page.get_by_role("slider", name=name)
+
+
+def picture(page: Page, name: str) -> str:
+    """What is drawn there now."""
+    canvas = page.locator(f"figure.{name} .stage canvas").first
+    drawn: str = canvas.evaluate("canvas => canvas.toDataURL()")
+    return drawn
+
+
+def expect_another(page: Page, name: str, before: str) -> None:
+    for _ in range(200):
+        if picture(page, name) != before:
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError(f"The picture {name} is still the same.")

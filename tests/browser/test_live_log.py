@@ -14,6 +14,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import ROOT, served, settled
 from tests.browser.conftest import keep_screenshot as screenshot
+from tests.browser.looking import expect_another, picture, slider
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -84,25 +85,6 @@ def loop(place: tuple[str, Path], request: pytest.FixtureRequest) -> Iterator[Lo
     started = Loop(place[1], "watched" if "grows_in" in request.node.name else "typed")
     yield started
     started.kill()
-
-
-def slider(page: Page, name: str) -> Locator:
-    return page.get_by_role("slider", name=name)
-
-
-def picture(page: Page, name: str) -> str:
-    """What is drawn there now."""
-    canvas = page.locator(f"figure.{name} .stage canvas").first
-    drawn: str = canvas.evaluate("canvas => canvas.toDataURL()")
-    return drawn
-
-
-def expect_another(page: Page, name: str, before: str) -> None:
-    for _ in range(200):
-        if picture(page, name) != before:
-            return
-        page.wait_for_timeout(50)
-    raise AssertionError(f"The picture {name} is still the same.")
 
 
 def mark(page: Page, text: str) -> Locator:
