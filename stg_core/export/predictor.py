@@ -27,6 +27,8 @@ OUTPUTS = ("probabilities", "specialists")
 LARGEST = 2**31  # bytes: no larger model is written
 LARGEST_HEAD = 2**26  # characters of what a file says of itself
 SILENT = 4  # a severity of onnxruntime's log, which would be printed
+# A file may say that its weights are in another one: none is read beside it.
+BESIDE, NOWHERE = "session.model_external_initializers_file_folder_path", "/dev/null/nowhere"
 
 
 @dataclass(frozen=True)
@@ -167,6 +169,7 @@ def _session(content: bytes, threads: int) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.log_severity_level = SILENT
+    options.add_session_config_entry(BESIDE, NOWHERE)
     try:
         return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's own, of many kinds

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
 from stg_core.export import Predictor
@@ -105,3 +106,17 @@ def test_a_path_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 
 def test_what_a_file_says_of_itself_comes_back_as_it_was() -> None:
     assert About.from_text(ABOUT.to_text()) == ABOUT
+
+
+def test_a_file_reads_no_other_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "secret").write_bytes(np.ones(64, dtype=np.float32).tobytes())
+    monkeypatch.chdir(tmp_path)
+    model = onnx.ModelProto.FromString(file_of())
+    kind = onnx.TensorProto.FLOAT
+    read = model.graph.initializer.add(name="read", data_type=kind, dims=[64])
+    read.data_location = onnx.TensorProto.EXTERNAL
+    read.external_data.add(key="location", value="secret")
+    model.graph.node.append(onnx.helper.make_node("Identity", ["read"], ["told"]))
+    model.graph.output.append(onnx.helper.make_tensor_value_info("told", kind, [64]))
+    with pytest.raises(UserError, match="no ONNX model, or damaged"):
+        Predictor(model.SerializeToString())
