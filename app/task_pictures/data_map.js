@@ -233,7 +233,7 @@ class MapCanvas extends Canvas {
     } else if (event.key in STEPS && n) {
       const i = data.names.indexOf(view.marks.hovered);
       const next = i < 0 ? 0 : (i + STEPS[event.key] + n) % n;
-      this.look(next, this.picture.said(data, next));
+      this.lookAt(next, this.picture.said(data, next));
       event.preventDefault();
     }
   }

@@ -220,7 +220,7 @@ class Canvas {
     }
     if (event.key in STEPS) {
       const next = place < 0 ? 0 : (place + STEPS[event.key] + order.length) % order.length;
-      this.look(order[next], [data.says[order[next]]]);
+      this.lookAt(order[next], [data.says[order[next]]]);
     } else if (event.key === "Enter" || event.key === " ") {
       view.choose(view.marks.hovered);
     } else if (event.key === "Escape" && (view.marks.hovered ?? view.marks.chosen) !== null) {
@@ -231,7 +231,7 @@ class Canvas {
   }
 
   /** What a pointer on thing i would show, for those who have none. */
-  look(i, lines) {
+  lookAt(i, lines) {
     const { view, data, picture } = this;
     this.reveal(data.names[i]);
     const at = picture.where?.(data, this.plan, i);

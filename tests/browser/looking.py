@@ -170,7 +170,8 @@ COLLISIONS = """() => {
 CUT = """() => [...document.querySelectorAll("[data-testid=stMain], [data-testid=stMain] *")]
   .filter((each) => {
     const { overflowX } = getComputedStyle(each);
-    const may = each.closest("[role=tablist], [data-testid=stDataFrame], code, input, svg");
+    const scrolls = "[role=tablist], [data-testid=stDataFrame], [data-testid=stCode]";
+    const may = each.closest(`${scrolls}, code, input, svg`);
     return each.clientWidth && each.textContent.trim() && overflowX !== "visible" && !may
       && each.scrollWidth > each.clientWidth + 1;
   }).map((each) => `cut: ${each.textContent.slice(0, 80)} (${each.className})`)"""

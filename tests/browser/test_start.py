@@ -41,7 +41,7 @@ def test_three_buttons_lead_a_newcomer(address: str, open_page: OpenPage) -> Non
     page = open_page(address)
     page.set_viewport_size({"width": 1280, "height": 720})
     menu = page.get_by_test_id("stSidebarNavLink")
-    expect(menu).to_have_count(8)
+    expect(menu).to_have_count(9)
     assert [link.inner_text().split()[-1] for link in menu.all()][:2] == ["Start", "Lesson"]
     expect(heading(page, "Train a model")).not_to_be_in_viewport()
     settled(page)  # what is clicked while the page is still drawn is lost
