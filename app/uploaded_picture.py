@@ -14,7 +14,6 @@ from app.words import plain
 from stg_core.export.about import Input
 from stg_core.tasks.pictures import FORMATS, MOST_BYTES, MOST_PIXELS, read_picture
 
-ENDINGS = ("png", "jpg", "jpeg", "webp", "gif", "bmp", "tif", "tiff", "ppm", "pgm")
 BRIGHT = 128  # the mean level of an edge, from which on it is no dark background
 SHOWN = 112  # pixels of the screen
 
@@ -54,8 +53,8 @@ def chosen_picture(given: Input, dataset: str, camera: bool) -> NDArray[np.uint8
     else:
         file = st.file_uploader(
             "A picture",
-            type=ENDINGS,
             key="try_upload",
+            max_upload_size=MOST_BYTES // 2**20,
             help=f"{', '.join(FORMATS)}, at most {MOST_BYTES // 2**20} MB and"
             f" {MOST_PIXELS // 10**6} million pixels. It stays on the machine that runs the app.",
         )
