@@ -39,16 +39,17 @@ def test_a_saved_run_is_read_back_as_it_was(store: Store, digits_result: Trainin
 def test_a_saved_run_keeps_its_weights(store: Store, digits_result: TrainingResult) -> None:
     run = store.save(digits_result)
     kept = load_file(run.weights_file)
-    assert digits_result.model is not None and run.has_weights
+    usage = run.usage
+    assert digits_result.model is not None and run.has_weights and usage is not None
     for name, value in digits_result.model.state_dict().items():
-        half = value.half() if value.is_floating_point() else value
-        np.testing.assert_array_equal(kept[name], half.numpy())
+        precision = usage.precision if value.is_floating_point() else value.numpy().dtype
+        np.testing.assert_array_equal(kept[name], value.numpy().astype(precision))
     bundled = store.bundle(run, "digits", store.folder)
     assert not (bundled / "model.safetensors").exists()
-    usage = run.usage
-    assert usage is not None and (usage.model, usage.shape) == ("tiny_cnn", (8, 8, 1))
-    assert (usage.precision, usage.changed, usage.answers) == ("float16", 0, 360 * 15)
-    assert "kept in float16" in run.about_weights
+    assert (usage.model, usage.shape, usage.answers) == ("tiny_cnn", (8, 8, 1), 360 * 15)
+    # whether an answer lies so near the threshold differs from processor to processor
+    assert usage.precision == ("float32" if usage.changed else "float16")
+    assert f"kept in {usage.precision}" in run.about_weights
 
 
 def test_the_space_of_weights_is_given_back_and_no_result_is_lost(

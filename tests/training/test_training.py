@@ -855,7 +855,8 @@ def test_models_of_single_tasks_are_all_kept(data: TaskData) -> None:
     alone = [train(spec_of().for_task(task), data) for task in together.spec.tasks]
     for t, one in enumerate(alone):
         for name, value in one.weights.items():
-            assert np.array_equal(together.weights[f"{t}.{name}"], value)
+            # all are kept as exactly as the one that needs it most
+            assert np.array_equal(together.weights[f"{t}.{name}"].astype(value.dtype), value)
     answers = [one.provenance["usage"]["answers"] for one in alone]
     assert together.provenance["usage"]["answers"] == sum(answers)
 
