@@ -29,7 +29,7 @@ def chart(page: Page, described: str) -> Locator:
     found = page.get_by_label(re.compile(re.escape(described))).and_(
         page.get_by_test_id("stVegaLiteChart")
     )
-    found.locator("canvas.marks").wait_for()
+    found.locator("canvas.marks").first.wait_for()
     return found
 
 
