@@ -19,6 +19,7 @@ from stg_core.system.errors import UserError
 from stg_core.system.words import counted, named
 
 if TYPE_CHECKING:
+    from stg_core.grouping.memberships import Grouping
     from stg_core.judging.brought_back import BroughtBack, Found, Missing
 
 FRAMEWORKS = {"pytorch": "PyTorch", "lightning": "Lightning", "keras": "Keras"}
@@ -46,8 +47,6 @@ def brought_back(run: Run, chosen: Chosen, seeds: Sequence[int]) -> BroughtBack:
 
 def take_along(back: BroughtBack) -> None:
     """The loss weights as files, and the code that trains and logs what is not back yet."""
-    from stg_core.judging.loss_weights import FORMATS, weights_file
-
     k = counted(back.grouping.k, "specialist")
     label = f"Train them in your own loop: {k} of {widgets.plain(back.run.title)}"
     is_back = "specialists" in back.whole
@@ -58,18 +57,25 @@ def take_along(back: BroughtBack) -> None:
         )
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown("**Loss weights**", width="content")
-            for form in FORMATS:
-                st.download_button(
-                    form.upper() if form != "npy" else form,
-                    data=partial(weights_file, back.grouping, form, back.run.title),
-                    file_name=f"weights-{back.run.folder.name}-k{back.grouping.k}.{form}",
-                    mime=MIME[form],
-                    key=f"weights {form}",
-                    on_click="ignore",
-                    icon=":material/download:",
-                    help=ABOUT_FORMATS[form],
-                )
+            offer_weights(back.grouping, back.run.title, back.run.folder.name, "weights")
         show_code(back)
+
+
+def offer_weights(grouping: Grouping, title: str, name: str, key: str) -> None:
+    """Loss weights as files, in every format; name: of the run, in the files' names."""
+    from stg_core.judging.loss_weights import FORMATS, weights_file
+
+    for form in FORMATS:
+        st.download_button(
+            form.upper() if form != "npy" else form,
+            data=partial(weights_file, grouping, form, title),
+            file_name=f"weights-{name}-k{grouping.k}.{form}",
+            mime=MIME[form],
+            key=f"{key} {form}",
+            on_click="ignore",
+            icon=":material/download:",
+            help=ABOUT_FORMATS[form],
+        )
 
 
 def show_code(back: BroughtBack) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from app.brought_back import ABOUT_FORMATS, CODE_HEIGHT, FRAMEWORKS, MIME
+from app.brought_back import CODE_HEIGHT, FRAMEWORKS, offer_weights
 from stg_core.results.run import Run
 
 if TYPE_CHECKING:
@@ -16,22 +15,12 @@ if TYPE_CHECKING:
 
 def offer(run: Run, grouping: Grouping) -> None:
     """For specialists in a loop of one's own, of any run."""
-    from stg_core.judging.loss_weights import FORMATS, loss_weights, weights_file
+    from stg_core.judging.loss_weights import loss_weights
     from stg_core.judging.own_trainer import own_trainer
 
     st.markdown("**Loss weights** of the specialists, for your own trainer")
     with st.container(horizontal=True):
-        for form in FORMATS:
-            st.download_button(
-                form.upper() if form != "npy" else form,
-                data=partial(weights_file, grouping, form, run.title),
-                file_name=f"weights-{run.spec.group.name}-k{grouping.k}.{form}",
-                mime=MIME[form],
-                key=f"loss weights {form}",
-                on_click="ignore",
-                icon=":material/download:",
-                help=ABOUT_FORMATS[form],
-            )
+        offer_weights(grouping, run.title, run.spec.group.name, "loss weights")
     label = f"Code that trains {grouping.k} specialists in your own loop, and averages them"
     with st.expander(label, icon=":material/code:"):
         tasks = [run.spec.group.task(name) for name in grouping.tasks]
