@@ -192,6 +192,7 @@ def open_files() -> None:
         "Model files",
         type="onnx",
         accept_multiple_files=True,
+        max_upload_size=MOST_BYTES // 2**20,
         key="model_files",
         help="ONNX files that STG Explorer exported: of the specialists, and if you like of MTL and"
         " others beside them.",
