@@ -1,5 +1,8 @@
-// Small pictures, of which one is chosen by a click, or by arrow keys within and Enter.
+// Small pictures, of which one is chosen by a click, or by arrow keys within and Enter. What is drawn
+// of a point follows at once where its answers were sent (see task_pictures/hand.js); Python hears of
+// it meanwhile, and an answer of its to an older choice does not undo a newer one.
 
+const DRAWN = 150; // milliseconds that Streamlit takes at most to draw what came with an answer
 const STEPS = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 };
 
 export default function ({ data, parentElement, setTriggerValue }) {
@@ -8,6 +11,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   const made = JSON.stringify(data.pictures.map(({ name }) => name));
   if (root.dataset.made !== made) {
     root.dataset.made = made;
+    root.sent = undefined;
     root.replaceChildren(...data.pictures.map(({ image, name }, i) => {
       const button = document.createElement("button");
       Object.assign(button, { type: "button", title: name, onclick: () => root.choose(i) });
@@ -25,8 +29,11 @@ export default function ({ data, parentElement, setTriggerValue }) {
     button.tabIndex = i === Math.max(chosen, 0) ? 0 : -1;
   });
   root.choose = (i) => {
+    const { at } = data.pictures[i];
     show(i); // at once, before Python has heard of it
-    setTriggerValue("chosen", data.pictures[i].at);
+    if (slide("point", at)) getAhead("point", true);
+    root.sent = at;
+    setTriggerValue("chosen", at);
   };
   root.onkeydown = (event) => {
     const now = all.indexOf(event.target);
@@ -34,5 +41,17 @@ export default function ({ data, parentElement, setTriggerValue }) {
     event.preventDefault();
     all[(now + STEPS[event.key] + all.length) % all.length].focus();
   };
-  show(data.pictures.findIndex(({ at }) => at === data.chosen));
+  if (root.sent === data.chosen) root.sent = undefined;
+  if (root.sent === undefined) {
+    show(data.pictures.findIndex(({ at }) => at === data.chosen));
+    slide("point", data.chosen);
+    setTimeout(() => {
+      if (root.sent === undefined) getAhead("point", false);
+    }, DRAWN);
+  }
+  return () => {
+    if (root.isConnected) return; // Streamlit also ends what newer data has taken the place of
+    delete hand.says.point;
+    getAhead("point", false);
+  };
 }

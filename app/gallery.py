@@ -10,6 +10,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from app.glances import as_url
+from app.task_pictures import FOLDER
 
 CSS = """
 .gallery { display: flex; flex-wrap: wrap; gap: .3rem; }
@@ -26,7 +27,9 @@ _gallery = st.components.v2.component(
     "stg_explorer.gallery",
     html='<div class="gallery" role="radiogroup"></div>',
     css=CSS,
-    js=Path(__file__).with_suffix(".js").read_text(),
+    js="\n".join(
+        path.read_text() for path in (FOLDER / "hand.js", Path(__file__).with_suffix(".js"))
+    ),
 )
 
 

@@ -11,6 +11,7 @@ from app.answering import HARD, TOGETHER, TRUTH, Answered
 from app.charts.answers import Place
 from app.charts.base import number
 from app.model_files import MTL, TITLES, Models
+from app.try_points import Points
 from app.words import plain
 from stg_core.judging.verdict import MEASURE_NAMES
 from stg_core.maps.summary import FEATURES
@@ -37,10 +38,11 @@ def colours_of(models: Models, run: Run | None) -> list[int]:
     return list(range(k))
 
 
-def place_of(run: Run, models: Models, index: int) -> Place | None:
-    """Where a training point is in the data maps of the tasks; None where the run keeps none."""
-    if not run.has_data_maps:
+def place_of(run: Run, models: Models, points: Points, i: int) -> Place | None:
+    """Where one of the points is in the data maps of the tasks; None where it is in none."""
+    if points.split == "test" or not run.has_data_maps:
         return None
+    index = int(points.indices[i])
     summary, whole = run.summary, run.datamaps()
     names = summary.tasks.tolist()
     places: dict[str, tuple[float, float] | None] = {}

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from app import images, model_files, state, task_pictures, try_points, widgets
+from app import answers_ahead, images, model_files, state, task_pictures, try_points, widgets
 from app.answering import Answered
 from app.charts import answers as charts
 from app.gallery import gallery
@@ -41,13 +43,20 @@ PER_PAGE = 40
 
 @dataclass(frozen=True)
 class Asked:
-    """What is asked about: what it is called, what the models say, and what is known of it."""
+    """What is asked about: what it is called, what the models say, and what is known of it.
+
+    at: which point of a gallery it is; every, send_ahead: by which name the browser finds what is
+    said of all of them, and what sends it.
+    """
 
     what: str
     said: Said
     truth: NDArray[np.float64] | None = None
     pixels: NDArray[np.uint8] | None = None
     place: charts.Place | None = None
+    at: int | None = None
+    every: str = ""
+    send_ahead: Callable[[], None] = lambda: None
 
 
 # -------------------------------------------------------------------------------- what goes in
@@ -99,19 +108,28 @@ def choose_point(models: Models, run: Run, split: Split) -> Asked | None:
     page = shown_page(len(found))
     at = chosen_place(points, found[page * PER_PAGE])
     here = found[page * PER_PAGE : (page + 1) * PER_PAGE].tolist()
+    pixels, every = None, ""
     if isinstance(points.known, RunImages):
+        pixels, every = points.inputs[at], answers_ahead.name_of(models, points, run, here)
         gallery(
             "Gallery",
-            [(i, points.inputs[i], points.called(i)) for i in here],
-            at,
+            [(int(points.indices[i]), points.inputs[i], points.called(i)) for i in here],
+            int(points.indices[at]),
             keep_point,
             key=f"gallery {split}",
         )
     else:
         choose_from_list(points, here, at)
-    pixels = points.inputs[at] if models.about.input.kind == "image" else None
-    place = place_of(run, models, int(points.indices[at])) if split == "train" else None
-    return Asked(points.called(at), said.of(at), points.labels[at], pixels, place)
+    return Asked(
+        points.called(at),
+        said.of(at),
+        points.labels[at],
+        pixels,
+        place_of(run, models, points, at),
+        int(points.indices[at]),
+        every,
+        partial(answers_ahead.send, every, models, points, said, run, here),
+    )
 
 
 def filtered(models: Models, points: Points, said: Said) -> NDArray[np.int64]:
@@ -220,14 +238,23 @@ def try_point(models: Models) -> None:
 
 def show_answers(models: Models, asked: Asked, run: Run | None) -> None:
     answered = Answered(models, asked.said, asked.truth)
-    words = st.container()
-    if asked.pixels is not None:
-        seen, words = st.columns([2, 5], vertical_alignment="center")
-        with seen:
-            show_seen(asked.pixels, asked.what)
-    with words:
-        answered_in_words(answered)
-    charts.answers(answered, asked.what, colours_of(models, run), "answers", asked.place)
+    with widgets.answers("try"):
+        words = st.container()
+        if asked.pixels is not None:
+            seen, words = st.columns([2, 5], vertical_alignment="center")
+            with seen:
+                show_seen(asked.pixels, asked.what)
+        with words:
+            answered_in_words(answered)
+    charts.answers(
+        answered,
+        asked.what,
+        colours_of(models, run),
+        "answers",
+        asked.place,
+        asked.at,
+        asked.every,
+    )
     if asked.place is None and run is not None:
         st.caption(
             "It has no place in the data maps: only training points have, which the models were"
@@ -241,11 +268,15 @@ def show_answers(models: Models, asked: Asked, run: Run | None) -> None:
             icon=":material/scatter_plot:",
             query_params={"run": run.id, "task": task},
         )
-    with st.expander("All of it as a table", icon=":material/table:"):
+    with (
+        widgets.answers("try_table"),
+        st.expander("All of it as a table", icon=":material/table:"),
+    ):
         table = answered.table()
         st.dataframe(
             table, hide_index=True, alt=f"Table of {len(table)} tasks: what each model answers"
         )
+    asked.send_ahead()
 
 
 # ------------------------------------------------------------------------------------- the page

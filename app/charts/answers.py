@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,22 +32,27 @@ class Place:
 
 
 def answers(
-    answered: Answered, what: str, colours: Sequence[int], key: str, place: Place | None = None
+    answered: Answered,
+    what: str,
+    colours: Sequence[int],
+    key: str,
+    place: Place | None = None,
+    at: int | None = None,
+    every: str = "",
 ) -> None:
     """What each model says: a row per task, a column per model; beside it the data map of a task.
 
     what: is asked about, for the title; colours: index of each specialist's. With a place, the task
-    that is pointed at has its data map, with the point marked in it.
+    that is pointed at has its data map, with the point marked in it. at: which point of a gallery
+    it is; every: by which name `all_answers` are sent of all of that, where they are.
     """
-    shown = most_worth_showing(answered, MOST_TASKS)
-    columns = answered.columns()
-    tasks = [answered.models.about.tasks[t] for t in shown]
+    own, values = _of_point(answered, what, place)
     hues = palette(dark())
     header: dict[str, Any] = {
-        "title": what,
-        "note": _note(answered, len(shown)),
-        "names": tasks,
-        "says": [answered.sentence(t) for t in shown],
+        **own,
+        "at": at,
+        "every": every,
+        "note": _note(answered, len(own["names"])),
         "columns": [
             {
                 "title": title(who),
@@ -55,33 +60,55 @@ def answers(
                 "colour": hues[colours[int(who) - 1] % len(hues)] if who.isdecimal() else None,
                 "apart": who in ("1", TOGETHER, TRUTH) and i > 0,
             }
-            for i, who in enumerate(columns)
+            for i, who in enumerate(answered.columns())
         ],
         "group": answered.noun + "s" if answered.several else "",
+        "corner": WRONG[dark()],
+        "file": "answers",
+        "place": None if place is None else _scales(place.summary),
+    }
+    if place is not None:
+        maps = [_density(place.summary, task).ravel() for task in own["names"]]
+        values = np.concatenate([values, *maps])
+    task_pictures.answers(header, values, key, place is not None)
+
+
+def all_answers(name: str, each: Iterable[tuple[int, Answered, str, Place | None]]) -> bytes:
+    """What a gallery's points are answered, to be sent once: each with which one it is.
+
+    Without the data maps, which are the same for all points of the same tasks.
+    """
+    drawn = ((at, *_of_point(answered, what, place)) for at, answered, what, place in each)
+    return task_pictures.all_of(name, drawn)
+
+
+def _of_point(
+    answered: Answered, what: str, place: Place | None
+) -> tuple[dict[str, Any], NDArray[np.float64]]:
+    """What a picture says of this point and no other, and the shades of its cells."""
+    shown = most_worth_showing(answered, MOST_TASKS)
+    columns = answered.columns()
+    tasks = [answered.models.about.tasks[t] for t in shown]
+    several = shown if answered.several else []
+    header = {
+        "title": what,
+        "names": tasks,
+        "says": [answered.sentence(t) for t in shown],
         "texts": [[answered.written(who, t) for who in columns] for t in shown],
         "words": [[answered.in_words(who, t) for who in columns] for t in shown],
-        "weights": answered.models.weights[:, shown].T.round(4).tolist()
-        if answered.several
-        else [],
+        "weights": answered.models.weights[:, several].T.round(4).tolist(),
         "wrong": [[answered.wrong(who, t) for who in columns] for t in shown],
-        "decisive": [list(answered.decisions[t].decisive) for t in shown]
-        if answered.several
-        else [],
-        "decided": [answered.who_decided(t) for t in shown] if answered.several else [],
-        "corner": WRONG[dark()],
+        "decisive": [list(answered.decisions[t].decisive) for t in several],
+        "decided": [answered.who_decided(t) for t in several],
         "alt": {
             "answers": f"{what}: what {len(columns)} columns say of {len(tasks)} tasks. The table"
             " below has all of it.",
             "place": f"Data map of the task that is pointed at, with {what} in it.",
         },
-        "file": "answers",
-        "place": None if place is None else _place(place, tasks),
+        "places": None if place is None else [place.places.get(task) for task in tasks],
     }
     sure = [[answered.sure(who, t) for who in columns] for t in shown]
-    values = [np.array(sure, dtype=np.float64).ravel()]
-    if place is not None:
-        values += [_density(place.summary, task).ravel() for task in tasks]
-    task_pictures.answers(header, np.concatenate(values), key, place is not None)
+    return header, np.array(sure, dtype=np.float64).ravel()
 
 
 def _named(answered: Answered, who: str) -> str:
@@ -105,13 +132,12 @@ def _note(answered: Answered, shown: int) -> str:
     return note
 
 
-def _place(place: Place, tasks: Sequence[str]) -> dict[str, Any]:
+def _scales(summary: DataMapSummary) -> dict[str, Any]:
     return {
-        "at": [place.places.get(task) for task in tasks],
-        "bins": min(BINS, place.summary.histogram.shape[-1]),
+        "bins": min(BINS, summary.histogram.shape[-1]),
         "variability": MAX_VARIABILITY,
-        "most": max(int(place.summary.n_points) / 10, 10),
-        "epoch": int(place.summary.epochs[-1]),
+        "most": max(int(summary.n_points) / 10, 10),
+        "epoch": int(summary.epochs[-1]),
     }
 
 

@@ -104,10 +104,11 @@ _small_maps = _component(
     "small_maps", '<figure class="small-maps"></figure>', "density", "small_maps"
 )
 
-_answers = _component("answers", '<figure class="answers"></figure>', "density", "answers")
+_answers = _component("answers", '<figure class="answers"></figure>', "hand", "density", "answers")
 _answers_and_place = _component(
     "answers_and_place",
     '<div class="pictures"><figure class="answers"></figure><figure class="place"></figure></div>',
+    "hand",
     "density",
     "answers",
 )

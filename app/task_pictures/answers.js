@@ -134,7 +134,7 @@ const place = {
     density(pen, data.values.subarray(begin, begin + cells), bins, inner, most, theme);
     this.axes(pen, plan, theme);
     densityLegend(pen, inner.x + inner.w - 112, inner.y + inner.h - 44, most, theme);
-    const at = data.place.at[data.looked];
+    const at = data.places[data.looked];
     if (at) this.spot(pen, data, plan, theme, at);
     else pen.text(inner.x + inner.w / 2, inner.y + 14, "This point is not in the sample of this task", {
       size: 12, align: "center", fill: theme.text,
@@ -162,7 +162,7 @@ const place = {
   mark() {},
 
   at(data, { inner, across, up }, x, y) {
-    const at = data.place.at[data.looked];
+    const at = data.places[data.looked];
     if (!at || Math.hypot(across(at[1]) - x, up(at[0]) - y) > 12) return null;
     return { i: data.looked, lines: [
       data.names[data.looked], `confidence ${at[0].toFixed(2)}, variability ${at[1].toFixed(2)}`,
@@ -172,9 +172,24 @@ const place = {
   order: (data) => data.names.map((_, i) => i),
 };
 
+/** The answers about the point that the gallery says, where they were sent. */
+function aboutPoint(told) {
+  const at = told.every ? hand.says.point ?? told.at : told.at;
+  if (at === told.at) return { ...told, follows: true };
+  const found = hand.sent.get(told.every)?.get(at);
+  if (!found) return { ...told, follows: false };
+  const maps = told.values.subarray(told.names.length * told.columns.length);
+  const values = new Float32Array(found.values.length + maps.length);
+  values.set(found.values);
+  values.set(maps, found.values.length);
+  return { ...told, ...found, values, follows: true };
+}
+
 class AnswersView extends View {
   constructor(root) {
-    super(root, [answers, place].filter(({ name }) => root.querySelector(`.${name}`)), "tasks");
+    const pictures = [answers, place].filter(({ name }) => root.querySelector(`.${name}`));
+    super(root, pictures, "tasks", aboutPoint);
+    this.unheard = follow(this, "point");
   }
 
   draw() {

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageDraw
 from playwright.sync_api import FilePayload, Page, expect
 
-from tests.browser.conftest import settled
+from tests.browser.conftest import settled, stopped
 
 pytestmark = pytest.mark.browser
 
@@ -53,3 +53,30 @@ def test_a_digit_is_chosen_and_a_picture_is_uploaded(
     expect(answers).to_have_attribute("aria-label", re.compile("The uploaded picture"))
     expect(page.get_by_text("is no picture that can be read here")).to_have_count(0)
     settled(page)
+
+
+@pytest.mark.parametrize("split", ["Test", "Training"])
+def test_a_point_of_the_gallery_is_answered_before_the_app_has_heard_of_it(
+    address: str, open_page: Callable[..., Page], split: str
+) -> None:
+    page = open_page(f"{address}/try?which=all&input={split}")
+    answers = page.locator("figure.answers .stage")
+    digits = page.get_by_role("radiogroup", name="Gallery").get_by_role("radio")
+    words = page.locator(".st-key-answers_try")
+    expect(answers).to_have_attribute("aria-label", re.compile(f"{split} point 0, "))
+    page.wait_for_function("window.stgExplorerHand?.sent.size > 0")
+    settled(page)
+    with stopped(address):
+        digits.nth(2).click()
+        expect(answers).to_have_attribute("aria-label", re.compile(f"{split} point 2, "))
+        expect(words).to_have_css("opacity", "0.35")  # they are of the point before
+        digits.nth(3).click()
+        expect(answers).to_have_attribute("aria-label", re.compile(f"{split} point 3, "))
+        expect(page).not_to_have_url(re.compile("point="))
+    expect(page).to_have_url(re.compile("point=3"))
+    expect(words).to_have_css("opacity", "1")
+    settled(page)
+    expect(answers).to_have_attribute("aria-label", re.compile(f"{split} point 3, "))
+    expect(digits.nth(3)).to_have_attribute("aria-checked", "true")
+    page.go_back()
+    expect(answers).to_have_attribute("aria-label", re.compile(f"{split} point [02], "))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import pytest
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from app import model_files
+from app import answers_ahead, model_files, try_points
 from stg_core.export.about import Input
 from stg_core.results.run import Run
 from stg_core.tasks.data import TaskData
@@ -55,6 +56,13 @@ def open_try(open_app: OpenApp, trained: Run, with_models: None, own_home: Path)
 
 def shown(app: AppTest, name: str = "answers") -> tuple[dict[str, Any], np.ndarray]:
     return picture(app, name)
+
+
+def gallery_of(app: AppTest) -> dict[str, Any]:
+    """What the gallery is told."""
+    shown = [component.proto for component in app.get("bidi_component")]
+    (data,) = (json.loads(p.json) for p in shown if p.component_name == "stg_explorer.gallery")
+    return data
 
 
 def heads(header: dict[str, Any]) -> list[str]:
@@ -118,15 +126,63 @@ def test_points_are_found_by_dispute_mistakes_and_task(open_try: OpenApp) -> Non
     assert yes["texts"][yes["names"].index("9")][-1] == "yes"
 
 
+def test_a_gallery_of_some_of_many_points_tells_them_by_what_they_are_called(
+    open_try: OpenApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(try_points, "MOST", 50)  # of 360 test points
+    app = open_try(which="all")
+    pictures = gallery_of(app)["pictures"]
+    assert len(pictures) == 40 and pictures[1]["at"] > 1
+    assert all(one["name"].startswith(f"Test point {one['at']}, ") for one in pictures)
+    linked = open_try(which="all", point=str(pictures[3]["at"]))
+    assert gallery_of(linked)["chosen"] == pictures[3]["at"]
+    assert shown(linked)[0]["title"] == pictures[3]["name"]
+
+
+@pytest.mark.parametrize("split", ["Test", "Training"])
+def test_the_browser_has_the_answers_of_all_points_of_the_gallery(
+    open_try: OpenApp, split: str
+) -> None:
+    """What it draws before the app has heard of a click is what the app would say."""
+    picture = "answers" if split == "Test" else "answers_and_place"
+    app = open_try(input=split, which="all", point="0")
+    sent, numbers = shown(app, "sent")
+    told, _ = shown(app, picture)
+    assert sent["of"] == told["every"] and told["at"] == 0
+    places = [one["at"] for one in gallery_of(app)["pictures"]]
+    assert [one["at"] for one in sent["each"]] == places
+    for i in (1, 7):
+        ahead = sent["each"][i]
+        begin = sum(one["size"] for one in sent["each"][:i])
+        said, values = shown(open_try(input=split, which="all", point=str(places[i])), picture)
+        assert said["every"] == sent["of"]
+        both = {name for name in ahead if name in said}
+        assert both >= {"title", "says", "texts", "words", "wrong", "decisive", "alt", "at"}
+        assert {name: ahead[name] for name in both} == {name: said[name] for name in both}
+        cells = numbers[begin : begin + ahead["size"]]
+        np.testing.assert_array_equal(cells, values[: len(cells)])
+
+
+def test_nothing_is_sent_ahead_where_it_would_be_too_much(
+    open_try: OpenApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answers_ahead, "MOST_CELLS", 100)
+    app = open_try(which="all")
+    assert not shown(app)[0]["every"]
+    with pytest.raises(ValueError):
+        shown(app, "sent")
+
+
 def test_a_training_point_has_a_place_in_the_data_map_of_each_task(
     open_try: OpenApp, trained: Run
 ) -> None:
     header, numbers = shown(open_try(input="Training", which="all", point="3"), "answers_and_place")
     place = header["place"]
+    at = header["places"]
     t = header["names"].index("Odd")
     whole = trained.datamaps()
     assert whole is not None
-    assert place["at"][t] == pytest.approx(whole[-1, :, t, 3].tolist(), abs=1e-3)
+    assert at[t] == pytest.approx(whole[-1, :, t, 3].tolist(), abs=1e-3)
     cells = numbers[15 * 7 :].reshape(15, place["bins"], place["bins"])
     assert (cells.sum(axis=(1, 2)) == 1_437).all()
 
@@ -213,7 +269,7 @@ import os, sys
 from pathlib import Path
 import stg_core.engine.jobs as jobs
 jobs.Engine.start = lambda self: None
-from app import model_files
+from app import answers_ahead, model_files, try_points
 model_files.BUNDLED = Path({str(models)!r})
 from streamlit.testing.v1 import AppTest
 app = AppTest.from_file("app/main.py", default_timeout=60).run()
