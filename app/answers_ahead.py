@@ -25,7 +25,7 @@ def name_of(models: Models, points: Points, run: Run, here: Sequence[int]) -> st
     """
     shown = min(len(models.tasks), charts.MOST_TASKS)
     of_training = points.split == "train" and shown < len(models.tasks)
-    columns = len(models.first.models) + len(models.by_scheme) + 3
+    columns = len(models.about.models) + len(models.files) + 3
     if of_training or shown * columns * len(here) > MOST_CELLS:
         return ""
     parts = (models.key, models.stamp, run.id, state.version(run), points.split, *here)

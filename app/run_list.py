@@ -8,6 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from app import state, widgets
+from stg_core.export.folders import delete_export, kept_exports
 from stg_core.results.archive import export_run, file_name, import_run
 from stg_core.results.logged import LoggedRun
 from stg_core.results.run import WEIGHTS, Run
@@ -145,13 +146,16 @@ def exported(run: Run) -> bytes:
 
 
 def weights_of_all() -> None:
-    """What the weights of all trainings take, whether they are kept, and the space back."""
+    """What weights and exported models take, whether weights are kept, and the space back."""
     store = state.shared().store
     there = [run for run in store.runs() if run.has_weights and not run.bundled]
+    exports = kept_exports(store)
     size = f"{sum(run.files[WEIGHTS]['bytes'] for run in there) / 1e6:,.1f} MB"
+    size_of_exports = f"{sum(one.bytes for one in exports) / 1e6:,.1f} MB"
     st.caption(
         f"Of {counted(len(there), 'run')} the weights are here, {size}: what a model is used with,"
-        " and what warm specialists go on from."
+        f" and what warm specialists go on from. Beside them"
+        f" {counted(len(exports), 'exported model')}, {size_of_exports}."
     )
     keep = st.toggle(
         "Keep the weights of trainings",
@@ -162,14 +166,26 @@ def weights_of_all() -> None:
         if keep != store.keeps_weights:
             store.keeps_weights = keep
         if st.button(
-            f"Give {size} back",
+            f"Give {size} of weights back",
             key="drop weights",
             icon=":material/delete_sweep:",
             disabled=not there,
-            help="Deletes the weights of all runs. Scores, data maps and outputs stay.",
+            help="Deletes the weights of all runs. Scores, data maps and outputs stay, and so do"
+            " exported models.",
         ):
             for run in there:
                 store.drop_weights(run)
+            st.rerun()
+        if st.button(
+            f"Give {size_of_exports} of exported models back",
+            key="drop exports",
+            icon=":material/delete_sweep:",
+            disabled=not exports,
+            help="Deletes all that was exported here, and is offered on Try. Files that were"
+            " downloaded stay; a model can be exported again while its weights are here.",
+        ):
+            for one in exports:
+                delete_export(one)
             st.rerun()
 
 

@@ -10,6 +10,7 @@ import streamlit as st
 
 from app import state, widgets
 from app.charts.specialists import scheme_title
+from app.model_files import key_of_export
 from app.widgets import Chosen
 from stg_core.engine.derived import Answer
 from stg_core.judging.plan import ROUTED, words_of
@@ -101,6 +102,12 @@ def _downloads(question: Question, told: dict[str, Any]) -> None:
                 icon=":material/download:",
                 help=about,
             )
+    st.page_link(
+        state.TRY,
+        label="Try it",
+        icon=":material/photo_camera:",
+        query_params={"models_of": key_of_export(folder.name)},
+    )
     st.caption(widgets.plain(about_check(told)))
     st.dataframe(
         pd.DataFrame(

@@ -10,7 +10,7 @@ from app import state
 from app.answering import HARD, TOGETHER, TRUTH, Answered
 from app.charts.answers import Place
 from app.charts.base import number
-from app.model_files import MTL, TITLES, Models
+from app.model_files import TITLES, Models
 from app.try_points import Points
 from app.words import plain
 from stg_core.judging.verdict import MEASURE_NAMES
@@ -28,7 +28,7 @@ NAMED = 4  # tasks in a sentence
 
 def colours_of(models: Models, run: Run | None) -> list[int]:
     """The colour of each specialist, as its cluster has it on Grouping where that is known."""
-    k = len(models.first.models)
+    k = len(models.about.models)
     if run is not None and run.has_data_maps and k > 1:
         space = state.task_space(run, tuple(run.summary.epochs.tolist()), FEATURES)
         if tuple(space.tasks) == models.about.tasks:
@@ -143,10 +143,9 @@ def about_models(models: Models) -> None:
 def _scores(models: Models) -> pd.DataFrame:
     """A row for each scheme, a column for each measure that any has."""
     rows = []
-    ordered = {models.first.scheme: models.first, **models.others}
-    for scheme, one in sorted(ordered.items(), key=lambda item: item[0] != MTL):
+    for scheme, about in models.abouts.items():
         row = {"scheme": TITLES.get(scheme, scheme)}
-        for measure, found in one.about.scores.items():
+        for measure, found in about.scores.items():
             row[MEASURE_NAMES.get(measure, measure)] = _score(found)
         rows.append(row)
     frame = pd.DataFrame(rows)

@@ -134,8 +134,8 @@ def choose_point(models: Models, run: Run, split: Split) -> Asked | None:
 
 def filtered(models: Models, points: Points, said: Said) -> NDArray[np.int64]:
     """Which points are shown, in which order: see `try_points.choose`."""
-    several, tasks = len(models.first.models) > 1, list(models.about.tasks)
-    options = [DISPUTED] * several + [WRONG] * (MTL in models.by_scheme) + [ALL]
+    several, tasks = len(models.about.models) > 1, list(models.about.tasks)
+    options = [DISPUTED] * several + [WRONG] * (MTL in models.files) + [ALL]
     which = widgets.one_of(
         "Points",
         options,

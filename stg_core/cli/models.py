@@ -89,7 +89,7 @@ def _export_model(options: argparse.Namespace) -> Answer:
 
 def _file_in(output: Path) -> str:
     """Which file is wanted; empty for all, in a folder."""
-    from stg_core.export.card import CARD, ONNX, WEIGHTS
+    from stg_core.export.folders import CARD, ONNX, WEIGHTS
 
     files = {".onnx": ONNX, ".safetensors": WEIGHTS, ".md": CARD}
     if output.is_dir() or not output.suffix:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from stg_core.cli.options import Answer, Command
 from stg_core.cli.printing import asked, run_line
+from stg_core.export.folders import Kept, delete_export, kept_exports
 from stg_core.results.run import WEIGHTS, Run
 from stg_core.results.store import Store
 from stg_core.system.errors import UserError
@@ -47,6 +49,11 @@ def add_commands(command: Command) -> None:
     weights.add_argument("run", metavar="RUN", nargs="*", help="some runs only; default: all")
     weights.add_argument(
         "--delete", action="store_true", help="delete their weights; no result is lost"
+    )
+    weights.add_argument(
+        "--exports",
+        action="store_true",
+        help="with --delete: also the models that were exported of them (export-model)",
     )
     weights.add_argument("--yes", action="store_true", help="do not ask")
     weights.add_argument(
@@ -127,23 +134,63 @@ def _delete(options: argparse.Namespace) -> Answer:
 
 def _weights(options: argparse.Namespace) -> Answer:
     store = Store()
+    if options.exports and not options.delete:
+        raise UserError("Exported models are only deleted with --delete: say both.")
     if options.keep:
         store.keeps_weights = options.keep == "yes"
     runs = [store.run(name) for name in options.run] or store.runs()
     there = [run for run in runs if run.has_weights and not run.bundled]
-    size = sum(run.files[WEIGHTS]["bytes"] for run in there)
-    of_runs = f"{counted(len(there), 'run')}, {size / 1e6:,.1f} MB"
-    answer = {"keep": store.keeps_weights, "bytes": size, "runs": [run.id for run in there]}
-    if options.delete and there:
-        if not (options.yes or agreed(f"Delete the weights of {of_runs}? Results stay.")):
-            return answer | {"deleted": []}, "Nothing was deleted."
-        for run in there:
-            store.drop_weights(run)
-        return answer | {"deleted": [run.id for run in there]}, f"Deleted: weights of {of_runs}."
+    exports = kept_exports(store, {run.spec.key for run in runs} if options.run else ())
+    answer = {
+        "keep": store.keeps_weights,
+        "bytes": sum(run.files[WEIGHTS]["bytes"] for run in there),
+        "runs": [run.id for run in there],
+        "exports": [one.folder.name for one in exports],
+        "export_bytes": sum(one.bytes for one in exports),
+        "deleted": [],
+        "deleted_exports": [],
+    }
+    if options.delete and (there or (options.exports and exports)):
+        return _space_back(store, there, exports, answer, options)
     lines = [f"{run.id}  {run.title}: {run.about_weights}" for run in runs]
     from_now_on = "keep" if store.keeps_weights else "do not keep"
-    lines += [f"Weights are kept of {of_runs}.", f"Trainings {from_now_on} theirs from now on."]
-    return answer | {"deleted": []}, "\n".join(lines)
+    lines += [f"Weights are kept of {_of_runs(answer)}."]
+    lines += [f"Trainings {from_now_on} theirs from now on."]
+    lines += [f"There are {_of_exports(answer)}, in {one.folder.parent}." for one in exports[:1]]
+    return answer, "\n".join(lines)
+
+
+def _space_back(
+    store: Store,
+    there: Sequence[Run],
+    exports: Sequence[Kept],
+    answer: dict[str, Any],
+    options: argparse.Namespace,
+) -> Answer:
+    """Deletes the weights of runs and, where that is said, exported models."""
+    leaving = [f"the weights of {_of_runs(answer)}"] * bool(there)
+    leaving += [_of_exports(answer)] * (options.exports and bool(exports))
+    of_all = ", and ".join(leaving)
+    if not (options.yes or agreed(f"Delete {of_all}? Results stay.")):
+        return answer, "Nothing was deleted."
+    for run in there:
+        store.drop_weights(run)
+    if options.exports:
+        for one in exports:
+            delete_export(one)
+        answer["deleted_exports"] = answer["exports"]
+    stays = f" {_of_exports(answer)}, stay: --exports deletes them too."
+    told = f"Deleted: {of_all}." + stays * (bool(exports) and not options.exports)
+    return answer | {"deleted": answer["runs"]}, told
+
+
+def _of_runs(answer: Mapping[str, Any]) -> str:
+    return f"{counted(len(answer['runs']), 'run')}, {answer['bytes'] / 1e6:,.1f} MB"
+
+
+def _of_exports(answer: Mapping[str, Any]) -> str:
+    models = counted(len(answer["exports"]), "exported model")
+    return f"{models}, {answer['export_bytes'] / 1e6:,.1f} MB"
 
 
 def agreed(question: str) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from stg_core.export.about import About
+from stg_core.export.folders import ONNX, WEIGHTS
 from stg_core.export.making import Made
 from stg_core.export.serving import MANY, Serving
 from stg_core.judging.verdict import CONTROLS, MEASURE_NAMES, SCHEME_NAMES, Words, verdict_in
@@ -17,7 +18,6 @@ from stg_core.tasks.images import DATASET_TITLES
 if TYPE_CHECKING:
     from stg_core.export.checking import Check  # torch comes with it
 
-ONNX, WEIGHTS, CARD = "model.onnx", "model.safetensors", "README.md"
 METRICS = {"auroc": "roc_auc", "f1": "f1", "accuracy": "accuracy", "r2": "r_squared"}  # there
 TAGS = ("multi-task-learning", "stg-mtl", "onnx")
 

@@ -17,7 +17,8 @@ import numpy as np
 
 from stg_core.engine.derived import Question, Tell, question_of
 from stg_core.export.about import FORMAT
-from stg_core.export.card import CARD, ONNX, WEIGHTS, card
+from stg_core.export.card import card
+from stg_core.export.folders import CARD, EXPORTS, FILES, ONNX, WEIGHTS
 from stg_core.export.making import Made, Wanted, make
 from stg_core.judging.plan import Plan
 from stg_core.results.run import Run
@@ -28,8 +29,6 @@ from stg_core.system.files import atomic
 if TYPE_CHECKING:
     from stg_core.grouping.memberships import Grouping, TaskSpace
 
-EXPORTS = "exports"  # the folder in the store
-FILES = (ONNX, WEIGHTS, CARD)
 REVISION = 1  # of what is written, besides FORMAT
 SERVED = {  # what is served for comparison, where it is trained
     "MTL": Wanted("mtl"),

@@ -194,6 +194,28 @@ def test_other_weights_than_those_that_were_judged_are_refused(
     assert not list((home / "exports").glob("*"))
 
 
+def test_the_space_of_exported_models_is_told_and_given_back_when_that_is_said(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    exported = told(capsys, "export-model", SPEC.key, "--scheme", "mtl")
+    folder = home / "exports" / exported["folder"]
+    known = told(capsys, "weights")
+    assert known["exports"] == [folder.name]
+    assert known["export_bytes"] == sum(path.stat().st_size for path in folder.iterdir())
+    assert told(capsys, "weights", "bundled:g2")["exports"] == []
+    assert "say both" in refused(capsys, "weights", "--exports")
+
+    assert main(["weights", "--delete", "--yes"]) == 0
+    assert "1 exported model, " in (said := capsys.readouterr().out)
+    assert "stay: --exports deletes them too" in said
+    assert Predictor(folder / "model.onnx").scheme == "mtl"
+    (folder / "model.safetensors").write_bytes(b"damaged")
+    assert told(capsys, "weights")["exports"] == [folder.name]
+    gone = told(capsys, "weights", "--delete", "--exports", "--yes")
+    assert gone["deleted_exports"] == [folder.name] and gone["deleted"] == []
+    assert not folder.exists() and Store().run(SPEC.key).has_data_maps
+
+
 # ------------------------------------------------------------------------ tables, of every kind
 
 

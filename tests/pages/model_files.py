@@ -8,11 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import safetensors.numpy
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from sklearn.linear_model import LogisticRegression
 
 from stg_core.export.about import KEY, About, Input, Model
+from stg_core.export.folders import ONNX, WEIGHTS
 from stg_core.tasks.data import TaskData
 from stg_core.tasks.groups import GROUPS, Kind
 from stg_core.training.spec import TrainingSpec
@@ -111,3 +113,19 @@ def _fitted(rows: NDArray[np.uint8], labels: NDArray[np.float32]) -> tuple[Float
         slopes.append(model.coef_[0] / 255)
         offsets.append(model.intercept_[0])
     return np.stack(slopes, axis=1), np.array(offsets)
+
+
+def as_exports(paths: Sequence[Path], folder: Path, **changes: object) -> list[Path]:
+    """The same files as the folder of results has what was exported; changes: of what they say."""
+    folders = []
+    for path in paths:
+        model = onnx.load(path)
+        said = replace(About.from_text(model.metadata_props[0].value), **changes)  # type: ignore[arg-type]
+        helper.set_model_props(model, {KEY: said.to_text()})
+        own = folder / f"{len(list(folder.glob('*'))):016x}"
+        own.mkdir(parents=True)
+        onnx.save(model, own / ONNX)
+        head = {"weights": np.zeros(1)}
+        safetensors.numpy.save_file(head, own / WEIGHTS, metadata={KEY: said.to_text()})
+        folders.append(own)
+    return folders

@@ -13,6 +13,7 @@ from streamlit.testing.v1 import AppTest
 from app import run_list
 from app.examples import CELL, GAP, contact_sheet
 from stg_core.engine.job import Job
+from stg_core.export.folders import EXPORTS, WEIGHTS
 from stg_core.results.archive import export_run, import_run
 from stg_core.results.run import Run
 from stg_core.results.store import Store
@@ -270,6 +271,14 @@ def test_the_space_of_weights_is_given_back(
     assert not app.exception and not app.error
     assert not store.keeps_weights and not store.run(own.id).has_weights
     assert "Its weights are not kept" in texts(app)
+    exported = store.folder / EXPORTS / "0" / WEIGHTS
+    exported.parent.mkdir(parents=True)
+    exported.write_bytes(bytes(1_000_000))
+    app.run()
+    assert "1 exported model, 1.0 MB" in texts(app)
+    app.button(key="drop exports").click().run()
+    assert not app.exception and not app.error
+    assert not exported.parent.exists() and "0 exported models" in texts(app)
 
 
 def upload(app: AppTest, name: str, content: bytes) -> AppTest:

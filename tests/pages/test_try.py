@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -18,11 +19,12 @@ from streamlit.testing.v1 import AppTest
 
 from app import answers_ahead, model_files, try_points
 from stg_core.export.about import Input
+from stg_core.export.folders import EXPORTS, ONNX, WEIGHTS
 from stg_core.results.run import Run
 from stg_core.tasks.data import TaskData
 from stg_core.tasks.images import load_images
 from tests.pages.conftest import ROOT, OpenApp, picture, texts
-from tests.pages.model_files import about, digits_models, write_model
+from tests.pages.model_files import about, as_exports, digits_models, write_model
 
 SPECIALISTS = 3
 
@@ -225,6 +227,45 @@ def test_an_opened_file_is_tried_without_its_training(
     app.file_uploader(key="model_files").upload("worse.onnx", b"no model").run()
     assert not app.exception
     assert "worse" in app.error[0].value and "no ONNX model" in app.error[0].value
+
+
+def choices(app: AppTest) -> list[str]:
+    """The titles of models that can be tried."""
+    (box,) = (box for box in app.selectbox if box.label == "Models")
+    return list(box.options)
+
+
+def test_what_was_exported_here_can_be_tried(
+    open_try: OpenApp, models: Path, trained: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    exports = trained.folder.parents[1] / EXPORTS
+    of_two = {"grouping": {"k": 2}, "made": {"created": "2026-11-29T20:42:00+00:00"}}
+    of_three = {"grouping": {"k": 3}, "made": {"created": "2026-11-30T20:42:00+00:00"}}
+    paths = sorted(models.glob("*.onnx"))  # MTL, specialists
+    try:
+        mtl, _ = as_exports(paths, exports, **of_two)
+        _, later = as_exports(paths[1:] * 2, exports, **of_three)
+        app = open_try(which="all", point="5")
+        assert not app.error
+        titles = choices(app)
+        assert len(titles) == 4 and sum("k = 3, exported 2026-11-30" in one for one in titles) == 2
+        assert any("specialists, MTL, k = 2, exported 2026-11-29 20:42" in one for one in titles)
+        assert all("MTL" in one for one in titles), "it is the same for every k"
+        header, _ = shown(app)
+        assert heads(header) == ["MTL", "1", "2", "3", "together", "hard", "truth"]
+        assert model_files.key_of_export(later.name) in {
+            "exported:" + path.name for path in exports.glob("*")
+        }
+        assert shown(open_try(which="all", models_of=f"exported:{later.name}"))
+
+        (later / WEIGHTS).write_bytes(b"damaged")
+        app = open_try(which="all")
+        assert len(choices(app)) == 3 and "safetensors cannot be read" in app.error[0].value
+        (mtl / ONNX).write_bytes(b"damaged")
+        app = open_try(which="all", models_of=f"exported:{'3'.zfill(16)}")
+        assert not app.exception and "no ONNX model, or damaged" in app.error[-1].value
+    finally:
+        shutil.rmtree(exports)
 
 
 def test_a_row_of_a_table_is_changed_by_hand(
