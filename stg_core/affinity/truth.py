@@ -1,8 +1,6 @@
 """What a table with several seeds says of the methods: scores, regrets, and how much is noise.
 
-Every interval is of 95 %, over seeds and over test points: the variance of the mean over seeds (of
-S − 1 degrees of freedom) and that of the same mean on resampled points are added, and the degrees
-of freedom are those of Welch and Satterthwaite.
+Every interval is of 95 %, over seeds and over test points: see `intervals.interval`.
 """
 
 from __future__ import annotations
@@ -13,7 +11,6 @@ from functools import lru_cache
 from itertools import combinations
 
 import numpy as np
-from scipy.stats import t as student
 
 from stg_core.affinity.etap import scores as scores_of_predictions
 from stg_core.affinity.methods import AFFINITY_OF, METHODS, cost_of, partition_of, rows_of
@@ -39,10 +36,10 @@ from stg_core.affinity.seed_methods import (
 )
 from stg_core.affinity.seeds import PARTS, STOPS, SeedTable
 from stg_core.affinity.selection import Floats, Integers
+from stg_core.judging.intervals import interval
 
 RESAMPLES = 1_000
 RESAMPLING_SEED = 67
-COVERED = 0.95
 MANY_AT_END = 0.1  # of the models
 UNRANKED = ("exhaustive", "alone")  # the one is the measure, the other exceeds the budget
 
@@ -81,16 +78,11 @@ def estimated(seeds: Floats, drawn: Floats | None = None) -> Estimate:
 
     drawn (B, S): the same on resampled points. NaN as ends where neither has any variance to tell.
     """
-    n_seeds = len(seeds)
     mean = float(np.mean(seeds))
-    of_seeds = float(np.var(seeds, ddof=1)) / n_seeds if n_seeds > 1 else 0.0
-    of_points = 0.0 if drawn is None else float(np.var(drawn.mean(axis=1), ddof=1))
-    variance = of_seeds + of_points
-    if n_seeds < 2 and drawn is None:
+    if len(seeds) < 2 and drawn is None:
         return Estimate(mean, np.nan, np.nan)
-    freedom = variance**2 / (of_seeds**2 / (n_seeds - 1)) if of_seeds > 0 else np.inf
-    reach = float(student.ppf((1 + COVERED) / 2, freedom)) * variance**0.5
-    return Estimate(mean, mean - reach, mean + reach)
+    low, high = interval(seeds, seeds[:, None] if drawn is None else drawn.T).tolist()
+    return Estimate(mean, low, high)
 
 
 # ------------------------------------------------------------------------------- scores of choices

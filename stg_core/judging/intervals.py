@@ -12,6 +12,7 @@ from stg_core.judging.ensembles import Floats
 
 LEVEL = 0.975  # of either end
 ENDS = (100 * (1 - LEVEL), 100 * LEVEL)  # percentiles
+ROUNDING = 1e-9  # of an interval's width: what is narrower is no spread of resamples
 LEAST_SHARE = 1e-6  # of the seeds in a variance: below it, its quantiles are those of a normal
 
 
@@ -57,7 +58,7 @@ def _stretched(reach: Floats, seeds: NDArray[Any], drawn: NDArray[Any]) -> Float
     of_points = (resampled - added / n_seeds).clip(0)
     whole = half_width(of_points, seeds.var(axis=0, ddof=1) / n_seeds, n_seeds)
     alone = half_width(resampled, np.zeros_like(resampled), 1)
-    same = alone <= 0  # whichever points are drawn
+    same = alone <= ROUNDING * whole  # whichever points are drawn
     either = np.array([[-1.0], [1.0]])
     return np.where(same, either * whole, reach * whole / np.where(same, 1, alone))
 

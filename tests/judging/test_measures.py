@@ -182,9 +182,11 @@ def test_seeds_that_answer_alike_and_points_that_change_nothing_leave_no_doubt()
     found = interval(seeds, np.broadcast_to(seeds[:, None], (3, 50, 2)))
     assert found[:, 0].tolist() == [0.5, 0.5] and np.isnan(found[:, 1]).all()
     apart = np.array([0.4, 0.5, 0.6])
-    low, high = interval(apart, np.broadcast_to(apart[:, None], (3, 50)))
     reach = 4.303 * 0.1 / np.sqrt(3)  # Student's t of two degrees of freedom
-    assert (low, high) == pytest.approx((0.5 - reach, 0.5 + reach), abs=1e-3)
+    alike = np.broadcast_to(apart[:, None], (3, 50))
+    for drawn in (alike, alike + 1e-16 * np.arange(50)):
+        low, high = interval(apart, drawn)
+        assert (low, high) == pytest.approx((0.5 - reach, 0.5 + reach), abs=1e-3)
 
 
 def test_an_interval_of_auroc_holds_that_of_the_population() -> None:
