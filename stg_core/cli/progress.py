@@ -47,7 +47,7 @@ def say(sentence: str, to: TextIO | None = None) -> None:
 
 
 def tell_of_one() -> Callable[[dict[str, Any]], None]:
-    """Of a training: a bar; elsewhere one line per finished epoch."""
+    """Of a training, or one after the other: a bar; elsewhere one line per finished epoch."""
     bar, epochs_told = Bar(), 0
 
     def tell(record: dict[str, Any]) -> None:
@@ -55,9 +55,10 @@ def tell_of_one() -> Callable[[dict[str, Any]], None]:
         if "waits" in record:
             return say(record["waits"])
         bar.show(record.get("fraction", 0.0), _told(record))
-        if not bar.on_terminal and record.get("epoch", 0) != epochs_told:
-            epochs_told = record["epoch"]
+        epoch = record.get("epoch", 0)
+        if not bar.on_terminal and epoch not in (0, epochs_told):
             say(_told(record))
+        epochs_told = epoch
 
     return tell
 
@@ -76,9 +77,10 @@ def tell_of_all(plan: Plan, count: int) -> Callable[[TrainingSpec, dict[str, Any
         so_far = f"{sum(share == 1 for share in shares.values())} of {count} trained."
         going = (f"{name} {share:.0%}" for name, share in shares.items() if share < 1)
         bar.show(sum(shares.values()) / count, f"{so_far} {'; '.join(going)}")
-        if not bar.on_terminal and record.get("epoch", 0) != epochs_told.get(name, 0):
-            epochs_told[name] = record["epoch"]
+        epoch = record.get("epoch", 0)
+        if not bar.on_terminal and epoch not in (0, epochs_told.get(name)):
             say(f"{so_far} {name}: {_told(record)}")
+        epochs_told[name] = epoch
 
     return tell
 

@@ -11,7 +11,7 @@ import pytest
 
 from stg_core import __version__
 from stg_core.cli.main import main, parser
-from stg_core.cli.progress import say, tell_of_share
+from stg_core.cli.progress import say, tell_of_one, tell_of_share
 from stg_core.cli.words import EXAMPLES, FOR_NEWCOMERS
 
 
@@ -93,3 +93,15 @@ def test_a_file_gets_no_bar(capsys: pytest.CaptureFixture[str]) -> None:
     tell("Reading", 0.5)
     tell("Reading", 1.0)
     assert capsys.readouterr().err == ""
+
+
+def test_a_file_gets_a_line_per_epoch_of_trainings_one_after_the_other(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Between the two, the images of the second one are read."""
+    tell = tell_of_one()
+    for _ in range(2):
+        tell({"message": "Reading the images of cifar100: 40%."})
+        for epoch in (0, 0, 1, 1, 2):
+            tell({"message": f"Epoch {max(epoch, 1)} of 2.", "epoch": epoch})
+    assert capsys.readouterr().err.splitlines() == 2 * ["Epoch 1 of 2", "Epoch 2 of 2"]

@@ -37,5 +37,7 @@ def test_those_of_digits_score_as_they_say(scheme: str, digits_data: TaskData) -
     found = predictor.predict(digits_data.test_points).probabilities
     scores = [roc_auc_score(digits_data.test_labels[:, t], found[:, t]) for t in range(15)]
     judged = predictor.about.scores["auroc"]["tasks"]
-    assert scores == pytest.approx([judged[task]["score"] for task in predictor.tasks], abs=1e-3)
-    assert np.mean(scores[:-1]) > 0.99  # the last is a coin flip
+    expected = [judged[task]["score"] for task in predictor.tasks]
+    *learned, coin = scores
+    assert learned == pytest.approx(expected[:-1], abs=1e-3) and np.mean(learned) > 0.99
+    assert coin == pytest.approx(expected[-1], abs=5e-3)  # judged by logits in half precision
