@@ -52,7 +52,15 @@ def offer(run: Run, chosen: Chosen, plan: Plan, variant: str) -> None:
             )
             average, routing = variant.split("-")
             wanted = scheme, routing if scheme in ROUTED else "soft", average
-            place = run.id, plan.grouping.k, plan.grouping.fuzzifier, plan.grouping.method, *wanted
+            grouping = plan.grouping
+            place = (
+                run.id,
+                grouping.k,
+                grouping.fuzzifier,
+                grouping.method,
+                plan.warm_share,
+                *wanted,
+            )
             if st.button("Make the file", key="take home", icon=":material/deployed_code:"):
                 st.session_state["taken home"] = place
         if st.session_state.get("taken home") == place:
@@ -64,7 +72,7 @@ def _show(run: Run, chosen: Chosen, plan: Plan, scheme: str, routing: str, avera
     from stg_core.export.making import Wanted, trained_plan
 
     store = state.shared().store
-    wanted = Wanted(scheme, routing, average, plan.seeds[0], plan.schemes)
+    wanted = Wanted(scheme, routing, average, plan.seeds[0], plan.schemes, plan.warm_share)
     of_seed = trained_plan(store, run, chosen.space, plan.grouping, wanted)
     question = export_question(store, run, chosen.space, of_seed, wanted)
 

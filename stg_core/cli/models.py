@@ -17,7 +17,7 @@ from stg_core.cli.options import (
 )
 from stg_core.cli.progress import tell_of_steps
 from stg_core.judging.ensembles import AVERAGES
-from stg_core.judging.plan import SCHEMES
+from stg_core.judging.plan import SCHEMES, WARM_SHARE
 from stg_core.judging.report import ROUTINGS
 from stg_core.judging.verdict import MEASURE_NAMES
 from stg_core.results.store import Store
@@ -51,6 +51,13 @@ def add_commands(command: Command) -> None:
     export.add_argument("--average", choices=AVERAGES, default="logits")
     export.add_argument("--seed", type=int, help="of its trainings; default: the run's own")
     export.add_argument(
+        "--warm-share",
+        type=float,
+        default=WARM_SHARE,
+        metavar="SHARE",
+        help=f"of MTL's epochs, for which warm models went on: default {WARM_SHARE:g}",
+    )
+    export.add_argument(
         "--beside",
         type=words,
         default=(),
@@ -80,7 +87,12 @@ def _export_model(options: argparse.Namespace) -> Answer:
     run = store.run(options.run)
     space, grouping = grouping_from(options, run)
     wanted = Wanted(
-        options.scheme, options.routing, options.average, options.seed, tuple(options.beside)
+        options.scheme,
+        options.routing,
+        options.average,
+        options.seed,
+        tuple(options.beside),
+        options.warm_share,
     )
     exported = kept_export(store, run, space, grouping, wanted, tell_of_steps())
     place = exported.folder if options.output is None else _copied(exported, options.output)

@@ -20,7 +20,7 @@ from stg_core.export.about import FORMAT
 from stg_core.export.card import card
 from stg_core.export.folders import CARD, EXPORTS, FILES, ONNX, WEIGHTS
 from stg_core.export.making import Made, Wanted, make
-from stg_core.judging.plan import Plan
+from stg_core.judging.plan import WARM, Plan
 from stg_core.results.run import Run
 from stg_core.results.store import Store
 from stg_core.system.errors import UserError
@@ -63,6 +63,7 @@ def export_question(
         *("--method", grouping.method, "--scheme", wanted.scheme),
         *("--routing", wanted.routing, "--average", wanted.average, "--seed", str(seed)),
         *("--beside", ",".join(plan.schemes)),
+        *(("--warm-share", repr(float(plan.warm_share))) if {*WARM} & {*plan.schemes} else ()),
     )
     trainings = [(spec.key, store.get(spec)) for spec in plan.trainings]
     made = [
@@ -179,6 +180,7 @@ def _beside(
                     average=made.about.average,
                     seed=made.ensemble.seed,
                     beside=made.plan.schemes,
+                    warm_share=made.plan.warm_share,
                 ),
             )
             found[name] = as_onnx(served_of(own.about, [one.weights_file for one in own.runs]))

@@ -15,6 +15,8 @@ from stg_core.judging.ensembles import Floats, strongest
 from stg_core.judging.plan import (
     ROUTED,
     SCHEMES,
+    WARM,
+    WARM_SHARE,
     Ensemble,
     Plan,
     grouping_trainings_of,
@@ -39,7 +41,7 @@ class Wanted:
     """Which predictor: of which scheme, and how its models are put together.
 
     seed: of its trainings, by default the run's own; beside: the schemes that are judged with it,
-    by default all that are trained.
+    by default all that are trained; warm_share: of MTL's epochs, for which warm models go on.
     """
 
     scheme: str = "specialists"
@@ -47,6 +49,7 @@ class Wanted:
     average: str = "logits"
     seed: int | None = None
     beside: tuple[str, ...] = ()
+    warm_share: float = WARM_SHARE
 
     @property
     def variant(self) -> str:
@@ -101,7 +104,7 @@ def trained_plan(
 
     def plan_of(schemes: Sequence[str]) -> Plan:
         trainings = grouping_trainings_of(run)
-        return make_plan(spec, grouping, space, schemes, (seed,), grouping_trainings=trainings)
+        return make_plan(spec, grouping, space, schemes, (seed,), wanted.warm_share, trainings)
 
     def is_trained(scheme: str) -> bool:
         try:
@@ -114,20 +117,28 @@ def trained_plan(
         raise UserError(
             f"{counted(len(missing), 'training')} of {SCHEME_NAMES[wanted.scheme]} with seed {seed}"
             f" {'is' if len(missing) == 1 else 'are'} not done yet. Train them first:"
-            f" {training_command(run, grouping, wanted.scheme, seed)}"
+            f" {training_command(run, grouping, wanted, seed)}"
+            + ". Or say with which --warm-share they went on"
+            * (wanted.scheme in WARM)
         )
     asked = {*(wanted.beside or SCHEMES), wanted.scheme}
     return plan_of([scheme for scheme in SCHEMES if scheme in asked and is_trained(scheme)])
 
 
-def training_command(run: Run, grouping: Grouping, scheme: str, seed: int) -> str:
+def training_command(run: Run, grouping: Grouping, wanted: Wanted, seed: int) -> str:
     """The command line that trains a scheme of a grouping, MTL beside it."""
-    schemes = ",".join(dict.fromkeys(("mtl", scheme)))
+    schemes = ",".join(dict.fromkeys(("mtl", wanted.scheme)))
     return (
         f"python -m stg_core specialists {run.id} --k {grouping.k}"
         f" --fuzzifier {grouping.fuzzifier:g} --method {grouping.method} --schemes {schemes}"
-        f" --seeds {seed}"
+        f" --seeds {seed}" + "".join(f" {words}" for words in _share_of(wanted))
     )
+
+
+def _share_of(wanted: Wanted) -> list[str]:
+    """What a command line says of the share of a warm scheme, where it is not the usual one."""
+    unusual = wanted.scheme in WARM and wanted.warm_share != WARM_SHARE
+    return [f"--warm-share {float(wanted.warm_share)!r}"] * unusual
 
 
 def export_command(run: str, grouping: Grouping, wanted: Wanted) -> str:
@@ -142,6 +153,7 @@ def export_command(run: str, grouping: Grouping, wanted: Wanted) -> str:
             f"--fuzzifier {grouping.fuzzifier:g} --method {grouping.method}",
             *others,
             *seed,
+            *_share_of(wanted),
         ]
     )
 

@@ -625,6 +625,15 @@ def bench_n(options: argparse.Namespace) -> None:
     )
 
 
+# ------------------------------------------------------------- (o): a choice on Try, to its answers
+
+
+def bench_o(_: argparse.Namespace) -> None:
+    from tests.benchmarks.trying import tell
+
+    tell()
+
+
 BENCHMARKS: dict[str, Callable[[argparse.Namespace], None]] = {
     "a": bench_a,
     "b": bench_b,
@@ -640,6 +649,7 @@ BENCHMARKS: dict[str, Callable[[argparse.Namespace], None]] = {
     "l": bench_l,
     "m": bench_m,
     "n": bench_n,
+    "o": bench_o,
 }
 
 

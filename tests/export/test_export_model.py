@@ -194,6 +194,20 @@ def test_other_weights_than_those_that_were_judged_are_refused(
     assert not list((home / "exports").glob("*"))
 
 
+def test_warm_models_are_exported_as_the_judged_plan_trained_them(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """For a quarter of MTL's epochs, which is one of four, and not for the usual half."""
+    share = ["--warm-share", "0.25"]
+    assert main(["specialists", SPEC.key, "--k", "2", "--schemes", "mtl,warm", *share]) == 0
+    warm = ["export-model", SPEC.key, "--k", "2", "--scheme", "warm"]
+    assert "Or say with which --warm-share they went on" in refused(capsys, *warm)
+    told(capsys, *warm, *share, "--output", str(tmp_path / "warm.onnx"))
+    about = Predictor(tmp_path / "warm.onnx").about
+    assert [model.about["epochs"] for model in about.models] == [1, 1]
+    assert about.made["command"].endswith("--scheme warm --warm-share 0.25")
+
+
 def test_the_space_of_exported_models_is_told_and_given_back_when_that_is_said(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
