@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -33,6 +34,12 @@ _gallery = st.components.v2.component(
 )
 
 
+@functools.lru_cache(maxsize=500)
+def _url(pixels: bytes, shape: tuple[int, ...]) -> str:
+    """Kept, since all of a gallery's images are told again with every choice."""
+    return as_url(np.frombuffer(pixels, dtype=np.uint8).reshape(shape))
+
+
 def gallery(
     label: str,
     images: Sequence[tuple[int, NDArray[np.uint8], str]],
@@ -53,7 +60,8 @@ def gallery(
             "label": label,
             "chosen": chosen,
             "pictures": [
-                {"at": at, "image": as_url(image), "name": name} for at, image, name in images
+                {"at": at, "image": _url(image.tobytes(), image.shape), "name": name}
+                for at, image, name in images
             ],
         },
         on_chosen_change=told,

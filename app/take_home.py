@@ -114,7 +114,7 @@ def _downloads(question: Question, told: dict[str, Any]) -> None:
         state.TRY,
         label="Try it",
         icon=":material/photo_camera:",
-        query_params={"models_of": key_of_export(folder.name)},
+        query_params={"models_of": key} if (key := key_of_export(folder.name)) else {},
     )
     st.caption(widgets.plain(about_check(told)))
     st.dataframe(

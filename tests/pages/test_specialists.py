@@ -719,3 +719,27 @@ def test_the_models_are_made_in_the_background_and_downloaded(
     assert "360 test points" in texts(app) and "PyTorch differ by 3e-06 at most" in texts(app)
     assert "mean AUROC of the file is 0.9877, and 0.9876 was judged" in texts(app)
     assert table(app, "Models asked")["MB"].tolist() == [2.0]
+
+
+def test_warm_models_are_made_for_the_share_of_the_plan(
+    open_app: OpenApp,
+    trained: Run,
+    complete: None,
+    derived: type[StandInDerived],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[tuple[str, ...]] = []
+    get = StandInDerived.get
+    monkeypatch.setattr(
+        StandInDerived,
+        "get",
+        lambda self, asking: (asked.append(asking.words), get(self, asking))[1],
+    )
+    schemes = ["MTL", "Warm specialists", "Warm ensemble"]
+    app = open_app("specialists", trained, k="2", schemes=schemes, warm_share="1.5")
+    app.selectbox(key="taken scheme").set_value("warm").run()
+    app.button(key="take home").click().run()
+    assert not app.exception and not app.error
+    words = next(words for words in asked if words[0] == "export-model")
+    options = parser().parse_args([*words])
+    assert options.scheme == "warm" and options.warm_share == 1.5
