@@ -194,6 +194,16 @@ def test_other_weights_than_those_that_were_judged_are_refused(
     assert not list((home / "exports").glob("*"))
 
 
+def test_a_score_that_half_precision_alone_has_changed_is_no_reason_to_refuse(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a few points it may be far from what was judged: here any distance is too far."""
+    monkeypatch.setattr("stg_core.export.checking.ROUNDING", 0.0)
+    monkeypatch.setattr("stg_core.export.checking.OF_INTERVAL", 0.0)
+    found = told(capsys, "export-model", SPEC.key, "--k", "2")["check"]
+    assert any(both["file"] != both["judged"] for both in found["scores"].values())
+
+
 def test_warm_models_are_exported_as_the_judged_plan_trained_them(
     home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
