@@ -22,6 +22,7 @@ from stg_core.tasks.groups import Split, label_matrix
 from stg_core.tasks.images import prepared_images
 
 MOST = 1_500  # points that can be chosen of a split: the models answer all of them first
+USUAL = 4  # standard deviations from the mean, within which numbers are
 DISPUTED, WRONG, ALL = "disputed", "MTL is wrong", "all"
 
 
@@ -104,10 +105,13 @@ def offered(there: int, summary: DataMapSummary | None) -> NDArray[np.int64]:
 def raw_rows(rows: NDArray[np.float32], given: Input) -> NDArray[np.float32]:
     """Rows as they stood in their table, (n, F), NaN where a number was missing.
 
-    rows: as the training saw them, (n, F) and a number for each gap.
+    rows: as the training saw them, (n, F) and a number for each gap; they are single precision, and
+    what that left of a number is rounded to: a 0 is not 1e-8.
     """
-    mean = np.array(given.mean)
-    raw = rows[:, : len(mean)] * np.array(given.deviation) + mean
+    mean, deviation = np.array(given.mean), np.array(given.deviation)
+    error = 2 * np.finfo(np.float32).eps * (np.abs(mean) + USUAL * deviation)
+    step = 10.0 ** np.ceil(np.log10(error))
+    raw = np.round((rows[:, : len(mean)] * deviation + mean) / step) * step
     for place, j in enumerate(given.gaps, start=len(mean)):
         raw[rows[:, place] > 0.5, j] = np.nan
     return raw.astype(np.float32)

@@ -124,4 +124,4 @@ def eight_bits(image: Image.Image, called: str) -> Image.Image:
         )
     if image.mode.startswith("I;16"):
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    return image
+    return image.convert("RGB") if image.mode == "LAB" else image  # which nothing else is made of

@@ -730,11 +730,12 @@ def test_warm_models_are_made_for_the_share_of_the_plan(
 ) -> None:
     asked: list[tuple[str, ...]] = []
     get = StandInDerived.get
-    monkeypatch.setattr(
-        StandInDerived,
-        "get",
-        lambda self, asking: (asked.append(asking.words), get(self, asking))[1],
-    )
+
+    def noted(self: Any, question: Any) -> Any:
+        asked.append(question.words)
+        return get(self, question)
+
+    monkeypatch.setattr(StandInDerived, "get", noted)
     schemes = ["MTL", "Warm specialists", "Warm ensemble"]
     app = open_app("specialists", trained, k="2", schemes=schemes, warm_share="1.5")
     app.selectbox(key="taken scheme").set_value("warm").run()

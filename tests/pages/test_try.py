@@ -205,6 +205,22 @@ def test_an_uploaded_picture_is_answered_and_a_bad_one_is_not_the_end(open_try: 
     assert shown(app)[0]["texts"] != before
 
 
+def test_a_photo_of_the_camera_is_answered_and_can_be_taken_again(open_try: OpenApp) -> None:
+    app = open_try(input="Camera")
+    for level in (255, 0):
+        file = io.BytesIO()
+        Image.new("RGB", (640, 480), (level,) * 3).save(file, "JPEG")
+        photo = "photo.jpg", file.getvalue(), "image/jpeg"
+        app.camera_input(key="try_camera").set_value(photo).run()
+        assert not app.exception and not app.error
+        assert shown(app)[0]["title"] == "The picture from the camera"
+        assert bool(app.info) == (level == 255), "its edge is bright"
+    app.camera_input(key="try_camera").set_value(("photo.jpg", b"\xff\xd8 no", "image/jpeg")).run()
+    assert not app.exception and "“the camera”" in app.error[0].value
+    app.camera_input(key="try_camera").set_value(None).run()
+    assert not app.error and "The answers are shown here." in texts(app)
+
+
 def test_camera_and_addresses_that_cannot_be(open_try: OpenApp) -> None:
     assert "The answers are shown here." in texts(open_try(input="Camera"))
     app = open_try(input="Telepathy", which="x", point="99999", of_task="zebra", models_of="y")

@@ -68,6 +68,17 @@ def test_every_kind_of_colour(mode: str, colour: Any, kind: str, expected: Any) 
     assert expected is None or tuple(pixels[0, 0].tolist()) == expected
 
 
+def test_colours_of_print_become_grey() -> None:
+    for mode, colour, kind in (("LAB", (200, 128, 128), "TIFF"), ("CMYK", (0, 0, 0, 50), "JPEG")):
+        pixels = read(saved(Image.new(mode, (9, 9), colour), kind), (8, 8, 1)).pixels
+        assert 190 < pixels.mean() < 210
+
+
+def test_a_single_pixel_is_a_picture_too() -> None:
+    pixels = read(saved(Image.new("RGB", (1, 1), (200, 10, 60)), "PNG")).pixels
+    assert (pixels == (200, 10, 60)).all()
+
+
 def test_what_was_done_to_it_is_said() -> None:
     clear = Image.new("RGBA", (9, 9), (0, 0, 0, 0))
     assert read(saved(clear, "PNG")).notes == ("Its transparent parts are put on white.",)
@@ -129,6 +140,8 @@ def test_a_jpeg_of_a_hundred_megapixels_is_decoded_smaller() -> None:
     [
         (b"", "no picture that can be read"),
         (b"just some text, " * 99, "no picture that can be read"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "no picture that can be read"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "choose a PNG, JPEG, WebP"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "no picture that can be read"),
         (png_of_size(10_000, 10_000), "100 million (10,000 × 10,000) pixels"),
         (png_of_size(60_000, 60_000), "far more pixels, and 25 million are the most"),
