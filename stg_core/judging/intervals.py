@@ -43,7 +43,9 @@ def interval(seeds: NDArray[Any], drawn: NDArray[Any]) -> Floats:
     seeds = seeds.reshape(n_seeds, -1)[:, columns]
     drawn = drawn.reshape(n_seeds, len(drawn[0]), -1)[..., columns]
     of_mean = drawn.mean(axis=0)  # (B, …)
-    reach = np.nanpercentile(of_mean, ENDS, axis=0) - np.nanmean(of_mean, axis=0)
+    # the same numbers, and NumPy finds them column by column where there may be gaps
+    percentile = np.nanpercentile if np.isnan(of_mean).any() else np.percentile
+    reach = percentile(of_mean, ENDS, axis=0) - np.nanmean(of_mean, axis=0)
     if n_seeds > 1:
         reach = _stretched(reach, seeds, drawn)
     found[:, columns] = seeds.mean(axis=0) + reach

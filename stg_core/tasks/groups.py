@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -142,7 +143,7 @@ class TaskGroup:
                     " otherwise every image has the same label."
                 )
 
-    @property
+    @cached_property
     def task_names(self) -> tuple[str, ...]:
         return tuple(task.name for task in self.tasks)
 

@@ -8,6 +8,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from stg_core.maps.recorder import default_recorded_epochs
@@ -167,7 +168,7 @@ class TrainingSpec:
         """Whether another program trained it, and logged what it learned."""
         return self.model == LOGGED
 
-    @property
+    @cached_property
     def key(self) -> str:
         """16 hexadecimal digits that name the result of this spec.
 

@@ -15,7 +15,8 @@ import pytest
 import streamlit as st
 from numpy.typing import NDArray
 from streamlit.components.v2 import manifest_scanner
-from streamlit.testing.v1 import AppTest
+from streamlit.runtime.scriptrunner.script_cache import ScriptCache
+from streamlit.testing.v1 import AppTest, app_test, local_script_runner
 
 from app import images
 from stg_core.affinity.asked import Asked, Tables
@@ -24,6 +25,8 @@ from stg_core.engine.derived import Answer, Derived, Question
 from stg_core.engine.job import Job
 from stg_core.grouping.every_k import AtK
 from stg_core.grouping.memberships import TaskSpace
+from stg_core.judging.report import bundled_reports
+from stg_core.judging.study_table import read_rows
 from stg_core.results import store
 from stg_core.results.run import Run
 from stg_core.results.store import Store
@@ -33,11 +36,14 @@ from stg_core.training.spec import TrainingSpec
 ROOT = Path(__file__).resolve().parents[2]
 OpenApp = Callable[..., AppTest]
 
-# An app of the tests looks at every library that is installed whether it has components, at every
-# rerun: half of the time that a test took.
+# At every rerun, an app of the tests looks at every library that is installed whether it has
+# components, and compiles its pages: more than half of the time that a test took.
 manifest_scanner.scan_component_manifests = functools.cache(
     manifest_scanner.scan_component_manifests
 )
+app_test.ScriptCache = local_script_runner.ScriptCache = functools.cache(ScriptCache)
+
+BUNDLES = store.BUNDLES
 
 
 class StandInEngine:
@@ -146,8 +152,34 @@ def smaller(trained: Run) -> Iterator[Run]:
     shutil.rmtree(run.folder)
 
 
+def once(read: Callable[..., Any]) -> Callable[..., Any]:
+    """Remembers what is read of the project's own folder, and of no other."""
+    remembered = functools.cache(read)
+
+    def reading(*asked: Any) -> Any:
+        own = all(BUNDLES in of.parents for of in asked if isinstance(of, Path))
+        return (remembered if own and store.BUNDLES == BUNDLES else read)(*asked)
+
+    return reading
+
+
+READ_ONCE = {
+    "stg_core.results.store._read_run": once(store._read_run),
+    "app.studies.read_rows": once(read_rows),
+    "app.judgement.bundled_reports": once(bundled_reports),
+}
+
+
+@pytest.fixture
+def bundles_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes with the project, for all tests, though every app begins without knowing it."""
+    for name, reading in READ_ONCE.items():
+        monkeypatch.setattr(name, reading)
+
+
 @pytest.fixture
 def open_app(
+    bundles_read_once: None,
     engine: type[StandInEngine],
     derived: type[StandInDerived],
     monkeypatch: pytest.MonkeyPatch,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -24,13 +25,24 @@ from stg_core.affinity.truth import (
     sentences,
     table_truth,
 )
+from stg_core.results import store as store_module
 from tests.affinity.seed_tables import bundle_two
 from tests.pages.conftest import OpenApp, StandInEngine, move, slider, texts, titles
 
 
+@pytest.fixture(scope="module")
+def planted_tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("planted")
+    with pytest.MonkeyPatch.context() as patch:
+        bundle_two(folder, patch)
+    return folder
+
+
 @pytest.fixture
-def two_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    bundle_two(tmp_path, monkeypatch)
+def two_tables(planted_tables: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are all that is bundled."""
+    shutil.copytree(planted_tables, tmp_path, dirs_exist_ok=True)
+    monkeypatch.setattr(store_module, "BUNDLES", tmp_path / "no-bundles")
 
 
 def row_of(app: Any, method: str) -> Any:
