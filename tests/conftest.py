@@ -6,6 +6,7 @@ import math
 import os
 import shutil
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -95,6 +96,18 @@ def digits_data(digits_home: Path) -> TaskData:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STG_HOME", str(digits_home))
         return load_task_data(GROUPS["digits"])
+
+
+@pytest.fixture(scope="session")
+def few_digits(digits_data: TaskData) -> TaskData:
+    """Every fourth of them: enough where it counts what is trained, and not how well."""
+    return replace(
+        digits_data,
+        train_points=digits_data.train_points[::4],
+        train_labels=digits_data.train_labels[::4],
+        test_points=digits_data.test_points[::4],
+        test_labels=digits_data.test_labels[::4],
+    )
 
 
 @pytest.fixture(scope="session")

@@ -44,9 +44,9 @@ BUDGET = 3
 
 
 @pytest.fixture(scope="module")
-def kept(digits_data: TaskData, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+def kept(few_digits: TaskData, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("stg_core.tasks.data.load_task_data", lambda *_: digits_data)
+        patch.setattr("stg_core.tasks.data.load_task_data", lambda *_: few_digits)
         yield Store(tmp_path_factory.mktemp("many"))
 
 

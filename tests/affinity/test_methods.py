@@ -55,9 +55,9 @@ BUDGETS = (1, 2, 3, 4)
 
 
 @pytest.fixture(scope="module")
-def kept(digits_data: TaskData, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+def kept(few_digits: TaskData, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("stg_core.tasks.data.load_task_data", lambda *_: digits_data)
+        patch.setattr("stg_core.tasks.data.load_task_data", lambda *_: few_digits)
         yield Store(tmp_path_factory.mktemp("groups"))
 
 

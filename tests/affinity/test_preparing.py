@@ -36,10 +36,8 @@ PATIENCE = 240  # seconds, on a busy machine
 
 
 @pytest.fixture
-def store(
-    digits_data: TaskData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Store]:
-    monkeypatch.setattr("stg_core.tasks.data.load_task_data", lambda *_: digits_data)
+def store(few_digits: TaskData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    monkeypatch.setattr("stg_core.tasks.data.load_task_data", lambda *_: few_digits)
     yield Store(tmp_path / "groups")
 
 

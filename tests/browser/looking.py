@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import settled
@@ -51,6 +52,13 @@ PAGES = {
     "try_training": Shown("try?input=Training", "About these models", "figure.place canvas"),
     "try_upload": Shown("try?input=Upload", "The answers are shown here."),
 }
+# Every page is looked at before a change; those that show more at another address, there too by
+# `make slow`.
+ELSEWHERE = (
+    *("start_own_tasks", "specialists_costs", "methods_seeds", "lesson_specialists"),
+    *("try_training", "try_upload"),
+)
+EVERY_PAGE = [pytest.param(n, marks=[pytest.mark.slow] * (n in ELSEWHERE)) for n in PAGES]
 
 # What is drawn, as it is now: canvases pixel by pixel, and what has colours of clusters in HTML;
 # sliders too, which are there only some time after their page.

@@ -46,13 +46,13 @@ def test_a_fresh_machine_opens_on_bundled_results(
 def test_digits_from_the_start_page_to_the_heatmap(
     own_address: str, open_page: Callable[..., Page]
 ) -> None:
-    page = open_page(own_address)
+    page = open_page(f"{own_address}/?epochs=4")
     expect(page.get_by_role("heading", name="Which tasks belong together?")).to_be_visible()
     expected = page.get_by_text("Expected duration")
     expect(expected).to_contain_text(re.compile("about"), timeout=TRAINING_MS)
     page.get_by_test_id("stMain").get_by_role("button", name="Run", exact=True).click()
     expect(
-        page.get_by_text("15 questions about handwritten digits, tiny_cnn, 10 epochs").first
+        page.get_by_text("15 questions about handwritten digits, tiny_cnn, 4 epochs").first
     ).to_be_visible()
 
     finished = page.get_by_text("Finished. Open it on:")

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import keep_screenshot, settled
-from tests.browser.looking import LISTEN, PAGES, drawn, look_at, open_tab, problems
+from tests.browser.looking import EVERY_PAGE, LISTEN, PAGES, drawn, look_at, open_tab, problems
 
 pytestmark = pytest.mark.browser
 
@@ -54,7 +54,7 @@ def expect_drawn(page: Page, expected: Sequence[str], what: str) -> None:
     raise AssertionError(f"{what}: {len(now)} of {len(expected)} parts, or other ones")
 
 
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("name", EVERY_PAGE)
 def test_every_page_is_read_by_everybody_and_has_room(
     address: str, open_page: Callable[..., Page], name: str
 ) -> None:

@@ -9,14 +9,14 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import keep_screenshot, settled
-from tests.browser.looking import LISTEN, PAGES, look_at, open_tab, problems
+from tests.browser.looking import EVERY_PAGE, LISTEN, PAGES, look_at, open_tab, problems
 
 pytestmark = pytest.mark.browser
 
 PHONE = 390  # pixels
 
 
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("name", EVERY_PAGE)
 def test_on_a_phone_nothing_is_cut_and_no_words_lie_on_others(
     address: str, open_page: Callable[..., Page], name: str
 ) -> None:

@@ -81,7 +81,7 @@ def test_commands_train_with_as_many_threads_as_are_said(
     wanted = before + 1
     monkeypatch.setenv("STG_THREADS", str(wanted))
     monkeypatch.setattr(torch.nn.Conv2d, "forward", watched)
-    words = f"{command} --group digits --tasks 0,1 --epochs 2 --seed 7 --training-images 320"
+    words = f"{command} --group digits --tasks 0,1 --epochs 2 --seed 7 --training-images 80"
     assert main([*words.split(), "--batch-size", "16", "--json"]) == 0
     assert set(used) == {wanted}
     assert torch.get_num_threads() == before, "and the caller keeps its own"

@@ -456,6 +456,7 @@ def test_a_run_that_a_worker_has_from_before_is_not_trained_again(
     assert engine.store.run(spec.key).provenance["created"] in created
 
 
+@pytest.mark.slow
 def test_the_weights_of_a_joint_model_reach_the_workers_that_go_on_from_it(
     pair: Cluster, engines: Callable[[str], Engine], tmp_path: Path
 ) -> None:

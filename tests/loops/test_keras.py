@@ -192,6 +192,7 @@ print(json.dumps([keras.backend.backend(), float(same), float(moved)]))
 """
 
 
+@pytest.mark.slow
 def test_the_same_callback_logs_on_jax(tmp_path: Path) -> None:
     pytest.importorskip("jax", reason="JAX is not installed")
     environment = {**os.environ, "KERAS_BACKEND": "jax", "PYTHONPATH": str(ROOT)}

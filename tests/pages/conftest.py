@@ -16,7 +16,7 @@ import streamlit as st
 from numpy.typing import NDArray
 from streamlit.components.v2 import manifest_scanner
 from streamlit.runtime.scriptrunner.script_cache import ScriptCache
-from streamlit.testing.v1 import AppTest, app_test, local_script_runner
+from streamlit.testing.v1 import AppTest
 
 from app import images
 from stg_core.affinity.asked import Asked, Tables
@@ -36,12 +36,12 @@ from stg_core.training.spec import TrainingSpec
 ROOT = Path(__file__).resolve().parents[2]
 OpenApp = Callable[..., AppTest]
 
-# At every rerun, an app of the tests looks at every library that is installed whether it has
-# components, and compiles its pages: more than half of the time that a test took.
+# An app of the tests looks at every library that is installed whether it has components, at every
+# rerun: half of the time that a test took. It compiles its pages at every rerun, too.
 manifest_scanner.scan_component_manifests = functools.cache(
     manifest_scanner.scan_component_manifests
 )
-app_test.ScriptCache = local_script_runner.ScriptCache = functools.cache(ScriptCache)
+COMPILED = ScriptCache()
 
 BUNDLES = store.BUNDLES
 
@@ -167,19 +167,21 @@ READ_ONCE = {
     "stg_core.results.store._read_run": once(store._read_run),
     "app.studies.read_rows": once(read_rows),
     "app.judgement.bundled_reports": once(bundled_reports),
+    "streamlit.testing.v1.app_test.ScriptCache": lambda: COMPILED,
+    "streamlit.testing.v1.local_script_runner.ScriptCache": lambda: COMPILED,
 }
 
 
 @pytest.fixture
-def bundles_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What comes with the project, for all tests, though every app begins without knowing it."""
+def read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes with the project is read once for all apps, of which none knows another."""
     for name, reading in READ_ONCE.items():
         monkeypatch.setattr(name, reading)
 
 
 @pytest.fixture
 def open_app(
-    bundles_read_once: None,
+    read_once: None,
     engine: type[StandInEngine],
     derived: type[StandInDerived],
     monkeypatch: pytest.MonkeyPatch,

@@ -29,6 +29,7 @@ from stg_core.results import store as store_module
 from stg_core.results.run import Run
 from stg_core.results.store import Store
 from stg_core.tasks.choices import Choices
+from stg_core.tasks.data import TaskData
 from stg_core.tasks.groups import GROUPS
 from stg_core.tasks.sources import add_source
 from stg_core.training.spec import TrainingSpec
@@ -188,11 +189,12 @@ DIGITS_TASKS = [*GROUPS["digits"].task_names]
 
 
 @pytest.fixture(scope="module")
-def own_table(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+def own_table(few_digits: TaskData, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     """Its joint run, in a store that has the table of `OWN` for a budget of one model."""
     store = Store(tmp_path_factory.mktemp("own-table"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STG_HOME", str(store.folder))
+        patch.setattr("stg_core.tasks.data.load_task_data", lambda *_: few_digits)
         plan = make_plan(OWN, ["together", "alone", "random", "stg", "tag"], 1)
         prepared_table(store, plan, lambda _: None)
         yield store.run(OWN.key)
@@ -315,11 +317,12 @@ def test_own_tasks_that_are_trained_show_their_table(open_app: OpenApp, own_tabl
 
 
 @pytest.fixture(scope="module")
-def many(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+def many(few_digits: TaskData, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     """The joint run of all 15 tasks, in a store that has a comparison of their groups."""
     store = Store(tmp_path_factory.mktemp("many"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STG_HOME", str(store.folder))
+        patch.setattr("stg_core.tasks.data.load_task_data", lambda *_: few_digits)
         plan = plan_of_many(MANY, ["stg", "labels"], 3)
         compare_many(store, plan, lambda _: None)
         yield store.run(MANY.key)
