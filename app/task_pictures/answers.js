@@ -2,7 +2,8 @@
 // probability and the answer; below those of specialists a bar as long as the weight; a frame where
 // one is decisive, a corner where an answer is wrong. `data.values` holds the shades, row after row.
 
-const SPACE = 10, STRIP = 4, CORNER = 7; // pixels
+const SPACE = 10, STRIP = 4, CORNER = 7, ABOVE = 36; // pixels; above the cells, for titles
+const TITLES = { size: 11, weight: 600 };
 
 const answers = {
   name: "answers",
@@ -13,15 +14,20 @@ const answers = {
     const measure = (name) => textWidth(name, size, 400, theme.family);
     const labels = Math.min(Math.max(...data.names.map(measure)), width * 0.26, 190);
     const head = headOf(data.title, data.note, width, theme);
-    const left = Math.ceil(labels) + 12, top = 90 + head.more;
+    const left = Math.ceil(labels) + 12;
     const apart = data.columns.filter((one) => one.apart).length * SPACE;
     const column = Math.min((width - left - apart - 2) / columns, 72);
+    // on a narrow screen titles stand upright, but for the numbers of models
+    const titles = data.columns.filter(({ colour }) => !colour)
+      .map(({ title }) => textWidth(title, TITLES.size, TITLES.weight, theme.family));
+    const longest = Math.max(...titles), upright = longest > column - 1;
+    const top = 90 + head.more + (upright ? Math.max(longest - ABOVE, 0) : 0);
     let x = left;
     const places = data.columns.map((one) => {
       x += one.apart ? SPACE : 0;
       return (x += column) - column;
     });
-    return { n, row, size, labels, head, left, top, column, places, right: x,
+    return { n, row, size, labels, head, left, top, column, places, upright, right: x,
       height: top + n * row + 6 };
   },
 
@@ -36,7 +42,7 @@ const answers = {
     });
   },
 
-  heads(pen, data, { top, column, places }, theme) {
+  heads(pen, data, { top, column, places, upright }, theme) {
     const ofModels = data.columns.flatMap(({ colour }, j) => (colour ? [j] : []));
     if (ofModels.length) {
       const from = places[ofModels[0]], to = places[ofModels.at(-1)] + column - 1;
@@ -48,10 +54,10 @@ const answers = {
     data.columns.forEach(({ title, colour }, j) => {
       const x = places[j];
       if (colour) pen.cell(x, top - 24, column - 1, 18, colour);
-      const fits = textWidth(title, 11, 600, theme.family) <= column;
-      pen.text(x + (column - 1) / 2, top - 14.5, fits ? title : narrow(title, column, theme), {
-        size: fits ? 11 : 9, weight: 600, align: "center", fill: colour ? inkOn(colour) : theme.text,
-      });
+      const middle = x + (column - 1) / 2, fill = colour ? inkOn(colour) : theme.text;
+      if (colour || !upright) {
+        pen.text(middle, top - 14.5, title, { ...TITLES, align: "center", fill });
+      } else pen.text(middle, top - 8, title, { ...TITLES, turn: -90, align: "left", fill });
     });
   },
 
@@ -104,11 +110,6 @@ const answers = {
 function modelOf(data, j) {
   if (!data.columns[j].colour) return -1;
   return data.columns.slice(0, j).filter(({ colour }) => colour).length;
-}
-
-function narrow(title, room, theme) {
-  return textWidth(title, 9, 600, theme.family) <= room ? title
-    : shortened(title, room, 9, 600, theme.family);
 }
 
 // Where the point is in the data map of the task that is pointed at, or else of the one that is

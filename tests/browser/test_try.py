@@ -80,3 +80,17 @@ def test_a_point_of_the_gallery_is_answered_before_the_app_has_heard_of_it(
     expect(digits.nth(3)).to_have_attribute("aria-checked", "true")
     page.go_back()
     expect(answers).to_have_attribute("aria-label", re.compile(f"{split} point [02], "))
+
+
+@pytest.mark.parametrize(("width", "upright"), [(390, True), (1280, False)])
+def test_all_titles_of_columns_can_be_read_on_a_phone_too(
+    address: str, open_page: Callable[..., Page], width: int, upright: bool
+) -> None:
+    page = open_page(f"{address}/try?which=all", width=width)
+    page.locator("figure.answers canvas").first.wait_for()
+    with page.expect_download() as download:
+        page.locator("figure.answers").get_by_role("button", name="SVG").click()
+    drawn = download.value.path().read_text()
+    for title in ("MTL", "plain", "together", "hard", "truth"):
+        assert f">{title}</text>" in drawn
+    assert ("rotate(-90)" in drawn) == upright
