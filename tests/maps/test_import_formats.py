@@ -8,6 +8,7 @@ import pickle
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,7 @@ from scipy.special import expit
 
 from stg_core.maps.formats.answers import Answers
 from stg_core.maps.formats.bringing import bring, look
+from stg_core.maps.formats.torch_files import tensors_of
 from stg_core.results.logged import LoggedRun
 from stg_core.results.store import Store
 from stg_core.system.errors import UserError
@@ -158,6 +160,32 @@ def test_nothing_is_unpickled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, k
     with pytest.raises(UserError, match="could run code"):
         bring([path], Answers(tasks=NAMES))
     assert not (tmp_path / "harmed").exists()
+
+
+def test_one_process_takes_tensors_out_of_all_files_and_says_which_cannot_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[list[str]] = []
+    run = subprocess.run
+
+    def noted(command: list[str], **how: Any) -> subprocess.CompletedProcess[str]:
+        started.append(command)
+        return run(command, **how)
+
+    monkeypatch.setattr(subprocess, "run", noted)
+    paths = [tmp_path / f"{e}.pt" for e in range(3)]
+    for e, path in enumerate(paths):
+        torch.save([tensor()[:, e], tensor()[:, -1]], path)
+    (scratch := tmp_path / "whole").mkdir()
+    found = list(tensors_of(paths, scratch))
+    assert [path for path, _ in found] == [path for path in paths for _ in range(2)]
+    np.testing.assert_array_equal(found[2][1], tensor()[:, 1].numpy())
+    assert len(started) == 1
+    torch.save(Harmful(), paths[1])
+    (scratch := tmp_path / "harmful").mkdir()
+    with pytest.raises(UserError, match=r"^1\.pt cannot be read as tensors alone"):
+        list(tensors_of(paths, scratch))
+    assert not Path("harmed").exists()
 
 
 def test_who_looks_at_a_tensor_does_not_load_torch(tmp_path: Path) -> None:

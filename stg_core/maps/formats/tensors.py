@@ -7,11 +7,11 @@ they were saved; `descriptor.txt` beside it lists the epochs, counted from 0.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, mkdtemp
 from typing import Any
 
 import numpy as np
@@ -49,17 +49,12 @@ class TensorLog:
         """Gone with the log, or the process."""
         return TemporaryDirectory(prefix="stg-tensors-", ignore_cleanup_errors=True)
 
-    def _tensors(self) -> Iterator[tuple[Path, NDArray[Any]]]:
-        for i, path in enumerate(self.paths):
-            scratch = Path(self._scratch.name) / str(i)
-            scratch.mkdir()
-            yield from ((path, tensor) for tensor in tensors_of(path, scratch))
-
     @cached_property
     def _parts(self) -> list[NDArray[Any]]:
         """Tensors (T, e, N, 2), side by side along the epochs; those of the largest file alone
         where each has the epochs of the one before."""
-        found = [_checked(tensor, path) for path, tensor in self._tensors()]
+        scratch = Path(mkdtemp(dir=self._scratch.name))
+        found = [_checked(tensor, path) for path, tensor in tensors_of(self.paths, scratch)]
         if not found:
             raise UserError(f"{self.paths[0].name} holds no tensor.")
         shapes = {(t.shape[0], t.shape[2]) for t in found}

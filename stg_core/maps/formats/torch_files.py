@@ -1,13 +1,15 @@
 """Tensors in files of torch, taken out by a process of their own.
 
-Who looks at a log may be the app, into which torch must not come.
+Who looks at a log may be the app, into which torch must not come. All files of a log share a
+process: starting one with torch takes seconds.
 """
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -21,25 +23,30 @@ from stg_core.system.extras import of_extra
 FAILED = 2  # what the process ends with where it says why
 
 
-def tensors_of(path: Path, scratch: Path) -> list[NDArray[Any]]:
-    """All tensors of a file, in any shape, memory-mapped from files in an empty folder `scratch`.
+def tensors_of(paths: Sequence[Path], scratch: Path) -> Iterator[tuple[Path, NDArray[Any]]]:
+    """All tensors of files, each with its file, in any shape.
 
-    Floating-point ones are float32. Raises UserError where torch is missing, and for what would
-    have to run code.
+    They are memory-mapped from files in an empty folder `scratch`; floating-point ones are float32.
+    Raises UserError where torch is missing, and for what would have to run code.
     """
     with of_extra("train"):
         if find_spec("torch") is None:
             raise ModuleNotFoundError(name="torch")
-    command = [sys.executable, "-m", __name__, str(path.resolve()), str(scratch)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=_root())
+    command = [sys.executable, "-m", __name__, str(scratch)]
+    sources = json.dumps([str(path.resolve()) for path in paths])
+    done = subprocess.run(command, input=sources, capture_output=True, text=True, cwd=_root())
+    folders = [scratch / str(i) for i in range(len(paths))]
     if done.returncode:
         said = done.stderr.strip() if done.returncode == FAILED else "reading it was ended"
+        begun = sum(folder.exists() for folder in folders)
         raise UserError(
-            f"{path.name} cannot be read as tensors alone ({said}): what else a file of torch holds"
-            " could run code when it is read. Save the tensor itself: torch.save(tensor, path)."
+            f"{paths[max(begun, 1) - 1].name} cannot be read as tensors alone ({said}): what else a"
+            " file of torch holds could run code when it is read. Save the tensor itself:"
+            " torch.save(tensor, path)."
         )
-    files = sorted(scratch.glob("*.npy"))
-    return [np.load(file, mmap_mode="r", allow_pickle=False) for file in files]
+    for path, folder in zip(paths, folders, strict=True):
+        for file in sorted(folder.glob("*.npy")):
+            yield path, np.load(file, mmap_mode="r", allow_pickle=False)
 
 
 def _root() -> Path:
@@ -47,9 +54,10 @@ def _root() -> Path:
     return Path(__file__).resolve().parents[3]
 
 
-def _take_out(source: Path, target: Path) -> None:
+def _take_out(source: str, target: Path) -> None:
     import torch
 
+    target.mkdir()
     try:
         found = torch.load(source, map_location="cpu", weights_only=True, mmap=True)
     except RuntimeError:  # the format before torch 1.6 cannot be mapped
@@ -72,7 +80,8 @@ def _flat(found: Any) -> Iterator[Any]:
 
 if __name__ == "__main__":
     try:
-        _take_out(*map(Path, sys.argv[1:]))
+        for number, each in enumerate(json.load(sys.stdin)):
+            _take_out(each, Path(sys.argv[1]) / str(number))
     except Exception as error:  # whatever pickle, zipfile and torch raise for foreign bytes
         told = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
         print(told, file=sys.stderr)
