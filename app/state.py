@@ -69,7 +69,9 @@ class Shared:
             self._warming.start()
 
     def _warm_up(self) -> None:
-        import stg_core.grouping.memberships  # noqa: F401
+        import pyarrow.parquet  # noqa: F401
+
+        import stg_core.grouping.layout  # noqa: F401
 
         waiting = any(job.active for job in self.engine.jobs())
         with suppress(Exception):  # the engine says itself what its problem is

@@ -11,6 +11,7 @@ import difflib
 import io
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -64,7 +65,7 @@ class Reference:
                 " give at least two different ones."
             )
 
-    @property
+    @cached_property
     def distinct(self) -> tuple[str, ...]:
         """The different labels, (R,), in alphabetical order."""
         return tuple(sorted({label for label in self.labels if label is not None}))
@@ -313,7 +314,8 @@ def score_labels(reference: Reference, labels: Labels) -> dict[str, Score]:
     cluster. The order of `labels` is that of the tasks of the reference.
     """
     labelled = np.array([label is not None for label in reference.labels])
-    known = np.array([reference.distinct.index(x) for x in reference.labels if x is not None])
+    places = {label: place for place, label in enumerate(reference.distinct)}
+    known = np.array([places[label] for label in reference.labels if label is not None])
     found = np.unique(labels[labelled], return_inverse=True)[1]
     random = np.random.default_rng(SEED)
     orders = random.permuted(np.tile(np.arange(len(found)), (RELABELLINGS, 1)), axis=1)

@@ -12,13 +12,17 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.metrics import euclidean_distances, silhouette_score
+from sklearn.metrics import silhouette_score
+from sklearn.utils.extmath import randomized_svd
 
 Numbers = NDArray[Any]  # float64, or float32 where projected
 Labels = NDArray[np.int64]
 
+ROUNDING = 4e-6  # of squared lengths in single precision
+MOST_STEPS = 100  # of k-means in all coordinates
 SAMPLED = 2_000  # tasks of which the silhouette is computed
 
 
@@ -39,17 +43,13 @@ def folded(coordinates: Numbers, n_maps: int) -> Numbers:
 
 
 def widest(coordinates: Numbers, count: int) -> Numbers:
-    """The principal coordinates (T, count) along which the tasks differ most.
+    """The principal coordinates (T, count) along which the tasks differ most, by falling spread.
 
     What is a task's own lies in all directions, what it shares with others in few: here k-means++
     finds a task of every cluster, which it often misses where all distances are about the same.
     """
-    n_tasks, width = coordinates.shape
-    if n_tasks <= width:
-        values, vectors = np.linalg.eigh(coordinates @ coordinates.T)
-        return np.asarray(vectors[:, -count:] * np.sqrt(np.maximum(values[-count:], 0)))
-    _, vectors = np.linalg.eigh(coordinates.T @ coordinates)
-    return np.asarray(coordinates @ vectors[:, -count:])
+    left, values, _ = randomized_svd(coordinates, count, n_iter=4, random_state=0)
+    return np.asarray(left * values)
 
 
 def kmeans_of_many(
@@ -59,19 +59,36 @@ def kmeans_of_many(
 
     order (T,): of the tasks, in which they are drawn.
     """
-    start = np.empty(len(order), dtype=np.int64)
+    labels = np.empty(len(order), dtype=np.int64)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # identical tasks: fewer clusters
-        start[order] = KMeans(k, n_init=starts, random_state=seed).fit(few[order]).labels_
-        of_cluster = np.eye(k, dtype=coordinates.dtype)[start]
-        means = of_cluster.T @ coordinates / np.maximum(of_cluster.sum(axis=0), 1)[:, None]
-        found = KMeans(k, init=means, n_init=1, tol=0).fit(coordinates)
-    return np.asarray(found.labels_, dtype=np.int64)
+        labels[order] = KMeans(k, n_init=starts, random_state=seed).fit(few[order]).labels_
+    return lloyd(coordinates, labels, k)
+
+
+def lloyd(coordinates: Numbers, labels: Labels, k: int) -> Labels:
+    """Labels (T,) from which k-means moves no task, begun at these, or after some steps (Lloyd
+    1982). It makes no copy of the coordinates, as scikit-learn's does."""
+    for _ in range(MOST_STEPS):
+        sizes = np.maximum(np.bincount(labels, minlength=k), 1)
+        shares = (1 / sizes[labels]).astype(coordinates.dtype)
+        means = (
+            csr_array((shares, (labels, np.arange(len(labels)))), (k, len(labels))) @ coordinates
+        )
+        nearness = coordinates @ means.T - (means**2).sum(axis=1) / 2
+        before, labels = labels, nearness.argmax(axis=1)
+        if (labels == before).all():
+            break
+    return labels
 
 
 def distances_to_many(a: Numbers, b: Numbers) -> NDArray[np.float64]:
-    """Euclidean distances (A, B), by products of matrices."""
-    return np.asarray(euclidean_distances(a, b), dtype=np.float64)
+    """Euclidean distances (A, B) in single precision, by a product of matrices; exactly 0 where
+    rounding alone would differ."""
+    lengths = np.einsum("ij,ij->i", a, a)[:, None] + np.einsum("ij,ij->i", b, b)
+    squared = lengths - 2 * (a @ b.T)
+    squared[squared < ROUNDING * lengths] = 0
+    return np.asarray(np.sqrt(squared, dtype=np.float64))
 
 
 def distances_of_gram(centred: NDArray[np.float64]) -> NDArray[np.float64]:

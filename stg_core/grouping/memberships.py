@@ -158,11 +158,14 @@ class TaskSpace:
         ]
         self.way = summary.way
         self.projected = not summary.gram.size
+        order = None
+        if len(kept) > MANY:  # by what is exact of them, also where their distances are not
+            order = np.lexsort(summary.task_means[:, :, kept].reshape(-1, len(kept)))
         if self.projected:
-            self._settle_projected()
+            self._settle_projected(np.arange(len(kept)) if order is None else order)
         else:
             gram = summary.gram[self._chosen].sum(axis=(0, 1), dtype=np.float64)
-            self._settle(gram[np.ix_(kept, kept)] if self.left_out else gram)
+            self._settle(gram[np.ix_(kept, kept)] if self.left_out else gram, order)
         self.adjusted = float(summary.adjusted[self._chosen].max())
         self._histogram = summary.histogram[:, kept] if self.left_out else summary.histogram
         self._block_gram = summary.block_gram
@@ -181,23 +184,22 @@ class TaskSpace:
         space._settle(np.asarray(gram, dtype=np.float64))
         return space
 
-    def _settle(self, gram: Floats) -> None:
+    def _settle(self, gram: Floats, order: Labels | None = None) -> None:
         """Gives the tasks their places."""
         self.gram = gram
-        self._order = order = _canonical_order(gram)
+        self._order = order = _canonical_order(gram) if order is None else order
         self.coordinates = _coordinates(gram[np.ix_(order, order)])[np.argsort(order)]
         self._widest = self.coordinates[:, -FEW:]
         self._forget()
 
-    def _settle_projected(self) -> None:
+    def _settle_projected(self, order: Labels) -> None:
         """The same where only a projection is known."""
         if self.left_out:
             self._projections = [one[self._kept] for one in self._projections]
         self.coordinates = coordinates_of(self._projections)
         self._few = folded(self.coordinates, len(self._projections))
         self._widest = widest(self._few, FEW)
-        lengths = np.linalg.norm(self.coordinates, axis=1)
-        self._order = np.lexsort((self._few.sum(axis=1), lengths))
+        self._order = order
         self._forget()
 
     def _forget(self) -> None:

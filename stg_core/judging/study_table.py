@@ -156,8 +156,11 @@ def read_rows(folder: Path) -> list[Row]:
     import pyarrow.parquet
 
     try:
-        rows: list[Row] = pyarrow.parquet.read_table(folder / PARQUET).to_pylist()
-        return [{column: row.get(column) for column in COLUMNS} for row in rows]
+        table = pyarrow.parquet.read_table(folder / PARQUET)
+        for column in COLUMNS.keys() - {*table.column_names}:
+            table = table.append_column(column, pyarrow.nulls(len(table)))
+        rows: list[Row] = table.select([*COLUMNS]).to_pylist()
+        return rows
     except (OSError, pyarrow.ArrowException) as error:
         raise UserError(
             f"The table of the study {folder.name} cannot be read ({error}). Run it again: what was"

@@ -8,7 +8,7 @@ matrices: sums of points with random signs, in as many numbers whatever the numb
 from __future__ import annotations
 
 import mmap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +19,9 @@ from stg_core.maps.gram import SharedSums, scaled_grams, shared_sums
 
 MANY, VERY_MANY = 300, 2_000  # tasks up to which all is kept, and up to which distances are exact
 SEED = 13
-AT_ONCE, POINTS_AT_ONCE = 32, 4_096
+SHARES = 0.8, 0.2  # of squared distances that are of confidence and of variability, as measured
+AT_ONCE, POINTS_AT_ONCE = 32, 2_048
+TOPS = 1.0, float(np.sqrt(0.5))  # of confidence and variability
 
 Singles = NDArray[np.float32]
 Halves = NDArray[np.float16]
@@ -49,7 +51,7 @@ class Kept:
 
 ALL = Kept()
 THINNED = Kept(sample=500, block_grams=False, width=32)
-PROJECTED = Kept(bins=16, sample=200, block_grams=False, gram=False, width=205)
+PROJECTED = Kept(bins=16, sample=200, block_grams=False, gram=False, width=450)
 
 
 def kept_of(n_tasks: int) -> Kept:
@@ -71,18 +73,20 @@ def way_of(n_tasks: int) -> str:
     return (
         f"{of} {VERY_MANY:,}, each is compared by a seeded random projection of its data maps,"
         f" {PROJECTED.numbers:,} numbers each: two tasks are as far apart as by all points to"
-        f" within {typical_error(10):.1%} in two of three cases where five recorded epochs are"
+        f" within {typical_error(5):.1%} in two of three cases where five recorded epochs are"
         f" compared. Histograms have {PROJECTED.bins} × {PROJECTED.bins} cells, samples"
         f" {PROJECTED.sample} points."
     )
 
 
-def typical_error(n_maps: int) -> float:
-    """Standard deviation of the relative error of a distance from so many projected data maps.
+def typical_error(n_epochs: int) -> float:
+    """Standard deviation of the relative error of a distance by both features of so many epochs.
 
-    1/√(2d) for d numbers in all: the squared one is off by √(2/d) (Charikar et al. 2002).
+    1/√(2d) for d numbers in all, whose squared distance is off by √(2/d) (Charikar et al. 2002);
+    features that make up unequal shares of it count as 1/Σ share² of them.
     """
-    return float(1 / np.sqrt(2 * n_maps * PROJECTED.numbers))
+    maps = n_epochs / sum(share**2 for share in SHARES)
+    return float(1 / np.sqrt(2 * maps * PROJECTED.numbers))
 
 
 # -------------------------------------------------------------------------------------- projection
@@ -114,66 +118,79 @@ def blocks_of(n_points: int, blocks: int) -> list[NDArray[np.int64]]:
 
 
 @dataclass(frozen=True)
-class EpochOfMany:
-    """Of one recorded epoch: histogram (T, 2, bins, bins), means (2, T), sample (2, T, S), and
-    projection (2, T, 10 · width)."""
+class Parts:
+    """Of E recorded epochs: histogram (E, T, 2, bins, bins), means (E, 2, T), sample (E, 2, T, S),
+    and projection (E, 2, T, 10 · width)."""
 
-    histogram: NDArray[np.uint32]
+    histogram: NDArray[np.uint16] | NDArray[np.uint32]
     means: Singles
     sample: Halves
     projection: Halves
 
+    @classmethod
+    def empty(cls, n_epochs: int, n_tasks: int, n_points: int, kept: Kept) -> Parts:
+        """Room for all of them, once: joined at the end they would be there twice."""
+        cells = n_epochs, n_tasks, 2, kept.bins, kept.bins
+        histogram = np.empty(cells, np.uint16) if n_points < 2**16 else np.empty(cells, np.uint32)
+        return cls(
+            histogram,
+            np.empty((n_epochs, 2, n_tasks), dtype=np.float32),
+            np.empty((n_epochs, 2, n_tasks, min(kept.sample, n_points)), dtype=np.float16),
+            np.empty((n_epochs, 2, n_tasks, kept.numbers), dtype=np.float16),
+        )
 
-def answers_of(labels: NDArray[np.float32]) -> NDArray[np.int8]:
-    """Answers (T, N) of labels (N, T): 1 for yes, 0 for any other, -1 where one is missing."""
+
+def answers_of(
+    labels: NDArray[np.float32],
+) -> tuple[NDArray[np.int8], NDArray[np.bool_]]:
+    """Answers (T, N) of labels (N, T): 1 for yes, 0 for any other, -1 where one is missing; and
+    which tasks have no labels but 0 and 1, (T,)."""
     answers = np.empty(labels.shape[::-1], dtype=np.int8)
+    binary = np.ones(labels.shape[1], dtype=np.bool_)
     for start in range(0, len(labels), POINTS_AT_ONCE):
-        part = np.asarray(labels[start : start + POINTS_AT_ONCE])
-        answers[:, start : start + POINTS_AT_ONCE] = np.where(np.isnan(part), -1, part == 1).T
+        part = np.array(labels[start : start + POINTS_AT_ONCE])
+        yes, missing = part == 1, np.isnan(part)
+        binary &= (yes | missing | (part == 0)).all(axis=0)
+        answers[:, start : start + POINTS_AT_ONCE] = (yes.view(np.int8) - missing).T
         let_go(labels)
-    return answers
+    return answers, binary
 
 
-def epoch_of_many(
+def read_epoch(
+    parts: Parts,
+    e: int,
     maps: Halves,
     answers: NDArray[np.int8],
     indices: NDArray[np.int64],
-    cells: tuple[NDArray[np.int32], NDArray[np.int32]],
-    projections: tuple[csr_array, csr_array],
-    bins: int,
-) -> EpochOfMany:
-    """Of data maps (2, T, N), which may lie on disk, with answers (T, N).
+    projections: Sequence[csr_array],
+) -> None:
+    """Writes into `parts` those of recorded epoch e: data maps (2, T, N), which may lie on disk.
 
-    indices (T, S): of the sampled points; cells: row and column of the histogram for each of the
-    65,536 numbers of half precision, negative for NaN. A value that is missing counts in no
+    Of answers (T, N); indices (T, S): of the sampled points. A value that is missing counts in no
     histogram and mean, and is projected as the mean of the other tasks' at that point.
     """
     n_tasks, n_points = maps.shape[1:]
-    width = projections[0].shape[0]
-    histogram = np.empty((n_tasks, 2, bins, bins), dtype=np.uint32)
-    means = np.zeros((2, n_tasks), dtype=np.float32)
-    projected = np.empty((2, n_tasks, width), dtype=np.float16)
-    sample = np.empty((2, *indices.shape), dtype=np.float16)
+    ones = np.ones(n_points, dtype=np.float32)
     fill: Singles | None = None
     for tasks, values in _few_at_once(maps):
-        for t, (confidence, variability) in zip(
-            range(n_tasks)[tasks], values.view(np.uint16).transpose(1, 0, 2), strict=True
-        ):
-            histogram[t] = _histogram(cells[0][confidence], cells[1][variability], answers[t], bins)
-        sample[:, tasks] = np.take_along_axis(values, indices[None, tasks], axis=-1)
+        parts.sample[e, :, tasks] = np.take_along_axis(values, indices[None, tasks], axis=-1)
         singles = values.astype(np.float32)
-        sums = singles.sum(axis=-1, dtype=np.float64)
+        sums, missing = singles @ ones, None
         if np.isnan(sums).any():
             fill = _means_of_points(maps) if fill is None else fill
-            known = ~np.isnan(singles)
-            sums = np.where(known, singles, 0).sum(axis=-1, dtype=np.float64)
-            means[:, tasks] = sums / np.maximum(known.sum(axis=-1), 1)
-            singles = np.where(known, singles, fill[:, None])
-        else:
-            means[:, tasks] = sums / n_points
+            missing = np.isnan(singles)
+            sums = np.where(missing, 0, singles) @ ones
+            np.copyto(singles, fill[:, None], where=missing)
+        known = n_points if missing is None else (~missing).sum(axis=-1)
+        parts.means[e, :, tasks] = sums / np.maximum(known, 1)
+        for i, t in enumerate(range(n_tasks)[tasks]):
+            answered = answers[t]
+            if missing is not None:
+                answered = np.where(missing[:, i].any(axis=0), -1, answered).astype(np.int8)
+            parts.histogram[e, t] = _histogram(singles[:, i], answered, parts.histogram.shape[-1])
         for feature in range(2):
-            projected[feature, tasks] = (projections[feature] @ singles[feature].T).T
-    return EpochOfMany(histogram, means, sample, projected)
+            by_point = np.ascontiguousarray(singles[feature].T)
+            parts.projection[e, feature, tasks] = (projections[feature] @ by_point).T
 
 
 def gram_of_many(maps: Halves) -> tuple[NDArray[np.float64], bool]:
@@ -210,15 +227,17 @@ def _few_at_once(maps: Halves) -> Iterator[tuple[slice, Halves]]:
         let_go(maps)
 
 
-def _histogram(
-    row: NDArray[np.int32], column: NDArray[np.int32], answers: NDArray[np.int8], bins: int
-) -> NDArray[np.int64]:
-    """Points per cell, (2, bins, bins), of one task; those of no cell or answer are in none."""
-    nowhere = 2 * bins**2
-    first = np.array([0, bins**2, nowhere], dtype=np.int32)[answers]  # the last of no answer
-    flat = row * bins + column + first
-    flat[(row < 0) | (column < 0)] = nowhere
-    counts = np.bincount(np.minimum(flat, nowhere), minlength=nowhere + 1)[:nowhere]
+def _histogram(values: Singles, answers: NDArray[np.int8], bins: int) -> NDArray[np.int64]:
+    """Points per cell, (2, bins, bins), of one task's values (2, N); those without an answer are in
+    none."""
+    cells = 2 * bins**2
+    row, column = (
+        np.minimum((axis * np.float32(bins / top)).astype(np.int16), bins - 1)
+        for axis, top in zip(values, TOPS, strict=True)
+    )
+    flat = row * np.int16(bins) + column + answers * np.int16(bins**2)
+    # without an answer they are negative, and so beyond all cells once they have no sign
+    counts = np.bincount(np.minimum(flat.view(np.uint16), cells), minlength=cells + 1)[:cells]
     return np.asarray(counts.reshape(2, bins, bins))
 
 

@@ -21,14 +21,15 @@ from stg_core.maps.gram import SharedSums, nearest_gram, scaled_grams, shared_su
 from stg_core.maps.many import (
     ALL,
     SEED,
+    TOPS,
     Kept,
+    Parts,
     answers_of,
     blocks_of,
-    epoch_of_many,
     gram_of_many,
     kept_of,
-    let_go,
     projection,
+    read_epoch,
     way_of,
 )
 from stg_core.system.errors import UserError
@@ -36,7 +37,7 @@ from stg_core.tasks.groups import Task
 
 FEATURES = ("confidence", "variability")
 KINDS = ("all", "positives", "negatives")
-MAX_VARIABILITY = float(np.sqrt(0.5))  # of two epochs, one at confidence 0 and one at 1
+MAX_VARIABILITY = TOPS[1]  # of two epochs, one at confidence 0 and one at 1
 BINS = ALL.bins
 BLOCKS = ALL.blocks
 SAMPLE_POINTS = ALL.sample
@@ -313,7 +314,7 @@ def summarise(
     n_points, kept = len(labels), kept_of(len(tasks))
     if kept is not ALL:
         return _of_many(maps, labels, tasks, epochs, binary, kept)
-    indices = _sampled_points(answers_of(labels), SAMPLE_POINTS)
+    indices = _sampled_points(answers_of(labels)[0], SAMPLE_POINTS)
     per_epoch = [_gram_and_histogram(maps[e], labels) for e in range(len(epochs))]
     block_gram = np.stack([gram for gram, _ in per_epoch])
     counts = np.stack([histogram for _, histogram in per_epoch])
@@ -348,37 +349,30 @@ def _of_many(
     kept: Kept,
 ) -> DataMapSummary:
     """`summarise` of more than 300 tasks, in one pass; maps and labels may lie on disk."""
-    n_tasks, n_points = len(tasks), len(labels)
-    answers = answers_of(labels)
+    n_points = len(labels)
+    answers, found = answers_of(labels)
     indices = _sampled_points(answers, kept.sample)
-    numbers = np.arange(2**16, dtype=np.uint16).view(np.float16)
-    rows, columns = (
-        np.where(np.isnan(numbers), -1, _cell(numbers, top, kept.bins)).astype(np.int32)
-        for top in (1.0, MAX_VARIABILITY)
-    )
-    parts = []
+    parts = Parts.empty(len(epochs), len(tasks), n_points, kept)
     for e, epoch in enumerate(epochs):
-        first, second = (projection(n_points, BLOCKS, kept.width, epoch, f) for f in range(2))
-        parts.append(
-            epoch_of_many(maps[e], answers, indices, (rows, columns), (first, second), kept.bins)
-        )
-    gram, adjusted = _grams_of_many(maps, n_tasks if kept.gram else 0)
-    histogram: Any = np.stack([part.histogram for part in parts])
+        projections = [projection(n_points, BLOCKS, kept.width, epoch, f) for f in range(2)]
+        read_epoch(parts, e, maps[e], answers, indices, projections)
+    gram, adjusted = _grams_of_many(maps, len(tasks) if kept.gram else 0)
+    positives = np.count_nonzero(answers == 1, axis=1)
     return DataMapSummary(
         tasks=np.array(tasks),
         epochs=np.array(epochs, dtype=np.int64),
         gram=gram,
         block_gram=np.empty((len(epochs), 2, 0, 0), dtype=np.float32),
-        histogram=histogram.astype(np.uint16 if n_points < 2**16 else np.uint32),
-        task_means=np.stack([part.means for part in parts]),
+        histogram=parts.histogram,
+        task_means=parts.means,
         sample_indices=indices.astype(np.int32),
         sample_positive=np.take_along_axis(answers, indices, axis=1) == 1,
-        sample=np.stack([part.sample for part in parts]),
+        sample=parts.sample,
         n_points=np.array(n_points),
         labelled=_shared_labels(answers, kept.gram),
-        positives=_positives_of_many(answers, labels, binary),
+        positives=np.where(found if binary is None else binary, positives, -1).astype(np.int32),
         adjusted=adjusted,
-        projection=np.stack([part.projection for part in parts]),
+        projection=parts.projection,
     )
 
 
@@ -409,19 +403,6 @@ def _shared_labels(answers: NDArray[np.int8], pairs: bool) -> NDArray[np.int32]:
         known = (part >= 0).astype(np.float32)
         shared += (known @ known.T).astype(np.int32)
     return shared
-
-
-def _positives_of_many(
-    answers: NDArray[np.int8], labels: NDArray[np.float32], binary: Sequence[bool] | None
-) -> NDArray[np.int32]:
-    positives = (answers == 1).sum(axis=1)
-    if binary is None:
-        others = np.zeros(len(answers), dtype=bool)
-        for part in np.array_split(labels, -(-len(labels) // 2**12)):
-            others |= ~((part == 0) | (part == 1) | np.isnan(part)).all(axis=0)
-            let_go(labels)
-        binary = (~others).tolist()
-    return np.where(binary, positives, -1).astype(np.int32)
 
 
 def summarise_tasks(
@@ -484,10 +465,10 @@ def _sampled_points(answers: NDArray[np.int8], most: int) -> NDArray[np.int64]:
     """
     n_tasks, n_points = answers.shape
     size = min(most, n_points)
-    order = np.random.default_rng(SEED).permutation(n_points)
+    whole = np.random.default_rng(SEED).permutation(n_points)
     chosen = np.empty((n_tasks, size), dtype=np.int64)
     for t in range(n_tasks):
-        shuffled = answers[t, order]
+        shuffled, order = _enough_of(answers[t], whole, size)
         positive = order[shuffled == 1]
         negative = order[shuffled == 0]
         n_positive = min(len(positive), max(size // 2, size - len(negative)))
@@ -495,6 +476,18 @@ def _sampled_points(answers: NDArray[np.int8], most: int) -> NDArray[np.int64]:
         missing = order[shuffled < 0][: size - len(known)]
         chosen[t] = np.sort(np.concatenate([known, missing]))
     return chosen
+
+
+def _enough_of(
+    answers: NDArray[np.int8], order: NDArray[np.int64], size: int
+) -> tuple[NDArray[np.int8], NDArray[np.int64]]:
+    """The first points in this order that hold half of a sample of either answer, or else all."""
+    half = size - size // 2
+    for upto in range(8 * size, len(order), 32 * size):
+        shuffled = answers[order[:upto]]
+        if min((shuffled == 1).sum(), (shuffled == 0).sum()) >= half:
+            return shuffled, order[:upto]
+    return answers[order], order
 
 
 def _gram_and_histogram(

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from unittest.mock import patch
 
 import psutil
 from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
 from tests.browser.conftest import listening, served
 from tests.conftest import installed_chromium
+from tests.many import log_many
 
 CHANGES, TABS, REST_MS = 24, 30, 900
 MOVE_MS, MOVES = 200, 4  # between two moves of a hand that does not rest; moves before it rests
@@ -25,6 +28,17 @@ PAGES = {
     "Grouping": "Grouping",
     "Agreement": "Agreement",
     "Lesson": "What is a task group?",
+}
+
+MANY_TASKS = 1_000
+MANY_PAGES = {  # with a picture that each shows
+    "data_maps?": "figure.data-map canvas",
+    "grouping?k=20": "figure.memberships canvas",
+    "grouping?k=20&show=Clusters": ".cards .card",
+    "grouping?k=20&show=Distances": "figure.blocks canvas",
+    "agreement?k=20": "textarea",
+    "specialists?k=20": "[data-testid=stMain] h1",
+    "study?": "[data-testid=stVegaLiteChart] canvas",
 }
 
 # Of each picture, by the class of its figure: when the browser had first painted it since a key was
@@ -187,7 +201,37 @@ def many_tabs(browser: Browser, address: str, app: psutil.Process) -> None:
         page.context.close()
 
 
+def tabs_of_many_tasks(browser: Browser, address: str, run: str) -> None:
+    """How much memory a tab takes: of its process, not only what its scripts hold."""
+    for path, picture in MANY_PAGES.items():
+        page = opened(browser, f"{address}/{path}&run={run}")
+        page.locator(picture).first.wait_for()
+        page.wait_for_timeout(3_000)
+        rss, pss = renderer_memory(browser)
+        heap = page.evaluate("performance.memory.usedJSHeapSize")
+        print(
+            f"(f) Tab of {path}, {MANY_TASKS:,} tasks: {pss / 1e6:.0f} MB with its part of what"
+            f" processes share, {rss / 1e6:.0f} MB with all of it (promised below 500);"
+            f" {heap / 1e6:.0f} MB hold its scripts",
+            flush=True,
+        )
+        page.context.close()
+
+
+def renderer_memory(browser: Browser) -> tuple[int, int]:
+    """Bytes of the largest process that draws pages: resident, and its proportional share."""
+    told = browser.new_browser_cdp_session().send("SystemInfo.getProcessInfo")["processInfo"]
+    found = [psutil.Process(one["id"]) for one in told if one["type"] == "renderer"]
+    memory = max((one.memory_full_info() for one in found), key=lambda one: one.pss)
+    return memory.rss, memory.pss
+
+
 def measure_pages() -> None:
+    with tempfile.TemporaryDirectory() as folder, chromium() as browser:
+        with patch.dict(os.environ, STG_HOME=f"{folder}/results"):
+            run = log_many(MANY_TASKS, 1_000)
+        with served(Path(folder)) as address:
+            tabs_of_many_tasks(browser, address, run)
     with (
         tempfile.TemporaryDirectory() as folder,
         served(Path(folder)) as address,

@@ -15,8 +15,18 @@ from sklearn.metrics import adjusted_rand_score
 import stg_core.maps.many as many
 from stg_core.grouping.choosing import stability
 from stg_core.grouping.memberships import TaskSpace, group_tasks
-from stg_core.maps.many import MANY, PROJECTED, THINNED, Kept, blocks_of, projection
-from stg_core.maps.summary import DataMapSummary, summarise
+from stg_core.maps.many import (
+    MANY,
+    PROJECTED,
+    THINNED,
+    TOPS,
+    Kept,
+    _histogram,
+    blocks_of,
+    projection,
+    typical_error,
+)
+from stg_core.maps.summary import DataMapSummary, _sampled_points, summarise
 from stg_core.system.errors import UserError
 from tests.many import many_maps, pattern_of, write_maps
 
@@ -96,6 +106,36 @@ def test_another_epoch_or_feature_has_errors_of_its_own(seed: int) -> None:
 # --------------------------------------------------------------------------------------- summaries
 
 
+@pytest.mark.parametrize("bins", [16, 64])
+def test_every_value_of_a_data_map_is_in_its_cell(bins: int) -> None:
+    halves = np.arange(2**15, dtype=np.uint16).view(np.float16)
+    for feature, top in enumerate(TOPS):
+        inside = halves[halves <= np.float16(top)]  # the largest one rounds up
+        values = np.zeros((2, len(inside)), dtype=np.float32)
+        values[feature] = inside
+        found = _histogram(values, np.ones(len(inside), dtype=np.int8), bins)
+        cells = np.minimum((inside.astype(np.float64) * bins / top).astype(int), bins - 1)
+        np.testing.assert_array_equal(found[1].sum(axis=1 - feature), np.bincount(cells))
+        assert not found[0].any()
+
+
+@given(st.integers(20, 4_000), st.integers(2, 40), st.floats(0, 0.5), st.floats(0, 0.3))
+@settings(max_examples=40, deadline=None)
+def test_a_sample_has_the_first_points_of_either_answer(
+    n_points: int, size: int, share: float, missing: float
+) -> None:
+    rng = np.random.default_rng(n_points)
+    answers = (rng.random((1, n_points)) < share).astype(np.int8)
+    answers[rng.random((1, n_points)) < missing] = -1
+    order = np.random.default_rng(many.SEED).permutation(n_points)
+    yes, no = (order[answers[0, order] == answer] for answer in (1, 0))
+    n_yes = min(len(yes), max(size // 2, size - len(no)))
+    known = [*yes[:n_yes], *no[: size - n_yes]][:size]
+    found = _sampled_points(answers, size)[0]
+    assert len(found) == min(size, n_points) and set(known) <= set(found)
+    assert (answers[0, np.setdiff1d(found, known)] == -1).all()
+
+
 def test_of_many_tasks_distances_are_exact_and_all_else_is_thinned(
     given_maps: tuple[np.ndarray, np.ndarray], as_many: Callable[[Kept], None]
 ) -> None:
@@ -131,7 +171,7 @@ def test_of_very_many_a_projection_takes_the_place_of_their_pairs(
     space = TaskSpace(summary)
     pairs = np.triu_indices(N_TASKS, 1)
     off = space.distances[pairs] / exact.distances[pairs] - 1
-    assert off.std() < 0.012 and np.abs(off).max() < 0.05  # four data maps: 0.8 % expected
+    assert off.std() < typical_error(2) < 0.007 and np.abs(off).max() < 0.02
     found, wanted = group_tasks(space, 12), group_tasks(exact, 12)
     assert adjusted_rand_score(found.labels, wanted.labels) == 1
     same = [int(wanted.labels[found.labels == j][0]) for j in range(12)]  # numbered otherwise
