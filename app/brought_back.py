@@ -31,6 +31,7 @@ ABOUT_FORMATS = {
 }
 LOOK = 2.0  # seconds between two looks at logs that go on
 CODE_HEIGHT = 420  # pixels
+MOST_SHOWN = 80_000  # characters of code
 ROW, MOST_ROWS = 35, 14  # of the table: a row's height in pixels
 MOST_NAMED = 3  # logs, in a sentence
 
@@ -92,8 +93,25 @@ def show_code(back: BroughtBack) -> None:
     tasks = back.run.spec.group.tasks
     for tab, framework in zip(st.tabs([*FRAMEWORKS.values()]), FRAMEWORKS, strict=True):
         with tab:
-            code = snippet(framework, tasks, models, back.run.title)
-            st.code(code, language="python", height=CODE_HEIGHT)
+            offer_code(snippet(framework, tasks, models, back.run.title), f"log-{framework}.py")
+
+
+def offer_code(code: str, name: str) -> None:
+    """Code to copy, or as a file: to colour that of a thousand tasks takes a browser a minute."""
+    if len(code) <= MOST_SHOWN:
+        st.code(code, language="python", height=CODE_HEIGHT)
+        return
+    lines = code.count("\n")
+    st.caption(f"With the weights of so many tasks it has {lines:,} lines: take it as a file.")
+    st.download_button(
+        name,
+        data=code,
+        file_name=name,
+        mime="text/x-python",
+        key=f"code {name}",
+        on_click="ignore",
+        icon=":material/download:",
+    )
 
 
 # -------------------------------------------------------------------------------- what came back

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from app.brought_back import CODE_HEIGHT, FRAMEWORKS, offer_weights
+from app.brought_back import FRAMEWORKS, offer_code, offer_weights
 from stg_core.results.run import Run
 
 if TYPE_CHECKING:
@@ -28,4 +28,4 @@ def offer(run: Run, grouping: Grouping) -> None:
         for tab, framework in zip(st.tabs([*FRAMEWORKS.values()]), FRAMEWORKS, strict=True):
             with tab:
                 code = own_trainer(framework, tasks, weights, run.title)
-                st.code(code, language="python", height=CODE_HEIGHT)
+                offer_code(code, f"specialists-{framework}.py")

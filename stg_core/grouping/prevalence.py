@@ -31,7 +31,7 @@ class Explained:
         chance = f"{self.low:.0%} to {self.high:.0%}"
         told = (
             f"The clusters explain {self.share:.0%} of how the prevalence of the"
-            f" {self.n_tasks} yes-or-no tasks varies"
+            f" {self.n_tasks:,} yes-or-no tasks varies"
         )
         if self.low <= self.share <= self.high:
             return f"{told}, no more than random ones of the same sizes do ({chance})."

@@ -73,6 +73,18 @@ def test_distances_come_by_cluster_and_a_block_with_its_tasks(
     assert "more than 100 clusters" in app.toast[0].value
 
 
+def test_code_with_the_weights_of_so_many_tasks_comes_as_a_file(
+    logged: Run, open_app: OpenApp
+) -> None:
+    for page, files in (("grouping", "specialists"), ("specialists", "log")):
+        app = open_app(page, logged, run=logged.id, k="20", show="Export")
+        assert not app.exception
+        assert "lines: take it as a file" in texts(app)
+        labels = [button.proto.label for button in app.get("download_button")]
+        assert f"{files}-pytorch.py" in labels
+        assert not any(len(block.value) > 2_000 for block in app.code)
+
+
 def test_a_hundred_labels_are_paged(logged: Run, open_app: OpenApp) -> None:
     app = open_app("agreement", logged, run=logged.id, k="20")
     app.text_area[0].set_value(as_csv(NAMES, [f"label {t % 100}" for t in range(N_TASKS)])).run()
@@ -87,7 +99,7 @@ def test_a_hundred_labels_are_paged(logged: Run, open_app: OpenApp) -> None:
 def test_no_page_takes_longer_than_two_seconds_once_it_was_open(
     logged: Run, open_app: OpenApp
 ) -> None:
-    for page in ("data_maps", "grouping"):
+    for page in ("data_maps", "grouping", "agreement"):
         app = open_app(page, logged, run=logged.id, k="20")
         before = time.process_time()
         app.run()
