@@ -246,14 +246,15 @@ class BroughtBack:
 
     # ------------------------------------------------------------------------------- what is judged
 
-    @property
+    @cached_property
     def whole(self) -> tuple[str, ...]:
         """The schemes of which every log of every seed is back."""
         return tuple(scheme for scheme in self.plan.schemes if not self._lacking(scheme))
 
     def _lacking(self, scheme: str) -> list[Found]:
         specs = [spec for e in self.plan.ensembles if e.scheme == scheme for spec in e.trainings]
-        return [self.found[spec] for spec in dict.fromkeys(specs) if not self.found[spec].is_whole]
+        found = [self.found[spec] for spec in dict.fromkeys(specs)]
+        return [one for one in found if not one.is_whole]
 
     def shown(self) -> list[Found]:
         """What people look for: of MTL, specialists and their controls, and whatever else came."""
