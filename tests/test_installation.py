@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from stg_core.system.extras import EXTRA_OF
+from stg_core.system.extras import ASKS, EXTRA_OF, TRAINS, what_to_install
 from tests.light import EXTRAS, PROJECT, ROOT, environment_of, libraries_of
 
 LOG = """
@@ -70,6 +71,15 @@ def test_each_library_is_said_to_be_in_an_extra_that_has_it() -> None:
         assert library in libraries_of(extra) | {"dask"}, library
     everything = set().union(*map(libraries_of, EXTRAS))
     assert everything - {"threadpoolctl"} <= set(EXTRA_OF)
+
+
+def test_what_is_said_to_be_installed_is_this_project_with_extras_that_it_has() -> None:
+    for library in (*EXTRA_OF, "any other"):
+        (said,) = re.findall(r"pip install '([^']+)'", what_to_install(library))
+        wanted = Requirement(said)
+        assert wanted.name == PROJECT["project"]["name"]
+        assert wanted.extras and wanted.extras <= set(EXTRAS), library
+    assert TRAINS[0] in libraries_of("train") and set(ASKS) <= libraries_of("cluster")
 
 
 def test_make_explore_installs_the_extra_of_the_app_and_nothing_that_trains() -> None:
@@ -128,6 +138,19 @@ def bare(wheel: Path) -> Path:
 def test_the_wheel_holds_the_library_and_nothing_that_could_collide(wheel: Path) -> None:
     tops = {name.split("/")[0] for name in zipfile.ZipFile(wheel).namelist()}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"stg_core"}
+
+
+@pytest.mark.slow
+def test_what_is_lacking_is_installed_by_the_name_that_is_said(bare: Path) -> None:
+    """Of what is installed pip takes the extra, wherever that came from, and asks no index."""
+    command = "install --no-index --dry-run"
+    (said,) = re.findall(r"pip install '([^']+)'", what_to_install("torch"))
+    done = subprocess.run(
+        [sys.executable, "-m", "pip", "--python", bare.parent, *command.split(), said],
+        capture_output=True,
+        text=True,
+    )
+    assert f"Requirement already satisfied: {said}" in done.stdout
 
 
 @pytest.mark.slow

@@ -79,12 +79,12 @@ def _export_model(options: argparse.Namespace) -> Answer:
 
     if options.output is not None:
         _file_in(options.output)  # before the work is done, not after
+    store = Store()
+    run = store.run(options.run)
     if options.k is None:
         if options.scheme not in WITHOUT_CLUSTERS:
             raise UserError("Say into how many clusters the tasks are grouped, such as --k 3.")
-        options.k = 2
-    store = Store()
-    run = store.run(options.run)
+        options.k = min(2, len(run.spec.tasks))
     space, grouping = grouping_from(options, run)
     wanted = Wanted(
         options.scheme,

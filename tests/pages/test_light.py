@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -136,6 +137,41 @@ def test_umap_says_what_to_install_beside_another_map(told: dict[str, Any]) -> N
 def test_a_report_says_why_it_has_no_charts(told: dict[str, Any]) -> None:
     assert "stg-explorer[export]" in told["report"] and "<svg" not in told["report"]
     assert "Final scores" in told["report"]
+
+
+ON_A_CLUSTER = """
+import json, os
+from streamlit.testing.v1 import AppTest
+
+app = AppTest.from_file("app/main.py", default_timeout=120)
+app.query_params["group"] = "digits"
+app = app.run()
+asked = app.button(key="start").click().run()
+said = [error.value.replace("\\\\", "") for error in asked.error]
+print(json.dumps([[problem.message for problem in asked.exception], said]), flush=True)
+os._exit(0)
+"""
+
+
+@pytest.mark.parametrize("extras", [("app",), ("app", "cluster")])
+def test_with_a_cluster_that_trains_torch_is_not_asked_for(
+    extras: tuple[str, ...], tmp_path: Path
+) -> None:
+    """Nobody answers there, which is said once it is certain, and no library for it is lacking."""
+    variables = environment_of(tmp_path / "home", *extras)
+    done = subprocess.run(
+        [sys.executable, "-c", ON_A_CLUSTER],
+        cwd=ROOT,
+        env=variables | {"STG_SCHEDULER": "tcp://127.0.0.1:9"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    failed, said = json.loads(done.stdout)
+    assert not failed and not any("torch" in sentence for sentence in said)
+    lacking = [sentence for sentence in said if "not installed" in sentence]
+    assert len(lacking) == ("cluster" not in extras)
+    assert all("pip install 'stg-explorer[cluster]'" in sentence for sentence in lacking)
 
 
 def test_data_sets_and_logs_are_taken_in(told: dict[str, Any]) -> None:
