@@ -249,7 +249,7 @@ def recorded_speed(store: Store) -> Callable[[TrainingSpec], float | None]:
     ]
 
     def kind(spec: TrainingSpec) -> tuple[object, ...]:
-        settings = spec.batch_size, spec.augmentation, spec.training_images
+        settings = spec.batch_size, spec.augmentation, spec.training_images, spec.branches
         return spec.model, spec.group.dataset, *settings
 
     def seconds(spec: TrainingSpec) -> float | None:
@@ -466,7 +466,7 @@ def multiply_adds_of(spec: TrainingSpec) -> int | None:
     if spec.logged:
         return None
     shape, outputs = _point_shape(spec), spec.n_outputs
-    return multiply_adds(spec.model, shape, outputs, spec.width, spec.hidden_widths)
+    return multiply_adds(spec.model, shape, outputs, spec.width, spec.hidden_widths, spec.branches)
 
 
 def relative_cost(spec: TrainingSpec, other: TrainingSpec) -> float:

@@ -348,7 +348,8 @@ def _checked_head(head: Mapping[str, Any]) -> tuple[TrainingSpec, str]:
 
 
 def _check_types(spec: TrainingSpec) -> None:
-    numbers = (spec.epochs, spec.seed, spec.batch_size, spec.training_images, *spec.recorded)
+    sizes = (spec.batch_size, spec.training_images, spec.branches)
+    numbers = (spec.epochs, spec.seed, *sizes, *spec.recorded)
     if {type(n) for n in numbers} != {int} or type(spec.single_task_models) is not bool:
         raise ValueError("a setting is of a wrong type")
     if spec.starts_from is not None:

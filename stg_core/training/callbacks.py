@@ -27,7 +27,8 @@ class Training:
     metrics: lists with one entry per finished epoch: "loss" (mean over the epoch's batches),
     "images_per_second", "seconds", "evaluation_seconds", the same two by `speed.clock_of` as
     "own_seconds" and "own_evaluation_seconds", and under "train" and "test" the per-task lists
-    "loss" and the scores of `Heads.scores`, NaN where one is not defined.
+    "loss" and the scores of `Heads.scores`, NaN where one is not defined. Of a model with branches
+    also "branches", the one that each task chooses.
     """
 
     spec: TrainingSpec

@@ -29,11 +29,15 @@ def multiply_adds(
     n_outputs: int,
     width: float = 1.0,
     hidden_widths: Sequence[int] = HIDDEN_WIDTHS,
+    branches: int = 1,
 ) -> int | None:
     """Multiply-adds of the convolutions and dense layers of a built-in model for one input.
 
     point_shape: (C, H, W) or (F,). None for a model of one's own.
     """
+    if branches > 1:
+        of_one = multiply_adds(model, point_shape, n_outputs, width, hidden_widths)
+        return of_one and branches * of_one
     if model == "mlp":
         return _of_dense(math.prod(point_shape), hidden_widths, n_outputs, width)
     if model in CNNS:

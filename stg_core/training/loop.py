@@ -31,6 +31,7 @@ from stg_core.system.files import SlabWriter, atomic
 from stg_core.system.memory import freed_memory_kept
 from stg_core.system.threads import wanted_threads
 from stg_core.tasks.data import TaskData, checked, load_task_data
+from stg_core.training.branches import Branches, parameters_of
 from stg_core.training.callbacks import Callback, Training
 from stg_core.training.heads import Heads
 from stg_core.training.inputs import Normalisation, augment, autocast, choose_device, device_name
@@ -164,6 +165,7 @@ class _Run:
             spec.model,
             point_shape(data.train_points),
             self.heads.n_outputs,
+            spec.branches,
             widths=self.heads.widths,
             hidden_widths=spec.hidden_widths,
             dropout=spec.dropout,
@@ -172,6 +174,7 @@ class _Run:
         if start is not None:
             model.load_state_dict(weights_in(start))
         n_points, n_tasks = data.train_labels.shape
+        steps = len(_batch_bounds(n_points, spec.batch_size))
         check_fits(chosen, lambda: peak_bytes(model, data, self.heads.n_outputs, spec.batch_size))
         model = model.to(chosen).to(memory_format=torch.channels_last)
         self.training = Training(
@@ -179,12 +182,14 @@ class _Run:
             device=chosen,
             precision=precision,
             model=model,
-            optimizer=torch.optim.Adam(model.parameters(), lr=spec.learning_rate, fused=True),
+            optimizer=torch.optim.Adam(
+                parameters_of(model, spec.epochs * steps), lr=spec.learning_rate, fused=True
+            ),
             points=torch.tensor(data.train_points, device=chosen),
             labels=torch.tensor(self.heads.scaled(data.train_labels), device=chosen),
             heads=self.heads,
             recorder=DataMapRecorder(n_points, n_tasks, chosen) if spec.recorded else None,
-            steps_per_epoch=len(_batch_bounds(n_points, spec.batch_size)),
+            steps_per_epoch=steps,
             metrics=empty_metrics(),
         )
         # of every point in the forward pass of this epoch: data maps take them all at once
@@ -223,6 +228,8 @@ class _Run:
     def run_epoch(self) -> None:
         training, spec = self.training, self.spec
         training.model.train()
+        if isinstance(training.model, Branches):
+            training.model.cool(training.epoch, spec.epochs)
         torch.manual_seed(_derived_seed(spec.seed, training.epoch))
         order = torch.randperm(len(training.points)).to(training.device)
         losses = torch.zeros(training.steps_per_epoch, device=training.device)
@@ -300,6 +307,8 @@ class _Run:
             scores["loss"] = self.heads.losses(logits[split], labels)
             for name, values in scores.items():
                 training.metrics[split].setdefault(name, []).append(values.tolist())
+        if isinstance(training.model, Branches):
+            training.metrics.setdefault("branches", []).append(training.model.chosen.tolist())
         training.metrics["evaluation_seconds"].append(time.perf_counter() - started)
         training.metrics["own_evaluation_seconds"].append(self.clock() - began)
         return logits

@@ -11,6 +11,7 @@ from typing import Any
 from torch import nn
 
 from stg_core.system.errors import UserError
+from stg_core.training.branches import Branches
 from stg_core.training.costs import CNNS, RESNETS, widened
 from stg_core.training.spec import DROPOUT, HIDDEN_WIDTHS
 
@@ -46,10 +47,13 @@ def register(name: str) -> Callable[[Backbone], Backbone]:
     return add
 
 
-def build(name: str, point_shape: Shape, n_outputs: int, **options: Any) -> nn.Module:
+def build(
+    name: str, point_shape: Shape, n_outputs: int, branches: int = 1, **options: Any
+) -> nn.Module:
     """A fresh backbone for points of a shape, (C, H, W) or (F,).
 
-    options: `widths`, `hidden_widths`, `dropout` and `width`, for a backbone that takes them.
+    branches: if more than one, so many copies, see `Branches`; options: `widths` (by default 1 of
+    each output), `hidden_widths`, `dropout` and `width`, for a backbone that takes them.
     Raises UserError where no such name is registered, for a built-in model of images that is to
     learn from rows, and for a width other than 1 of a backbone that takes none.
     """
@@ -74,7 +78,10 @@ def build(name: str, point_shape: Shape, n_outputs: int, **options: Any) -> nn.M
             " `width`."
         )
     taken = {option: value for option, value in options.items() if option in wanted}
-    return backbone(point_shape, n_outputs, **taken)
+    copies = [backbone(point_shape, n_outputs, **taken) for _ in range(branches)]
+    if branches == 1:
+        return copies[0]
+    return Branches(copies, options.get("widths", (1,) * n_outputs))
 
 
 def _resnet(name: str, image_shape: Shape, n_outputs: int, width: float) -> nn.Module:

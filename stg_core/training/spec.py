@@ -50,7 +50,9 @@ class TrainingSpec:
     `training_images`, only so many points are trained on, always the same ones; 0 stands for all.
     `hidden_widths` and `dropout` are those of the model mlp, or of one's own that asks for them.
     `width` is a factor on the channels and hidden units of the model. With `starts_from`, the model
-    begins with the weights that another training of the same tasks and model ended with.
+    begins with the weights that another training of the same tasks and model ended with. With
+    `branches`, so many copies of the model are trained at once, of which every task chooses one
+    (see `training.branches`), and no data maps are kept.
     Raises UserError for settings that cannot be trained.
     """
 
@@ -70,6 +72,7 @@ class TrainingSpec:
     dropout: float = DROPOUT
     width: float = 1.0
     starts_from: TrainingSpec | None = None
+    branches: int = 1
 
     def __post_init__(self) -> None:
         def settle(name: str, value: object) -> None:
@@ -80,7 +83,8 @@ class TrainingSpec:
         settle("model", self.model or default_model(self.group))
         settle("width", float(self.width))
         if self.recorded_epochs is None:
-            settle("recorded_epochs", default_recorded_epochs(self.epochs))
+            usual = default_recorded_epochs(self.epochs) if self.branches == 1 else ()
+            settle("recorded_epochs", usual)
         settle("recorded_epochs", tuple(sorted(set(self.recorded))))
         self._check()
 
@@ -127,10 +131,25 @@ class TrainingSpec:
             raise UserError("The width is a positive factor, such as 1.5; 1 is the usual model.")
         if self.starts_from is not None:
             self._check_start(self.starts_from)
+        if self.branches != 1:
+            self._check_branches()
+
+    def _check_branches(self) -> None:
+        if not 1 <= self.branches <= len(self.tasks):
+            raise UserError(
+                f"{counted(len(self.tasks), 'task')} can choose among 1 to {len(self.tasks)}"
+                f" branches, and {self.branches} were asked for."
+            )
+        if self.single_task_models or self.recorded:
+            raise UserError(
+                "A model with branches serves all tasks at once and keeps no data maps, since its"
+                " outputs are mixed while it trains: leave recorded epochs out."
+            )
 
     def _check_start(self, start: TrainingSpec) -> None:
         def model_of(spec: TrainingSpec) -> tuple[object, ...]:
-            return spec.group, spec.tasks, spec.model, spec.width, spec.hidden_widths
+            how = spec.model, spec.width, spec.hidden_widths, spec.branches
+            return spec.group, spec.tasks, *how
 
         if self.single_task_models or start.single_task_models:
             raise UserError(
@@ -206,6 +225,8 @@ class TrainingSpec:
             parts.append(f"{counted(self.training_images, noun)}")
         if self.single_task_models:
             parts.append("one model per task")
+        if self.branches > 1:
+            parts.append(f"{self.branches} branches")
         if self.starts_from is not None:
             of_start = counted(self.starts_from.epochs, "epoch")
             parts.append(f"goes on from {of_start} of seed {self.starts_from.seed}")
@@ -219,13 +240,15 @@ class TrainingSpec:
             task_weights=(1.0,),
             single_task_models=False,
             starts_from=None,
+            branches=1,
         )
 
     def ended_after(self, epoch: int) -> TrainingSpec:
         """The same training ended after an epoch: its recorded epochs until then, and that one.
 
         What is learned in an epoch depends on no later one, so that its result is to the last bit
-        what the whole training had after that epoch.
+        what the whole training had after that epoch; but for branches, whose temperature falls
+        until the last.
         """
         recorded = {e for e in (*self.recorded, epoch) if 2 <= e <= epoch}
         kept = tuple(recorded) if self.recorded else ()
@@ -265,7 +288,7 @@ class TrainingSpec:
         built_in = GROUPS.get(self.group.name) == self.group
         if not (built_in or self.group.is_own) or self.tasks != self.group.task_names:
             return ""
-        if self.starts_from is not None:
+        if self.starts_from is not None or self.branches > 1:
             return ""
         words = [
             "python -m stg_core extract",

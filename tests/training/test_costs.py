@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given
@@ -15,7 +17,7 @@ from stg_core.training.spec import BUILT_IN_MODELS
 IMAGES = [(3, 32, 32), (1, 8, 8), (1, 28, 28), (3, 33, 17)]
 
 
-def measured(model: str, shape: tuple[int, ...], n_outputs: int, **options: object) -> int:
+def measured(model: str, shape: tuple[int, ...], n_outputs: int, **options: Any) -> int:
     """Those of one input, as torch counts them; a flop is half a multiply-add."""
     with torch.device("meta"):
         network = build(model, shape, n_outputs, **options).eval()
@@ -32,6 +34,14 @@ def test_counted_multiply_adds_are_those_of_the_model(
     model: str, shape: tuple[int, ...], width: float
 ) -> None:
     assert multiply_adds(model, shape, 7, width) == measured(model, shape, 7, width=width)
+
+
+@pytest.mark.parametrize("branches", [1, 2, 5])
+@pytest.mark.parametrize("model", BUILT_IN_MODELS)
+def test_as_many_branches_cost_as_much_as_so_many_models(model: str, branches: int) -> None:
+    counted = multiply_adds(model, (3, 32, 32), 7, branches=branches)
+    assert counted == measured(model, (3, 32, 32), 7, branches=branches)
+    assert counted == branches * (multiply_adds(model, (3, 32, 32), 7) or 0)
 
 
 @pytest.mark.parametrize("hidden", [(256, 128), (40,), ()])

@@ -72,6 +72,7 @@ def test_what_is_said_or_left_to_the_default_is_the_same_training() -> None:
         {"task_weights": (0.5,) * 15},
         {"group": GROUPS["g1"]},
         {"width": 1.5},
+        {"branches": 2},
         {"starts_from": TrainingSpec(DIGITS, seed=1)},
     ],
 )
