@@ -83,6 +83,6 @@ def say_what_cannot_be() -> None:
         for methods in (OF_GRADIENTS, OF_TRAININGS)
     )
     st.caption(
-        f"{gradients} need gradients, and {trainings} need trainings of groups: a log has outputs"
+        f"{gradients} need gradients, and {trainings} need further trainings: a log has outputs"
         " only. With its data among “Tasks of my own” they can be compared here."
     )

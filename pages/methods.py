@@ -40,7 +40,7 @@ TITLES = {
 }
 ABOUT_TABLES = {
     "digits-8": "Eight tasks over handwritten digits, all 255 groups trained.",
-    "g1-6": "Six classes of CIFAR-10, all 63 groups trained.",
+    "g1-6": "Six classes of CIFAR-10, all 63 groups trained. DMTG was not tried on them.",
 }
 ABOUT_COLUMNS = {
     "Gain": "Mean over the tasks of (loss alone − loss together) / loss alone, on test images, with"
@@ -127,7 +127,7 @@ def _judged(path: str, stamp: int, budget: int) -> list[Judged]:
     from stg_core.affinity.preparing import untrained
 
     table = read(path, stamp)
-    ready = [m for m in available(table) if m not in untrained(table, budget)]
+    ready = [m for m in available(table, budget) if m not in untrained(table, budget)]
     return [judge(table, choose(table, m, budget, table.spec.seed), budget) for m in ready]
 
 
@@ -153,21 +153,28 @@ def say_untrained(name: str, budget: int) -> None:
     """Which methods choose groups that are not trained, and a way to train them."""
     from stg_core.affinity.preparing import make_plan
 
-    if not is_own(name) or not (lacking := _lacking(*stamp_of(name), budget)):
+    if not is_own(name):
         return
+    table, lacking = table_of(name), _lacking(*stamp_of(name), budget)
     rows = {row for missing in lacking.values() for row in missing}
-    of_methods = ", ".join(titles()[method] for method in lacking)
-    told, button = st.columns([4, 1], vertical_alignment="center")
-    told.info(
-        f"Left out, because {counted(len(rows), 'group')} that they choose within this budget"
-        f" {'is' if len(rows) == 1 else 'are'} not trained: {of_methods}.",
-        icon=":material/hourglass_empty:",
-    )
-    with button, widgets.user_errors():
-        own_groups.offer_training(
-            make_plan(table_of(name).spec, [*lacking], budget),
-            f"Train {counted(len(rows), 'group')}",
+    wanted, sentences, what = [*lacking], [], counted(len(rows), "group")
+    if lacking:
+        sentences.append(
+            f"Left out, because {what} that they choose within this budget"
+            f" {'is' if len(rows) == 1 else 'are'} not trained:"
+            f" {', '.join(titles()[method] for method in lacking)}."
         )
+    if table.branched and not table.branched_for(budget):
+        sentences.append(
+            f"Left out, because it learns groups for each budget anew: {titles()['dmtg']}."
+        )
+        wanted, what = [*wanted, "dmtg"], "for this budget"
+    if not wanted:
+        return
+    told, button = st.columns([4, 1], vertical_alignment="center")
+    told.info(" ".join(sentences), icon=":material/hourglass_empty:")
+    with button, widgets.user_errors():
+        own_groups.offer_training(make_plan(table.spec, wanted, budget), f"Train {what}")
 
 
 def titles() -> dict[str, str]:
@@ -312,7 +319,7 @@ def foretelling(path: str, stamp: int) -> dict[str, tuple[float, float | None]]:
     table = read(path, stamp)
     found = {
         method: foretold(table, choose(table, method, len(table.tasks), table.spec.seed))
-        for method in available(table)
+        for method in available(table, len(table.tasks))
     }
     return {method: (pearson, r2) for method, (pearson, r2) in found.items() if pearson is not None}
 
@@ -389,12 +396,10 @@ def rounded(value: float) -> str:
 
 
 def explained(name: str) -> None:
-    from stg_core.affinity.methods import METHODS, NOT_HERE
+    from stg_core.affinity.methods import METHODS
 
     for method in METHODS.values():
         st.markdown(f"**{method.title}.** {method.how} :small[{method.source}]")
-    for title, why in NOT_HERE.items():
-        st.markdown(f"**Not here: {title}.** {why}")
     st.markdown(f"On tasks of your own: choose “{OWN_TITLE}” above, or from the command line:")
     st.code(
         "python -m stg_core methods --group digits --tasks 1,8,Odd,Random --budget 2",

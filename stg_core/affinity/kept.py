@@ -16,7 +16,7 @@ from stg_core.system.errors import UserError
 
 OF_OUTPUTS = ("stg", "labels", "errors", "pvi")
 OF_GRADIENTS = ("cosine", "tag", "transfer", "gradtag", "etap")
-OF_TRAININGS = ("hoa", "surrogates", "mtgnet", "exhaustive")
+OF_TRAININGS = ("dmtg", "hoa", "surrogates", "mtgnet", "exhaustive")
 MOST_SEMIDEFINITE = 30  # tasks, of which the semidefinite relaxation is found in a second
 
 
@@ -81,4 +81,4 @@ def needs(method: str) -> str:
     """Why a run that is not trained here, such as a log, cannot tell a method's affinity."""
     if method in OF_GRADIENTS:
         return f"{METHODS[method].title} needs gradients, and a log keeps outputs only."
-    return f"{METHODS[method].title} needs trainings of groups, and a log is one of all tasks."
+    return f"{METHODS[method].title} needs further trainings, and a log is of one."

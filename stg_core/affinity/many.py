@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from stg_core.affinity.branched import branches_of
 from stg_core.affinity.clustering import MOST_TASKS_SEMIDEFINITE, Floats, cluster, space_of
 from stg_core.affinity.joint import affinity_of
 from stg_core.affinity.methods import AFFINITY_OF, METHODS, joint_cost, recorded_every
@@ -42,7 +43,7 @@ from stg_core.training.spec import TrainingSpec
 
 DEFAULT_METHODS = ("stg", "labels", "errors", "pvi")
 OF_GRADIENTS = tuple(method for method in AFFINITY_OF if method != "transfer")  # too many pairs
-OTHERS = ("datamaps", *OF_GRADIENTS, "surrogates")  # dearer ones, and STG's similarity
+OTHERS = ("datamaps", *OF_GRADIENTS, "surrogates", "dmtg")  # dearer ones, and STG's similarity
 TITLES: Mapping[str, str] = {
     method: METHODS[method].title if method in METHODS else OUTPUTS[method].title
     for method in (*DEFAULT_METHODS, *OTHERS)
@@ -57,8 +58,9 @@ class ManyPlan:
     """What is compared: methods within a budget of models, beside controls, over some seeds.
 
     spec: the joint training, with data maps; cluster_by: one of CLUSTERINGS, which makes groups of
-    every affinity; "stg" groups by k-means of the data maps in any case. seeds: of the specialists
-    and controls, by default that of the spec; the groups are those of the joint training.
+    every affinity; "stg" groups by k-means of the data maps in any case, and "dmtg" by what tasks
+    choose. seeds: of the specialists and controls, by default that of the spec; the groups are
+    those of the joint training.
     """
 
     spec: TrainingSpec
@@ -119,6 +121,8 @@ def counted_affinity(plan: ManyPlan, method: str) -> float:
     n_tasks = len(plan.spec.tasks)
     if method in AFFINITY_OF:
         return joint_cost(plan.spec, method)
+    if method == "dmtg":
+        return float(plan.budget)
     return float(group_count(n_tasks)) if method == "surrogates" else 1.0
 
 
@@ -132,7 +136,7 @@ def most_trainings(plan: ManyPlan) -> float:
     affinities = sum(
         counted_affinity(plan, method)
         for method in plan.methods
-        if method in AFFINITY_OF or method == "surrogates"
+        if method in AFFINITY_OF or method in ("surrogates", "dmtg")
     )
     seeds = len(plan.seeds) or 1
     return 1 + affinities + seeds * (shared + own * len(plan.methods))
@@ -160,6 +164,9 @@ def find_groups(store: Store, plan: ManyPlan, run: Run, method: str, tell: Tell)
     if method == "stg":
         space = TaskSpace(run.summary)
         return Found(group_tasks(space, plan.budget, method="hard"), space, cost)
+    if method == "dmtg":
+        tell(f"{TITLES[method]} trains {plan.budget} branches.")
+        return _chosen_branches(store, plan, cost)
     affinity = _affinity(store, plan, run, method, tell)
     others = affinity[~np.eye(len(affinity), dtype=np.bool_)]
     others = others[~np.isnan(others)]
@@ -168,6 +175,16 @@ def find_groups(store: Store, plan: ManyPlan, run: Run, method: str, tell: Tell)
         raise UserError(f"{TITLES[method]} says nothing of these tasks: it {what}.")
     labels = cluster(affinity, plan.budget, plan.cluster_by)
     return Found(hard_grouping(plan.spec.tasks, labels), space_of(affinity, plan.spec.tasks), cost)
+
+
+def _chosen_branches(store: Store, plan: ManyPlan, cost: float) -> Found:
+    """Those of "dmtg": the affinity of two tasks is 1 where they chose the same branch, else 0."""
+    tasks, chosen = plan.spec.tasks, branches_of(store, plan.spec, plan.budget).groups
+    k = int(chosen.max()) + 1
+    if k == 1:
+        raise UserError(f"{TITLES['dmtg']} makes no groups: all tasks chose the same branch.")
+    space = space_of((chosen[:, None] == chosen).astype(np.float64), tasks)
+    return Found(hard_grouping(tasks, space.numbering(chosen, k)[chosen]), space, cost)
 
 
 def hard_grouping(tasks: Sequence[str], labels: np.ndarray[Any, np.dtype[np.int64]]) -> Grouping:

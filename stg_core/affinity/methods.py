@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from stg_core.affinity.branched import branches_of, n_branches
 from stg_core.affinity.clustering import filled, settled
 from stg_core.affinity.joint import affinity_of, counted_cost, datamap_similarity, gradtag_share
 from stg_core.affinity.outputs import affinity_from
@@ -121,6 +122,14 @@ METHODS: Mapping[str, Method] = {
         "Li, Sharma, Zhang 2024",
         f"1 + {GRADTAG_DIRECTIONS}p/NE + B",
     ),
+    "dmtg": Method(
+        "DMTG",
+        "As many copies of the model as the budget allows are trained at once, each with heads for"
+        " all tasks; every task mixes their outputs by weights that are learned and harden, and"
+        " ends with the copy that it weighs most. Each budget is a training of its own.",
+        "Gao et al. 2024",
+        "B + B",
+    ),
     "hoa": Method(
         "HOA",
         "All pairs are trained; what a task gains in a group is taken as its mean gain over the"
@@ -152,12 +161,6 @@ METHODS: Mapping[str, Method] = {
     "exhaustive": Method(
         "Exhaustive", "Every group is trained, and the best set is taken.", "The truth", "2ⁿ − 1"
     ),
-}
-NOT_HERE: Mapping[str, str] = {  # published methods that are not among these, and why
-    "DMTG": "It learns groups and their models in one training of as many branches as the budget"
-    " has models, whose heads are mixed by weights that harden meanwhile (ICML 2024). So it fits"
-    " `train` as a model, but another one for every budget, whose groups do not follow from what"
-    " the tables here keep: it was not tried, and nothing is said of how well it groups.",
 }
 FROM_OUTPUTS = ("labels", "errors", "pvi")  # what the joint training keeps; see `outputs`
 AFFINITY_OF: Mapping[str, str] = {
@@ -191,6 +194,7 @@ def counted_trainings(method: str, n_tasks: int, budget: int, every: int = EVERY
         "tag": joint["tag"] + chosen,
         "transfer": joint["transfer"] + chosen,
         "gradtag": joint["gradtag"] + chosen,
+        "dmtg": float(n_branches(n, budget) + chosen),
         "hoa": pairs + n + chosen,
         "surrogates": n + group_count(n) + chosen,
         "etap": joint["etap"] + n + min(ETAP_GROUPS, 2.0**n - 1 - n) + chosen,
@@ -202,11 +206,18 @@ def counted_trainings(method: str, n_tasks: int, budget: int, every: int = EVERY
 # --------------------------------------------------------------------------------- what is trained
 
 
-def prepare(table: GroupTable, store: Store, methods: Sequence[str], seed: int, tell: Tell) -> None:
+def prepare(
+    table: GroupTable,
+    store: Store,
+    methods: Sequence[str],
+    seed: int,
+    tell: Tell,
+    budgets: Iterable[int] = (),
+) -> None:
     """Trains what methods learn from, and notes in the table what they learned.
 
     Single tasks and all tasks together are trained in any case: gains and costs refer to them.
-    Raises UserError for a method that there is not.
+    budgets: those that "dmtg" is trained for. Raises UserError for a method that there is not.
     """
     check_methods(methods)
     train_rows(table, store, [*table.alone, table.together], tell)
@@ -221,6 +232,12 @@ def prepare(table: GroupTable, store: Store, methods: Sequence[str], seed: int, 
             table.affinities[method] = affinity_of(
                 store, table.spec, [AFFINITY_OF[method]], recorded_every(table.spec)
             )
+    if "dmtg" in methods:
+        for budget in sorted({1, *(min(one, len(table.tasks)) for one in budgets)}):
+            if budget not in table.branched:
+                if branches := n_branches(len(table.tasks), budget):
+                    tell(f"{METHODS['dmtg'].title} learns groups of {branches} branches.")
+                table.branched[budget] = branches_of(store, table.spec, budget)
     sizes = table.masks.sum(axis=1)
     if "hoa" in methods:
         train_rows(table, store, np.flatnonzero(sizes == 2).tolist(), tell)
@@ -342,9 +359,11 @@ class Choice:
     gap: float = 0.0
 
 
-def available(table: GroupTable) -> tuple[str, ...]:
-    """The methods for which the table has what they need."""
+def available(table: GroupTable, budget: int | None = None) -> tuple[str, ...]:
+    """The methods for which the table has what they need: for that budget, or for any."""
+    branched = table.branched if budget is None else table.branched_for(budget)
     has = {
+        "dmtg": bool(branched),
         "superclasses": table.reference is not None,
         "stg": bool(table.clusters),
         "hoa": bool(table.known[table.masks.sum(axis=1) == 2].all()),
@@ -365,7 +384,7 @@ def choose(table: GroupTable, method: str, budget: int, seed: int = 0) -> Choice
     check_methods([method])
     if budget < 1:
         raise UserError(f"At least one model serves the tasks, and the budget is {budget}.")
-    if method not in available(table):
+    if method not in available(table, budget):
         raise UserError(f"This table has nothing of the method {method}.")
     values, searched = told_of_groups(table, method)
     partition = partition_of(table, method, budget, seed)
@@ -394,7 +413,8 @@ def rows_of(groups: Groups, partition: Integers) -> list[int]:
 def partition_of(groups: Groups, method: str, budget: int, seed: int) -> Integers | None:
     """The group of each task, (n,), where the method deals the tasks out; else None.
 
-    "stg" needs a table with clusters, and "superclasses" tasks with a reference.
+    "stg" needs a table with clusters, "dmtg" one with branches for that budget, and "superclasses"
+    tasks with a reference.
     """
     n_tasks = len(groups.tasks)
     if method == "together":
@@ -409,6 +429,9 @@ def partition_of(groups: Groups, method: str, budget: int, seed: int) -> Integer
         return np.asarray(np.unique(np.array(groups.reference), return_inverse=True)[1])
     if method == "stg" and isinstance(groups, GroupTable):
         return groups.clusters[min(budget, n_tasks)]
+    if method == "dmtg" and isinstance(groups, GroupTable):
+        branched = groups.branched_for(budget)
+        return branched.groups if branched else None
     return None
 
 
@@ -419,7 +442,7 @@ def told_of_groups(table: GroupTable, method: str) -> tuple[Floats | None, Integ
     """
     masks, gains = table.masks, table.gains
     nothing = np.array([], dtype=np.int64)
-    if method in ("together", "alone", "random", "superclasses"):
+    if method in ("together", "alone", "random", "superclasses", "dmtg"):
         return None, nothing
     if method == "stg":
         known = table.similarity
@@ -475,7 +498,7 @@ def judge(table: GroupTable, choice: Choice, budget: int) -> Judged:
     score, gain_interval = table.mean_gain(choice.routing)
     mean_f1, f1_interval = table.mean_f1(choice.routing)
     pearson, r2 = foretold(table, choice)
-    cost, counted = cost_of(table, choice.method, choice.groups, choice.searched)
+    cost, counted = cost_of(table, choice.method, choice.groups, choice.searched, budget)
     return Judged(
         method=choice.method,
         groups=tuple(table.spec_of(row).tasks for row in choice.groups),
@@ -518,7 +541,7 @@ def _or_none(value: float) -> float | None:
 
 
 def cost_of(
-    table: GroupTable, method: str, groups: Iterable[int], searched: Integers
+    table: GroupTable, method: str, groups: Iterable[int], searched: Integers, budget: int
 ) -> tuple[float, float]:
     """In trainings of all tasks together: as measured, and by count.
 
@@ -535,6 +558,9 @@ def cost_of(
         again = table.together in rows
         seconds += joint.cost - again
         counted += joint.counted_cost - again
+    if method == "dmtg" and (branched := table.branched_for(budget)):
+        seconds += branched.cost
+        counted += branched.branches
     return seconds, counted
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from stg_core.affinity.branched import branched_spec, n_branches
 from stg_core.affinity.joint import knows_affinity
 from stg_core.affinity.methods import (
     AFFINITY_OF,
@@ -106,7 +107,13 @@ class TablePlan:
         elif method == "mtgnet":
             follow += n_tasks * (n_tasks - 1) // 2
         open_rows = min(follow, len(sizes) - len(rows))
-        return Need(frozenset(rows), open_rows, joint_cost(self.spec, method))
+        return Need(frozenset(rows), open_rows, self._joint(method))
+
+    def _joint(self, method: str) -> float:
+        """Trainings that the one which a method learns of all tasks from costs."""
+        if method == "dmtg":
+            return float(n_branches(len(self.spec.tasks), self.budget))
+        return joint_cost(self.spec, method)
 
     @cached_property
     def keys(self) -> dict[int, str]:
@@ -127,11 +134,13 @@ class TablePlan:
     def recorded(self, store: Store) -> list[str]:
         """The methods whose joint training is recorded already."""
         every = recorded_every(self.spec)
-        return [
-            method
-            for method, need in self.needs.items()
-            if need.joint and knows_affinity(store, self.spec, [AFFINITY_OF[method]], every)
-        ]
+
+        def knows(method: str) -> bool:
+            if method == "dmtg":
+                return store.holds(branched_spec(self.spec, self.budget).key)
+            return knows_affinity(store, self.spec, [AFFINITY_OF[method]], every)
+
+        return [method for method, need in self.needs.items() if need.joint and knows(method)]
 
 
 @lru_cache(maxsize=32)
@@ -156,7 +165,7 @@ def make_plan(spec: TrainingSpec, methods: Sequence[str], budget: int) -> TableP
 def untrained(table: GroupTable, budget: int) -> dict[str, tuple[int, ...]]:
     """By method that the table knows, the rows that it chooses within a budget and lacks."""
     lacking = {}
-    for method in available(table):
+    for method in available(table, budget):
         rows = choose(table, method, budget, table.spec.seed).groups
         if missing := tuple(row for row in rows if not table.known[row]):
             lacking[method] = missing
@@ -166,7 +175,7 @@ def untrained(table: GroupTable, budget: int) -> dict[str, tuple[int, ...]]:
 def is_complete(table: GroupTable, plan: TablePlan) -> bool:
     """Whether nothing of a plan is left to train."""
     lacking = untrained(table, plan.budget)
-    return set(plan.methods) <= set(available(table)) - set(lacking)
+    return set(plan.methods) <= set(available(table, plan.budget)) - set(lacking)
 
 
 # ------------------------------------------------------------------------------ how it is trained
@@ -176,8 +185,8 @@ def fill_table(
     table: GroupTable, store: Store, methods: Sequence[str], budget: int, seed: int, tell: Tell
 ) -> None:
     """Trains what methods learn from, and the groups that they choose within a budget."""
-    prepare(table, store, methods, seed, tell)
-    for method in available(table):
+    prepare(table, store, methods, seed, tell, [budget])
+    for method in available(table, budget):
         if method in methods:
             train_rows(table, store, choose(table, method, budget, seed).groups, tell)
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
+from stg_core.affinity.branched import Branched, branches_of
 from stg_core.affinity.joint import AffinityResult, affinity_of
 from stg_core.affinity.methods import (
     AFFINITY_OF,
@@ -36,6 +37,7 @@ from stg_core.system.errors import UserError
 BUDGETS = (2, 3, 4)  # for which the choices are kept
 CHANCE_DRAWS = 200
 CHOSEN, PREDICTED, SEARCHED, COST = "chosen", "predicted", "searched", "cost"
+BRANCHED = "branched"
 
 
 def learned_tasks(table: SeedTable) -> Bools:
@@ -94,6 +96,11 @@ def seen(table: SeedTable, seed: int, way: int) -> GroupTable:
             found.predicted[name] = joint[f"{PREDICTED} {name}"][seed, way].astype(np.float64)
             rows = joint[f"{SEARCHED} {name}"][seed, way].astype(np.int64)
             found.searched[name] = np.unique(rows)
+    for budget in BUDGETS:
+        if f"{BRANCHED} {budget}" in joint:
+            cost, branches = joint[f"{COST} {BRANCHED} {budget}"][seed].tolist()
+            groups = joint[f"{BRANCHED} {budget}"][seed].astype(np.int64)
+            found.branched[budget] = Branched(groups, cost, int(branches))
     return found
 
 
@@ -140,6 +147,23 @@ def note_joint(table: SeedTable, store: Store, tell: Tell) -> None:
             cost = np.array([result.cost, result.counted_cost])
             found.setdefault(f"{COST} {name}", []).append(cost)
     table.joint |= {name: np.stack(values) for name, values in found.items()}
+
+
+def note_branches(table: SeedTable, store: Store, tell: Tell) -> None:
+    """Trains branches with every whole seed, for each of BUDGETS: no test point is seen.
+
+    Keys of `SeedTable.joint`, by budget: "branched 2", (S, n), the group of each task, and "cost
+    branched 2", (S, 2), the measured and the counted cost in trainings.
+    """
+    for budget in BUDGETS:
+        found = []
+        for seed in table.whole_seeds:
+            tell(f"{METHODS['dmtg'].title} learns groups of seed {seed} for a budget of {budget}.")
+            spec = table.spec_with(seed, table.together)
+            found.append(branches_of(store, spec, budget))
+        costs = np.array([[one.cost, one.branches] for one in found])
+        table.joint[f"{BRANCHED} {budget}"] = np.array([one.groups for one in found], np.float64)
+        table.joint[f"{COST} {BRANCHED} {budget}"] = costs
 
 
 def note_predictions(table: SeedTable, tell: Tell) -> None:
@@ -213,23 +237,32 @@ def note_methods(table: SeedTable, store: Store, tell: Tell) -> bool:
     n_seeds = len(table.whole_seeds)
     if not n_seeds:
         raise UserError("No seed has all groups yet: train more of them.")
-    if f"{CHOSEN} alone {BUDGETS[-1]}" in table.joint and len(table.joint["labels"]) == n_seeds:
+    last = BUDGETS[-1]
+    whole = f"{CHOSEN} alone {last}" in table.joint and len(table.joint["labels"]) == n_seeds
+    if whole and f"{CHOSEN} dmtg {last}" in table.joint:
         return False
-    table.joint = {}
-    note_joint(table, store, tell)
-    note_predictions(table, tell)
+    if not whole:
+        table.joint = {}
+        note_joint(table, store, tell)
+        note_predictions(table, tell)
+    note_branches(table, store, tell)
     note_choices(table, BUDGETS, tell)
     return True
 
 
 def note_choices(table: SeedTable, budgets: Sequence[int], tell: Tell) -> None:
-    """Keeps which row serves each task, by method, budget, seed and way round, (S, 2, n)."""
+    """Keeps which row serves each task, by method, budget, seed and way round, (S, 2, n).
+
+    What is kept already stays.
+    """
     for budget in budgets:
         tell(f"What every method chooses with a budget of {budget}.")
         for method in titles(table):
+            key = f"{CHOSEN} {method} {budget}"
+            if key in table.joint:
+                continue
             routing = [choice_of(table, method, *way, budget).routing for way in ways(table)]
             shape = (len(table.whole_seeds), 2, len(table.tasks))
-            key = f"{CHOSEN} {method} {budget}"
             table.joint[key] = np.reshape(np.array(routing, dtype=np.int16), shape)
 
 

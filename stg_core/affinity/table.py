@@ -20,6 +20,7 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
+from stg_core.affinity.branched import Branched
 from stg_core.affinity.joint import AffinityResult
 from stg_core.affinity.outputs import overlap_of_labels
 from stg_core.affinity.selection import Bools, Floats, Integers, all_groups
@@ -125,6 +126,7 @@ class GroupTable(Groups):
     clusters     per number of clusters, from 1 to n: the hard groups of STG-MTL, (n,)
     predicted    per method that learns from groups: gains (R, n)
     searched     per method that learns from groups: the rows that it trained
+    branched     per budget: the groups that tasks chose among branches
     provenance   where and with what the trainings were made
     """
 
@@ -141,6 +143,7 @@ class GroupTable(Groups):
     clusters: dict[int, Integers] = field(default_factory=dict)
     predicted: dict[str, Floats] = field(default_factory=dict)
     searched: dict[str, Integers] = field(default_factory=dict)
+    branched: dict[int, Branched] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -163,6 +166,10 @@ class GroupTable(Groups):
         """(loss alone − loss together) / loss alone, (R, n); NaN outside the mask or if unknown."""
         alone = np.diag(self.losses[self.alone])
         return np.asarray(1 - self.losses / alone)
+
+    def branched_for(self, budget: int) -> Branched | None:
+        """What tasks chose among as many branches as a budget allows; None if unknown."""
+        return self.branched.get(min(budget, len(self.tasks)))
 
     @property
     def overlap(self) -> Floats:
@@ -346,6 +353,7 @@ def save_table(table: GroupTable, path: Path, most: int = MAX_TABLE_BYTES) -> No
     about = {
         "spec": table.spec.to_json(),
         "affinities": {name: found.to_json() for name, found in table.affinities.items()},
+        "branched": {budget: found.to_json() for budget, found in table.branched.items()},
         "provenance": table.provenance,
     }
     arrays: dict[str, Any] = {
@@ -400,6 +408,10 @@ def load_table(path: Path, mend: str = "Restore assets/bundles.") -> GroupTable:
             masks=all_groups(len(spec.tasks)),
             affinities={
                 name: AffinityResult.from_json(plain) for name, plain in about["affinities"].items()
+            },
+            branched={
+                int(budget): Branched.from_json(plain)
+                for budget, plain in about.get("branched", {}).items()
             },
             provenance=about["provenance"],
             **named,

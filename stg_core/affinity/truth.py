@@ -215,7 +215,8 @@ def _cost(table: SeedTable, method: str, budget: int) -> float:
         view = seen(table, seed, way)
         groups = np.unique(chosen_by(table, method, budget)[place // 2, place % 2])
         if method in METHODS:
-            costs.append(cost_of(view, method, groups, searched_by(table, method, seed, way))[0])
+            searched = searched_by(table, method, seed, way)
+            costs.append(cost_of(view, method, groups, searched, budget)[0])
         else:  # an affinity that the joint training tells, and label correlation without it
             rows = {*groups.tolist()} | ({table.together} if method != "labels" else set())
             costs.append(float(view.seconds[[*rows]].sum() / view.seconds[table.together]))

@@ -99,7 +99,7 @@ def _add_methods(parser: argparse.ArgumentParser) -> None:
         default=(),
         metavar="tag,hoa,…",
         help="default: all; of more than 12 tasks stg,labels,errors,pvi, and on request"
-        " datamaps,cosine,tag,gradtag,etap,surrogates",
+        " datamaps,cosine,tag,gradtag,etap,surrogates,dmtg",
     )
     parser.add_argument(
         "--cluster-by",
@@ -151,7 +151,7 @@ def _methods(options: argparse.Namespace) -> Answer:
     methods.check_methods(wanted)
     table, wanted, budget, seed = _table_for(options, wanted)
     judged = []
-    for method in methods.available(table):
+    for method in methods.available(table, budget):
         if method in wanted:
             choice = methods.choose(table, method, budget, seed)
             judged.append(methods.judge(table, choice, budget))

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from stg_core.affinity.branched import Branched
 from stg_core.affinity.clustering import cluster
 from stg_core.affinity.many import (
     DEFAULT_METHODS,
@@ -168,15 +169,29 @@ def test_a_comparison_is_kept_and_a_damaged_one_says_what_to_do(
     damaged.unlink()
 
 
-@pytest.mark.parametrize("method", ["datamaps", "pvi", "cosine", "surrogates"])
+@pytest.mark.parametrize("method", ["datamaps", "pvi", "cosine", "surrogates", "dmtg"])
 def test_the_other_methods_find_groups_too(method: str, kept: Store, answer: object) -> None:
     plan = plan_of_many(SPEC, [method], BUDGET, "average")
     before = own_keys(kept)
     found = find_groups(kept, plan, kept.run(SPEC.key), method, lambda _: None)
-    assert found.grouping.k == BUDGET and found.cost == counted_affinity(plan, method)
+    fewest = 2 if method == "dmtg" else BUDGET  # of whose branches one may be chosen by no task
+    assert fewest <= found.grouping.k <= BUDGET and found.cost == counted_affinity(plan, method)
+    sizes = np.bincount(found.grouping.labels).tolist()
+    assert sizes == sorted(sizes, reverse=True) and sum(sizes) == 15
     trained = len(own_keys(kept) - before)
-    assert trained == (30 if method == "surrogates" else 0)
-    assert found.cost == pytest.approx({"surrogates": 30, "cosine": 31 / 3}.get(method, 1))
+    assert trained == {"surrogates": 30, "dmtg": 1}.get(method, 0)
+    costs = {"surrogates": 30, "cosine": 31 / 3, "dmtg": BUDGET}
+    assert found.cost == pytest.approx(costs.get(method, 1))
+
+
+def test_tasks_that_all_choose_one_branch_make_no_groups(
+    kept: Store, answer: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = Branched(np.zeros(15, dtype=np.int64), 3.0, 3)
+    monkeypatch.setattr("stg_core.affinity.many.branches_of", lambda *_: one)
+    plan = plan_of_many(SPEC, ["dmtg"], BUDGET)
+    with pytest.raises(UserError, match="all tasks chose the same branch"):
+        find_groups(kept, plan, kept.run(SPEC.key), "dmtg", lambda _: None)
 
 
 def test_a_method_that_says_nothing_is_left_out_with_the_reason(
@@ -217,6 +232,8 @@ def test_trainings_are_told_before_by_hand() -> None:
     assert most_trainings(plan) == 1 + 4 * 10 + 1 + 5 + (5 + 6) + 5
     surrogates = plan_of_many(g3, ["surrogates"], 5, controls=["mtl"])
     assert most_trainings(surrogates) == 1 + 200 + 5 + 1
+    dmtg = plan_of_many(g3, ["dmtg"], 5, controls=["longer"])
+    assert most_trainings(dmtg) == 1 + 5 + 5 + (5 + 5), "five branches cost five trainings"
     assert set(TITLES) > {"datamaps", "tag", "cosine", "etap", *DEFAULT_METHODS}
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
+from stg_core.affinity.branched import branched_spec
 from stg_core.affinity.methods import (
     AFFINITY_OF,
     METHODS,
@@ -47,6 +48,7 @@ from stg_core.system.errors import UserError
 from stg_core.tasks.data import TaskData
 from stg_core.tasks.groups import GROUPS
 from stg_core.training.spec import TrainingSpec
+from stg_core.training.speed import total_seconds
 
 TASKS = ("1", "Odd", "Small", "Not small")
 SPEC = TrainingSpec(GROUPS["digits"], tasks=TASKS, epochs=3)
@@ -65,7 +67,7 @@ def kept(few_digits: TaskData, tmp_path_factory: pytest.TempPathFactory) -> Iter
 def table(kept: Store) -> GroupTable:
     """All 15 groups of four tasks of the digits, really trained, and what every method learned."""
     begun = begin_table(SPEC, kept, lambda _: None)
-    prepare(begun, kept, tuple(METHODS), 0, lambda _: None)
+    prepare(begun, kept, tuple(METHODS), 0, lambda _: None, BUDGETS)
     return begun
 
 
@@ -141,6 +143,34 @@ def test_labels_alone_put_a_task_and_its_opposite_together(table: GroupTable, ke
         groups = judged(table, 2)[method].groups
         assert any({"Small", "Not small"} <= {*group} for group in groups)
     assert judged(table, 2)["labels"].counted == 2, "it needs no model"
+
+
+@pytest.mark.parametrize("budget", BUDGETS)
+def test_dmtg_groups_are_the_branches_that_tasks_chose_within_the_budget(
+    table: GroupTable, kept: Store, budget: int
+) -> None:
+    found = judged(table, budget)["dmtg"]
+    together = [[one == other for other in found.served_by] for one in found.served_by]
+    if budget == 1:
+        assert found.groups == (TASKS,) and found.counted == found.cost == 1, "without a choice"
+        return
+    run = kept.run(branched_spec(table.spec, budget).key)
+    chosen = run.metrics["branches"][-1]
+    assert together == [[one == other for other in chosen] for one in chosen]
+    assert run.spec.branches == budget and found.counted == budget + len(found.groups)
+    rows = {*choose(table, "dmtg", budget).groups}
+    unit = table.seconds[table.together]
+    own = (total_seconds(run.metrics) + sum(table.seconds[row] for row in rows)) / unit
+    assert found.cost == pytest.approx(own)
+
+
+def test_dmtg_says_nothing_of_a_budget_that_it_was_not_trained_for(table: GroupTable) -> None:
+    fewer = replace(table, branched={2: table.branched[2]})
+    assert "dmtg" in available(fewer) and "dmtg" in available(fewer, 2)
+    assert "dmtg" not in available(fewer, 3)
+    with pytest.raises(UserError, match="nothing of the method dmtg"):
+        choose(fewer, "dmtg", 3)
+    assert choose(table, "dmtg", 9).groups == choose(table, "dmtg", 4).groups, "of four tasks"
 
 
 def test_surrogates_foretell_the_mean_gain_beside_each_other_task(table: GroupTable) -> None:
@@ -234,6 +264,7 @@ def test_trainings_for_ten_tasks_by_hand() -> None:
         "cosine": 1 + 18 / 30 + 3,
         "transfer": 1 + 146 / 60 + 3,
         "gradtag": 1 + 100 * 2_000 / 500_000 + 3,
+        "dmtg": 3 + 3,
         "hoa": 45 + 10 + 3,
         "etap": 1 + 18 / 30 + 10 + 10 + 3,
         "mtgnet": 45 + 10 + 1 + 3,

@@ -53,6 +53,14 @@ def test_an_exhaustive_search_of_twelve_tasks_is_told_as_what_it_is() -> None:
     assert total(quick) == 79 + 3, "and at most as many as the budget allows"
 
 
+def test_branches_are_told_for_as_many_trainings_as_they_cost() -> None:
+    for budget, branches in ((1, 0), (2, 2), (3, 3), (9, 4)):
+        plan = make_plan(spec_of(4), ["dmtg"], budget)
+        need = plan.needs["dmtg"]
+        assert need.joint == branches and len(need.rows) == 5
+        assert total(plan) == 5 + min(budget, 4) + (branches > 0)
+
+
 @pytest.mark.parametrize("n_tasks", [1, 13])
 def test_other_numbers_of_tasks_are_refused(n_tasks: int) -> None:
     with pytest.raises(UserError, match=f"2 to 12 tasks, and there (is|are) {n_tasks}"):
@@ -81,7 +89,8 @@ def test_no_more_is_trained_than_was_told_and_nothing_twice(store: Store) -> Non
     noting = Noting(store, plan, told.append)
     table = prepared_table(store, plan, noting)
     assert len(store.runs()) - len([r for r in store.runs() if r.bundled]) <= total(plan)
-    assert set(plan.recorded(store)) == {"cosine", "etap", "gradtag", "tag", "transfer"}
+    joint = {"cosine", "etap", "gradtag", "tag", "transfer", "dmtg"}
+    assert set(plan.recorded(store)) == joint
     assert plan.here(store) == set(plan.keys) and is_complete(table, plan)
     noted = how_far(store, plan.key)
     assert noted and 0 < noted["done"] <= noted["total"] == total(plan) and noted["what"] in told

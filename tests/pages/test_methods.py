@@ -67,7 +67,7 @@ def test_the_budget_chooses_other_groups(open_app: OpenApp, budget: int) -> None
     assert slider(app, "Budget").value == "3"
     app = move(app, "budget", str(budget))
     table = bundled_table("digits-8")
-    for method in available(table):
+    for method in available(table, budget):
         found = judge(table, choose(table, method, budget), budget)
         row = scores(app).loc[METHODS[method].title]
         assert row["Groups"] == " | ".join(", ".join(group) for group in found.groups)
@@ -129,6 +129,13 @@ def test_what_similarity_says_of_gains_is_said_on_every_view(open_app: OpenApp) 
             assert f"**{groups}** on {name} ({pairs} over pairs alone)" in texts(app)
 
 
+def test_where_dmtg_was_trained_is_said(open_app: OpenApp) -> None:
+    for name, tried in (("digits-8", True), ("g1-6", False)):
+        app = open_app("methods", bundles=True, table=name, methods_show="Quality and cost")
+        assert ("DMTG" in scores(app).index) == tried
+        assert ("DMTG was not tried on them." in texts(app)) != tried
+
+
 def test_predictions_name_how_well_they_hold(open_app: OpenApp) -> None:
     app = open_app("methods", bundles=True, table="digits-8", methods_show="Predictions")
     for title in ("HOA", "ETAP", "MTG-Net"):
@@ -143,7 +150,6 @@ def test_every_method_is_explained_with_its_source(open_app: OpenApp) -> None:
     app = open_app("methods", bundles=True, table="digits-8", methods_show="How they work")
     for method in METHODS.values():
         assert method.title in texts(app) and method.source in texts(app)
-    assert "Not here: DMTG." in texts(app) and "it was not tried" in texts(app)
 
 
 def test_a_project_without_tables_says_what_to_do(open_app: OpenApp) -> None:
@@ -195,7 +201,7 @@ def own_table(few_digits: TaskData, tmp_path_factory: pytest.TempPathFactory) ->
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STG_HOME", str(store.folder))
         patch.setattr("stg_core.tasks.data.load_task_data", lambda *_: few_digits)
-        plan = make_plan(OWN, ["together", "alone", "random", "stg", "tag"], 1)
+        plan = make_plan(OWN, ["together", "alone", "random", "stg", "tag", "dmtg"], 1)
         prepared_table(store, plan, lambda _: None)
         yield store.run(OWN.key)
 
@@ -298,10 +304,10 @@ def test_groups_that_another_budget_needs_can_be_trained(
     assert not [info for info in app.info if "Left out" in info.value]
     app = move(app, "budget", "2")
     (left_out,) = [info.value for info in app.info if "Left out" in info.value]
-    assert "Random" in left_out
+    assert "Random" in left_out and "it learns groups for each budget anew: DMTG." in left_out
     next(button for button in app.button if button.label.startswith("Train ")).click().run()
     ((spec, methods, budget),) = asked
-    assert spec == OWN and "random" in methods and budget == 2
+    assert spec == OWN and {"random", "dmtg"} <= {*methods} and budget == 2
 
 
 def test_own_tasks_that_are_trained_show_their_table(open_app: OpenApp, own_table: Run) -> None:
