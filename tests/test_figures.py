@@ -9,7 +9,13 @@ from typing import Any
 import pytest
 
 from stg_core.affinity.seeds import load_seed_table, seed_table_path
-from stg_core.affinity.truth import Estimate, better_than_random, kept_methods, kept_truth
+from stg_core.affinity.truth import (
+    Estimate,
+    MethodTruth,
+    better_than_random,
+    kept_methods,
+    kept_truth,
+)
 from stg_core.grouping.agreement import Reference, agreement_with, built_in_reference
 from stg_core.grouping.memberships import Grouping, TaskSpace, group_tasks
 from stg_core.grouping.prevalence import explained_prevalence
@@ -242,6 +248,22 @@ def test_the_readme_tells_what_tables_with_several_seeds_tell(name: str) -> None
     assert percent(methods["together"].score) in README
     for reliability in (stopped.gains.points, stopped.own.points):
         assert f"{reliability:.2f}".replace("-", "−") in README
+
+
+def test_the_readme_tells_what_dmtg_comes_to() -> None:
+    def of(name: str, budget: int) -> dict[str, MethodTruth]:
+        table = load_seed_table(seed_table_path(name))
+        return {one.method: one for one in kept_methods(table, budget)}
+
+    for name in ("yeast-8", "tox21-8", "digits-8", "chemical-10"):
+        dmtg = of(name, 3)["dmtg"]
+        after = f"{percent(dmtg.over_random)} on `{name}` after {dmtg.cost:.1f}"
+        assert after in README and dmtg.over_random.sign == 0
+    four = of("chemical-10", 4)
+    mean, ends = percent(four["dmtg"].over_random).split(" % ")
+    assert f"With four models it can be there ({mean} %, {ends.strip('()')})" in README
+    assert four["dmtg"].over_random.sign > 0 and four["together"].score.low > 0
+    assert four["together"].score.mean > four["dmtg"].score.mean
 
 
 def test_what_the_readme_says_of_accuracy_holds() -> None:
