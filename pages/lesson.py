@@ -15,6 +15,7 @@ from app.charts import agreement as agreement_charts
 from app.charts import answers as answer_charts
 from app.charts import grouping as grouping_charts
 from app.charts import lesson as charts
+from app.every_k import send_every_k
 from app.live_slider import live_slider
 from app.parameters import Flag, Number, OneOf, in_url
 from app.presenter import presenter
@@ -125,8 +126,9 @@ def random() -> None:
         key="lesson_k",
         help="How many clusters the fifteen tasks of G2 are put in.",
     )
-    say_stability(bundled("g2"), space_of(bundled("g2")), k)
-    grouping_charts.membership_heatmap(*grouped(bundled("g2"), k), key="lesson random")
+    with widgets.answers("stability"):
+        say_stability(bundled("g2"), space_of(bundled("g2")), k)
+    show_memberships("lesson random", {"k": "lesson_k"}, k)
 
 
 def fuzzifier() -> None:
@@ -138,7 +140,14 @@ def fuzzifier() -> None:
         help="Near 1 every task belongs to one cluster; larger shares it out.",
         show="{:.2f}".format,
     )
-    grouping_charts.membership_heatmap(*grouped(bundled("g2"), 3, chosen), key="lesson fuzzifier")
+    show_memberships("lesson fuzzifier", {"fuzzifier": "lesson_fuzzifier"}, 3, chosen)
+
+
+def show_memberships(key: str, sliders: dict[str, str], k: int, fuzzifier: float = 2.0) -> None:
+    """Of G2, following these sliders in the browser."""
+    run = bundled("g2")
+    every = send_every_k(run, space_of(run), space_of(run), "soft")
+    grouping_charts.membership_heatmap(*grouped(run, k, fuzzifier), key, every, sliders)
 
 
 def choosing_k() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -62,10 +62,19 @@ AXES = {
 }
 
 
-def membership_heatmap(grouping: Grouping, colours: list[int], key: str = "heatmap") -> None:
-    """Share of each task in each cluster, tasks ordered by cluster, the surest first."""
-    header = clustered(grouping, colours)
-    task_pictures.heatmap({**header, "alt": {}}, grouping.memberships, key)
+def membership_heatmap(
+    grouping: Grouping,
+    colours: list[int],
+    key: str = "heatmap",
+    every: str | None = None,
+    sliders: Mapping[str, str] | None = None,
+) -> None:
+    """Share of each task in each cluster, tasks ordered by cluster, the surest first.
+
+    every: see `clustered`; sliders: which of them say "k" and "fuzzifier", where others than usual.
+    """
+    header = clustered(grouping, colours, every)
+    task_pictures.heatmap({**header, "alt": {}, "sliders": sliders}, grouping.memberships, key)
 
 
 def memberships(

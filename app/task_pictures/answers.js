@@ -190,7 +190,7 @@ class AnswersView extends View {
   constructor(root) {
     const pictures = [answers, place].filter(({ name }) => root.querySelector(`.${name}`));
     super(root, pictures, "tasks", aboutPoint);
-    this.unheard = follow(this, "point");
+    this.unheard = follow(this, (name) => name === "point");
   }
 
   draw() {

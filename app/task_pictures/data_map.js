@@ -251,7 +251,7 @@ class MapView extends View {
   constructor(root) {
     super(root, [], "points", atEpoch);
     this.canvases = [new MapCanvas(this, dataMap, root.querySelector(".data-map"))];
-    this.unheard = follow(this, "epoch");
+    this.unheard = follow(this, (name) => name === "epoch");
   }
 
   show(message, send) {

@@ -1,12 +1,18 @@
 // A grouping as its pictures need it: what Python says of one, or what follows from k-means of every
 // k for where the sliders are. `told` has names, shown, uncertain, k, fuzzifier, method, values (the
-// memberships), labels, colours, palette, measures, and `every` where every k is sent: its name.
+// memberships), labels, colours, palette, measures, and `every` where every k is sent: its name; `sliders` where they are not
+// those of the page Grouping.
+
+/** What of a grouping is moved by which slider: those of the lesson have names of their own. */
+const slidersOf = ({ sliders }) =>
+  Object.entries(sliders ?? { k: "k", fuzzifier: "fuzzifier" });
 
 /** The same with what is said of it, and `follows`: whether it is what the sliders say. */
 function grouped(told, alt = told.alt) {
   const wanted = { k: told.k, fuzzifier: told.fuzzifier };
-  if (told.every) Object.assign(wanted, { k: hand.says.k ?? told.k,
-    fuzzifier: hand.says.fuzzifier ?? told.fuzzifier });
+  for (const [what, slider] of told.every ? slidersOf(told) : []) {
+    wanted[what] = hand.says[slider] ?? told[what];
+  }
   const as = wanted.k === told.k && wanted.fuzzifier === told.fuzzifier;
   const found = as ? null : groupingAt(told, wanted);
   const data = { ...told, ...found, follows: as || Boolean(found) };
@@ -70,4 +76,5 @@ function altOf(data, alt) {
 }
 
 /** Lets a view of a grouping follow its sliders. */
-const followSliders = (view) => follow(view, "k", "fuzzifier");
+const followSliders = (view) =>
+  follow(view, (name) => slidersOf(view.told).some(([, slider]) => slider === name));

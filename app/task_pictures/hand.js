@@ -27,17 +27,17 @@ function keepSent(name, what) {
   window.dispatchEvent(new CustomEvent(SENT, { detail: name }));
 }
 
-/** Redraws a view when one of these sliders moves, where what was sent shows what it says; and when
- *  something was sent. A view has `told`, which names in `every` what is sent for it, `turned` (what
+/** Redraws a view when a slider that it `heeds` moves, where what was sent shows what it says; and
+ *  when something was sent. A view has `told`, which names in `every` what is sent for it, `turned` (what
  *  follows of it for the sliders, and whether it `follows` them) and `turn`. The end of that. */
-function follow(view, ...sliders) {
+function follow(view, heeds) {
   const redrawn = () => {
     const data = view.turned(view.told);
     if (data.follows) view.turn(data);
     return data.follows;
   };
   const slid = ({ detail }) => {
-    if (!view.told?.every || !sliders.includes(detail.name)) return;
+    if (!view.told?.every || !heeds(detail.name)) return;
     detail[redrawn() ? "followed" : "left"] += 1;
   };
   const sent = ({ detail }) => {

@@ -9,8 +9,8 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import ROOT, keep_screenshot, settled
-from tests.browser.looking import LISTEN, drawn, problems
+from tests.browser.conftest import ROOT, keep_screenshot, settled, stopped
+from tests.browser.looking import LISTEN, drawn, expect_another, picture, problems
 
 pytestmark = pytest.mark.browser
 
@@ -52,6 +52,21 @@ def test_the_fuzzifier_makes_shares_even_while_the_class_looks_on(
     fuzzifier.press("Home")
     expect(fuzzifier).to_have_attribute("aria-valuetext", "1.01")
     expect(page).to_have_url(f"{address}/lesson?step=5&lesson_fuzzifier=1.01")
+
+
+@pytest.mark.parametrize("step", [4, 5])
+def test_memberships_follow_a_slider_while_the_server_does_nothing(
+    address: str, open_page: OpenPage, step: int
+) -> None:
+    page = open_page(f"{address}/lesson?step={step}")
+    slider = page.get_by_role("slider")
+    slider.focus()
+    page.wait_for_function("window.stgExplorerHand?.sent.size > 0")
+    settled(page)
+    before = picture(page, "memberships")
+    with stopped(address):
+        slider.press("ArrowRight")
+        expect_another(page, "memberships", before)
 
 
 @pytest.mark.slow
