@@ -7,7 +7,8 @@ ARG TORCH=https://download.pytorch.org/whl/cpu
 RUN useradd --create-home stg && install -d -o stg -g stg /data
 WORKDIR /srv/stg
 COPY requirements.txt ./
-RUN pip install --no-cache-dir --index-url "$TORCH" torch torchvision \
+# Of the versions that are required, else the second command would bring CUDA after all.
+RUN pip install --no-cache-dir --index-url "$TORCH" $(grep '^torch' requirements.txt) \
     && pip install --no-cache-dir -r requirements.txt
 COPY app app
 COPY pages pages

@@ -45,9 +45,10 @@ $(VENV)/.installed-test: requirements.txt requirements-test.txt | $(VENV)/.made
 	$(PYTHON) -m pip install -r requirements-test.txt
 	touch $@ $(VENV)/.installed-app $(VENV)/.installed-explore
 
+# Of the versions that are required, else what follows would bring the others after all.
 # Without a GPU: make app TORCH=https://download.pytorch.org/whl/cpu
 $(VENV)/.installed-app: requirements.txt | $(VENV)/.made
-	$(if $(TORCH),$(PYTHON) -m pip install --index-url $(TORCH) torch torchvision)
+	$(if $(TORCH),$(PYTHON) -m pip install --index-url $(TORCH) $$(grep '^torch' requirements.txt))
 	$(PYTHON) -m pip install -r requirements.txt
 	touch $@ $(VENV)/.installed-explore
 

@@ -91,6 +91,16 @@ def test_make_explore_installs_the_extra_of_the_app_and_nothing_that_trains() ->
         assert not own & libraries_of("app"), extra
 
 
+@pytest.mark.parametrize("name", ["Makefile", "Dockerfile"])
+def test_torch_of_another_index_is_of_the_versions_that_are_required(name: str) -> None:
+    """Else pip would put the usual one, with CUDA, in its place."""
+    (line,) = (line for line in (ROOT / name).read_text().splitlines() if "--index-url" in line)
+    (command,) = re.findall(r"\$\$?\((grep .*?txt)\)", line)
+    wanted = subprocess.run(command, shell=True, cwd=ROOT, capture_output=True, text=True).stdout
+    assert [Requirement(each).name for each in wanted.split()] == ["torch", "torchvision"]
+    assert {*wanted.split()} <= {*EXTRAS["train"]}
+
+
 def core() -> set[str]:
     """The distributions that the core dependencies bring, those of theirs included."""
     found: set[str] = set()
