@@ -8,12 +8,15 @@ from numpy.typing import NDArray
 
 from stg_core.affinity.methods import METHODS
 from stg_core.affinity.seed_methods import (
+    choice_of,
+    chosen_by,
     learned_tasks,
     note_choices,
     seen,
     titles,
+    ways,
 )
-from stg_core.affinity.seeds import SeedTable
+from stg_core.affinity.seeds import SeedTable, load_seed_table, seed_table_path
 from stg_core.affinity.truth import (
     MethodTruth,
     better_than_random,
@@ -67,6 +70,19 @@ def test_one_seed_has_no_interval_over_seeds() -> None:
     assert np.isnan(estimated(np.array([0.3])).low)
     over_points = estimated(np.array([0.3]), np.array([[0.2], [0.4], [0.3]]))
     assert over_points.low < 0.3 < over_points.high
+
+
+# -------------------------------------------------------------------------------------- choices
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["digits-8", "tox21-8", "yeast-8"])
+def test_what_bundled_tables_keep_as_chosen_is_what_is_chosen_of_them_today(name: str) -> None:
+    table = load_seed_table(seed_table_path(name))
+    for method in titles(table):
+        chosen = [choice_of(table, method, *way, 3).routing for way in ways(table)]
+        kept = chosen_by(table, method, 3)
+        assert np.array_equal(np.reshape(chosen, kept.shape), kept), method
 
 
 # -------------------------------------------------------------------------------------- scores
