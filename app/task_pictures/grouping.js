@@ -1,7 +1,7 @@
 // A grouping as its pictures need it: what Python says of one, or what follows from k-means of every
 // k for where the sliders are. `told` has names, shown, uncertain, k, fuzzifier, method, values (the
-// memberships), labels, colours, palette, measures, and `every` where every k is sent: its name; `sliders` where they are not
-// those of the page Grouping.
+// memberships), labels, colours, palette, measures, and `every` where every k is sent: its name;
+// `sliders` where they are not those of the page Grouping.
 
 /** What of a grouping is moved by which slider: those of the lesson have names of their own. */
 const slidersOf = ({ sliders }) =>

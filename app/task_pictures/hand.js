@@ -28,8 +28,8 @@ function keepSent(name, what) {
 }
 
 /** Redraws a view when a slider that it `heeds` moves, where what was sent shows what it says; and
- *  when something was sent. A view has `told`, which names in `every` what is sent for it, `turned` (what
- *  follows of it for the sliders, and whether it `follows` them) and `turn`. The end of that. */
+ *  when something was sent. A view has `told`, which names in `every` what is sent for it, `turned`
+ *  (what follows of it for the sliders, and whether it `follows` them) and `turn`. The end of that. */
 function follow(view, heeds) {
   const redrawn = () => {
     const data = view.turned(view.told);
