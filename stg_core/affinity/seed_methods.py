@@ -245,7 +245,13 @@ def note_methods(table: SeedTable, store: Store, tell: Tell) -> bool:
         table.joint = {}
         note_joint(table, store, tell)
         note_predictions(table, tell)
-    note_branches(table, store, tell)
+    try:
+        note_branches(table, store, tell)
+    except UserError as error:  # a table of before DMTG, and its data are no longer here
+        if not whole:
+            raise
+        tell(f"DMTG is not among the methods. {error}")
+        return False
     note_choices(table, BUDGETS, tell)
     return True
 

@@ -45,7 +45,8 @@ def test_a_method_is_told_with_its_rank_and_what_it_says_of_groups_and_pairs(
 ) -> None:
     monkeypatch.setitem(RECIPES, "yeast-6", RECIPES["yeast-8"])  # names that can be asked for
     assert main(["methods", "--table", "yeast-6", "--seeds", "5"]) == 0
-    told = capsys.readouterr().out
+    told, err = capsys.readouterr()
+    assert "DMTG is not among the methods. The data set “planted” is not on this machine" in err
     for one in kept_methods(load_seed_table(seed_table_path("yeast-6")), 3):
         rows = [line for line in told.splitlines() if line.startswith(f"{one.title:32}")]
         assert len(rows) == 2
