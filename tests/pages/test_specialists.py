@@ -670,23 +670,30 @@ def test_costs_that_are_not_measured_as_they_are_counted_are_named() -> None:
     assert judgement.about_costs({"costs": {"mtl": costs["mtl"]}}) == ""
 
 
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
+    """The words of all that pages ask for in the background."""
+    words: list[tuple[str, ...]] = []
+    get = StandInDerived.get
+
+    def noted(self: Any, question: Any) -> Any:
+        words.append(question.words)
+        return get(self, question)
+
+    monkeypatch.setattr(StandInDerived, "get", noted)
+    return words
+
+
 def test_the_models_are_made_in_the_background_and_downloaded(
     open_app: OpenApp,
     trained: Run,
     plan: Plan,
     complete: None,
     derived: type[StandInDerived],
+    asked: list[tuple[str, ...]],
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
-    asked: list[tuple[str, ...]] = []
-    get = StandInDerived.get
-
-    def noted(self: Any, question: Any) -> Any:
-        asked.append(question.words)
-        return get(self, question)
-
-    monkeypatch.setattr(StandInDerived, "get", noted)
     for name in ("model.onnx", "model.safetensors", "README.md"):
         (tmp_path / name).write_bytes(b"it")
     monkeypatch.setattr("stg_core.export.kept.folder_of", lambda *_: tmp_path)
@@ -726,16 +733,8 @@ def test_warm_models_are_made_for_the_share_of_the_plan(
     trained: Run,
     complete: None,
     derived: type[StandInDerived],
-    monkeypatch: pytest.MonkeyPatch,
+    asked: list[tuple[str, ...]],
 ) -> None:
-    asked: list[tuple[str, ...]] = []
-    get = StandInDerived.get
-
-    def noted(self: Any, question: Any) -> Any:
-        asked.append(question.words)
-        return get(self, question)
-
-    monkeypatch.setattr(StandInDerived, "get", noted)
     schemes = ["MTL", "Warm specialists", "Warm ensemble"]
     app = open_app("specialists", trained, k="2", schemes=schemes, warm_share="1.5")
     app.selectbox(key="taken scheme").set_value("warm").run()
