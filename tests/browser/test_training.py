@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import settled
-from tests.browser.looking import expect_another, picture, slider
+from tests.browser.looking import PAGES, expect_another, picture, slider
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -41,12 +41,13 @@ def test_pages_follow_a_training_and_keep_what_was_chosen(
     slider(grouping, "Clusters (k)").press("ArrowRight")
     slider(grouping, "Fuzzifier (m)").press("ArrowLeft")
     expect(grouping).to_have_url(re.compile("k=4"))
+    maps.get_by_text(PAGES["data_maps"].last).wait_for()  # before that there is nothing below
     settled(maps)
     maps.mouse.move(400, 700)
     maps.mouse.wheel(0, 400)
+    maps.wait_for_function(f"{SCROLLED} > 0")
     maps.wait_for_timeout(500)
     place = maps.evaluate(SCROLLED)
-    assert place > 0
 
     for page, name in ((maps, "data-map"), (grouping, "memberships")):
         for _ in range(2):
