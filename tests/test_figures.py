@@ -19,7 +19,9 @@ from stg_core.affinity.truth import (
 from stg_core.grouping.agreement import Reference, agreement_with, built_in_reference
 from stg_core.grouping.memberships import Grouping, TaskSpace, group_tasks
 from stg_core.grouping.prevalence import explained_prevalence
+from stg_core.judging.comparing import compared
 from stg_core.judging.report import bundled_reports
+from stg_core.judging.study_table import CELL, bundled_studies, read_rows
 from stg_core.judging.verdict import verdict_in
 from stg_core.maps.summary import DataMapSummary
 from stg_core.results.store import Store
@@ -264,6 +266,27 @@ def test_the_readme_tells_what_dmtg_comes_to() -> None:
     assert f"With four models it can be there ({mean} %, {ends.strip('()')})" in README
     assert four["dmtg"].over_random.sign > 0 and four["together"].score.low > 0
     assert four["together"].score.mean > four["dmtg"].score.mean
+
+
+def test_the_readme_tells_what_comes_out_of_a_study_of_images() -> None:
+    rows = read_rows(bundled_studies()["images"])
+    cells = compared(rows, "auroc", "specialists")
+    worse = [one for one in cells if one.of_all < 0]
+    assert len(cells) == 7 and len(worse) == 6 and not any(one.of_all > 0 for one in cells)
+    assert "In none of its 7 cells" in README and "in 6 one is better" in README
+    losses = [-one.difference for one in worse]
+    assert f"(by {min(losses):.4f} to {max(losses):.4f} AUROC)" in README
+    assert [one.other for one in worse].count("plain") == 5, "mostly the plain ensemble"
+    assert [one.cell["group"] for one in cells if one.of_all == 0] == ["g3"]
+    beaten = {(o.cell["group"], o.cell["k"], o.cell["method"]) for o in cells if o.at_random == 1}
+    assert beaten == {("g1", 2, "hard"), ("g1", 3, "soft"), ("g2", 3, "soft")}
+    by_cell: dict[tuple[object, ...], dict[str, float]] = {}
+    for row in rows:
+        place = tuple(row[name] for name in (*CELL, "routing"))
+        if row["measure"] == "auroc":
+            by_cell.setdefault(place, {})[row["scheme"]] = row["mean"]
+    soft = [found for place, found in by_cell.items() if place[-1] == "soft"]
+    assert all(min(found, key=lambda scheme: found[scheme]) == "longer" for found in soft)
 
 
 def test_what_the_readme_says_of_accuracy_holds() -> None:

@@ -14,6 +14,7 @@ from stg_core.judging.study import read_study, study_of
 from stg_core.judging.study_table import (
     COLUMNS,
     Row,
+    bundled_studies,
     minus,
     read_plan,
     read_rows,
@@ -24,6 +25,7 @@ from stg_core.judging.study_table import (
 from stg_core.judging.verdict import SCHEME_NAMES
 from stg_core.system.errors import UserError
 
+PLANS = Path(__file__).resolve().parents[2] / "assets" / "studies"
 GRID = '[[grid]]\ngroup = "digits"\nk = [2, 3]\n'
 
 
@@ -115,8 +117,16 @@ def test_the_plan_of_the_readme_is_one() -> None:
     assert len(study.cells) == 2 * 2 * 3 * 3 * 3 + 1
 
 
+@pytest.mark.parametrize("name", ["default", "images"])
+def test_a_bundled_study_is_of_the_plan_that_is_shipped(name: str) -> None:
+    shipped, run = read_study(PLANS / f"{name}.toml"), bundled_studies()[name]
+    assert shipped.text == read_plan(run).text
+    known = {(row["group"], row["tasks"], row["points"], row["k"]) for row in read_rows(run)}
+    assert {cell.group for cell in shipped.cells} == {group for group, *_ in known}
+
+
 def test_the_plan_that_is_shipped_asks_of_everything() -> None:
-    study = read_study(Path(__file__).resolve().parents[2] / "assets" / "studies" / "default.toml")
+    study = read_study(PLANS / "default.toml")
     run = [cell for cell in study.cells if cell.group != "chemical"]
     assert len(run) >= 60 and {cell.seeds for cell in run} == {(0, 1, 2, 3, 4)}
     assert {cell.group for cell in study.cells} == {
