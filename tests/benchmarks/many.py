@@ -89,6 +89,12 @@ def _processor() -> float:
     return used.ru_utime + used.ru_stime
 
 
+def _peak() -> int:
+    """Bytes that were resident at most; `ru_maxrss` begins with what the parent process had."""
+    (line,) = (s for s in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in s)
+    return 1024 * int(line.split()[1])
+
+
 def _measured(maps: Path, labels: Path) -> dict[str, Any]:
     from stg_core.grouping.choosing import stability
     from stg_core.grouping.memberships import TaskSpace, group_tasks
@@ -103,7 +109,7 @@ def _measured(maps: Path, labels: Path) -> dict[str, Any]:
     cost: dict[str, Any] = {
         "wall": time.perf_counter() - wall,
         "processor": _processor() - processor,
-        "peak": 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
+        "peak": _peak(),
         "way": "projection" if not summary.gram.size else "exact",
         "tasks": len(grouping.tasks),
     }
