@@ -13,7 +13,7 @@ from stg_core.judging.comparing import Bin, describe
 from stg_core.judging.verdict import SCHEME_NAMES
 
 BETTER, WORSE, SAME = (0, 114, 178), (230, 159, 0), (244, 246, 248)
-ROW, HEAD = 58, 70  # pixels
+ROW, AROUND = 58, 130  # pixels: of a row of fields; of title, axis and margins
 MARKS = {1: "▲", -1: "▼"}
 NAMES_AXIS = alt.Axis(domain=False, ticks=False, labelFlush=False, labelLimit=200, labelAngle=0)
 
@@ -99,4 +99,4 @@ def _heatmap(rows: int, titles: tuple[str, str], measure: str) -> Spec:
     numbers = base.mark_text(fontWeight=600, fontSize=13, dy=-8).encode(text="shown:N", color=ink)
     marks = base.mark_text(dy=11, fontSize=12).encode(text="marks:N", color=ink)
     chart = alt.layer(fields, numbers, marks, title=f"Difference in {measure}")
-    return finished(chart.properties(height=ROW * rows + HEAD))
+    return finished(chart.properties(height=ROW * rows + AROUND))

@@ -583,8 +583,14 @@ def feature_titles() -> dict[str, str]:
 def _of_methods(found: Sequence[MethodTruth]) -> str:
     better = better_than_random(found)
     if not better:
-        return "No method is better than random groups beyond the noise of seeds and test points."
-    return f"Better than random groups beyond the noise of seeds and points: {', '.join(better)}."
+        return (
+            "No method within the budget is better than random groups beyond the noise of seeds and"
+            " test points."
+        )
+    return (
+        "Of the methods within the budget, better than random groups beyond the noise of seeds and"
+        f" points: {', '.join(better)}."
+    )
 
 
 def _of_gains(reading: Reading, n_seeds: int) -> str:

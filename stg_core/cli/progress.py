@@ -48,15 +48,16 @@ def say(sentence: str, to: TextIO | None = None) -> None:
 
 def tell_of_one() -> Callable[[dict[str, Any]], None]:
     """Of a training, or one after the other: a bar; elsewhere one line per finished epoch."""
-    bar, epochs_told = Bar(), 0
+    bar = Bar()
+    epochs_told: int | None = None  # unknown, as where a training goes on that was interrupted
 
     def tell(record: dict[str, Any]) -> None:
         nonlocal epochs_told
         if "waits" in record:
             return say(record["waits"])
         bar.show(record.get("fraction", 0.0), _told(record))
-        epoch = record.get("epoch", 0)
-        if not bar.on_terminal and epoch not in (0, epochs_told):
+        epoch = record.get("epoch")
+        if not bar.on_terminal and _is_new(epoch, epochs_told):
             say(_told(record))
         epochs_told = epoch
 
@@ -67,7 +68,7 @@ def tell_of_all(plan: Plan, count: int) -> Callable[[TrainingSpec, dict[str, Any
     """Of some trainings at once: a bar of all of them; elsewhere one line per epoch of each."""
     bar = Bar()
     shares: dict[str, float] = {}
-    epochs_told: dict[str, int] = {}
+    epochs_told: dict[str, int | None] = {}
 
     def tell(spec: TrainingSpec, record: dict[str, Any]) -> None:
         if "waits" in record:
@@ -77,8 +78,8 @@ def tell_of_all(plan: Plan, count: int) -> Callable[[TrainingSpec, dict[str, Any
         so_far = f"{sum(share == 1 for share in shares.values())} of {count} trained."
         going = (f"{name} {share:.0%}" for name, share in shares.items() if share < 1)
         bar.show(sum(shares.values()) / count, f"{so_far} {'; '.join(going)}")
-        epoch = record.get("epoch", 0)
-        if not bar.on_terminal and epoch not in (0, epochs_told.get(name)):
+        epoch = record.get("epoch")
+        if not bar.on_terminal and _is_new(epoch, epochs_told.get(name)):
             say(f"{so_far} {name}: {_told(record)}")
         epochs_told[name] = epoch
 
@@ -117,6 +118,11 @@ def tell_of_steps() -> Callable[[Progress], None]:
     """How far a slow result is, in a bar; elsewhere nothing."""
     bar = Bar()
     return lambda progress: bar.show(progress.share, str(progress))
+
+
+def _is_new(epoch: int | None, told: int | None) -> bool:
+    """Whether an epoch has ended since what was told last of the same training."""
+    return epoch is not None and told is not None and epoch > told
 
 
 def _told(record: dict[str, Any]) -> str:

@@ -90,7 +90,7 @@ def make(
     if wanted.routing == "hard":
         weights = strongest(weights)
     asked = np.flatnonzero(weights.any(axis=0)).tolist()
-    runs = tuple(_with_weights(store, ensemble, j) for j in asked)
+    runs = _with_weights(store, ensemble, asked)
     about = _about(plan, report, wanted, runs, [names[j] for j in asked], weights[:, asked])
     return Made(plan, ensemble, report, runs, about)
 
@@ -173,18 +173,20 @@ def _check_wanted(run: Run, wanted: Wanted) -> None:
         )
 
 
-def _with_weights(store: Store, ensemble: Ensemble, j: int) -> Run:
-    """The run of a model of an ensemble; UserError where its weights are not there."""
-    spec, name = ensemble.specs[j], ensemble.names[j]
-    run = store.get(spec)
-    if run is None or not run.has_weights or run.usage is None:
+def _with_weights(store: Store, ensemble: Ensemble, asked: Sequence[int]) -> tuple[Run, ...]:
+    """The runs of these models of an ensemble; UserError that names those without weights."""
+    found = {j: store.get(ensemble.specs[j]) for j in asked}
+    runs = {j: run for j, run in found.items() if run and run.has_weights and run.usage is not None}
+    lacking = {ensemble.specs[j].key: ensemble.names[j] for j in asked if j not in runs}
+    if lacking:
+        named = ", ".join(f"{name} ({key})" for key, name in lacking.items())
+        deleted = "; ".join(f"python -m stg_core delete {key}" for key in lacking)
         raise UserError(
-            f"The weights of {name} ({spec.key}) are not kept, as by an earlier version, or since"
-            f" they were deleted. Delete that run (python -m stg_core delete {spec.key}), and train"
-            " it again with the same plan: trainings keep their weights unless `weights --keep no`"
-            " was said."
+            f"These weights are not kept, as by an earlier version, or since they were deleted:"
+            f" {named}. Delete what was trained ({deleted}), and train it again with the same plan:"
+            " trainings keep their weights unless `weights --keep no` was said."
         )
-    return run
+    return tuple(runs[j] for j in asked)
 
 
 def _about(

@@ -6,6 +6,8 @@ import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 
+from scipy.stats import binom
+
 from stg_core.judging.comparing import (
     CONTROLS,
     Compared,
@@ -26,6 +28,7 @@ SIMPLEST_FIRST = (
     *("warm", "specialists"),
 )
 BY_CHANCE = 0.025  # of 95 % intervals lie above 0 where there is no difference
+UNLIKELY = 0.05  # that as many do
 NEAREST = 3  # settings, from which a recommendation is made
 ALIKE = 4.0  # times as many tasks or points: beyond, a study knows nothing alike
 
@@ -118,11 +121,13 @@ def _the_rest(cells: Sequence[Compared]) -> str:
 
 def _chance(cells: Sequence[Compared]) -> str:
     wins, by_chance = sum(one.of_all > 0 for one in cells), BY_CHANCE * len(cells)
-    if not 0 < wins <= math.ceil(by_chance):
+    as_many = float(binom.sf(wins - 1, len(cells), BY_CHANCE))
+    if not wins or as_many < UNLIKELY:
         return ""
     return (
-        f"That is no more than chance gives: of {counted(len(cells), 'interval')}"
-        f" {by_chance:.1f} would lie above 0 if nothing made a difference."
+        f"That can be chance: if nothing made a difference, {by_chance:.1f} of"
+        f" {counted(len(cells), 'interval')} would lie above 0 on average, and as many as here in"
+        f" {100 * as_many:.0f} of 100 studies whose cells have nothing in common."
     )
 
 

@@ -277,8 +277,9 @@ class _Judgement:
         """The means of a control and of what is judged."""
         assert self.judged
         pair = [control, self.judged]
-        one, other = (f"{self._mean(scheme):.3f}" for scheme in (pair[::-1] if own_first else pair))
-        return f"{one} to {other}"
+        means = [self._mean(scheme) for scheme in (pair[::-1] if own_first else pair)]
+        digits = 3 if f"{means[0]:.3f}" != f"{means[1]:.3f}" else 4
+        return " to ".join(f"{mean:.{digits}f}" for mean in means)
 
     # ----------------------------------------------------------------------------------- the rest
 

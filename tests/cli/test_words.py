@@ -105,3 +105,12 @@ def test_a_file_gets_a_line_per_epoch_of_trainings_one_after_the_other(
         for epoch in (0, 0, 1, 1, 2):
             tell({"message": f"Epoch {max(epoch, 1)} of 2.", "epoch": epoch})
     assert capsys.readouterr().err.splitlines() == 2 * ["Epoch 1 of 2", "Epoch 2 of 2"]
+
+
+def test_a_training_that_goes_on_is_told_from_the_next_epoch_that_ends(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    tell = tell_of_one()
+    tell({"message": "Epoch 8 of 9.", "epoch": 7})  # its first batch
+    tell({"message": "Epoch 8 of 9.", "epoch": 8})
+    assert capsys.readouterr().err.splitlines() == ["Epoch 8 of 9"]

@@ -176,7 +176,10 @@ def test_what_cannot_be_exported_is_said(
     assert "name the file" in refused(capsys, *plain, "--output", str(tmp_path / "model.pt"))
     assert main(["weights", SPEC.key, "--delete", "--yes"]) == 0
     said = refused(capsys, *export, "--k", "2", "--scheme", "mtl")
-    assert "weights of all tasks" in said and f"delete {SPEC.key}" in said
+    assert f"all tasks ({SPEC.key})" in said and f"delete {SPEC.key}" in said
+    assert main(["weights", "--delete", "--yes"]) == 0
+    said = refused(capsys, *export, "--k", "2")
+    assert "cluster 1" in said and "cluster 2" in said and said.count("stg_core delete ") == 2
 
 
 def test_other_weights_than_those_that_were_judged_are_refused(

@@ -302,7 +302,8 @@ def test_where_grouping_pays_is_said_with_how_much() -> None:
         " points, k = 2, m = 2)."
     )
     assert "In 1 a control is better than they are; in 1 it cannot be told; on average" in told
-    assert "no more than chance gives: of 3 intervals 0.1" in told
+    assert "That can be chance: if nothing made a difference, 0.1 of 3 intervals" in told
+    assert "as many as here in 7 of 100 studies" in told
     assert (
         "the wrong tasks, does as well in 2 of 3 cells (1 of 2 on yeast, 1 of 1 on tox): there"
         in told
