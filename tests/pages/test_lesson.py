@@ -36,7 +36,7 @@ def test_each_step_has_a_picture_a_control_and_a_question(lesson: OpenApp, step:
     if app.status:  # it waits for another process
         load_images("digits")
         app.run()
-    assert not app.exception and not app.error
+    assert not app.exception and not app.error, [error.value for error in app.error]
     written = WRITTEN[step - 1]
     assert app.header[0].value == written["title"]
     assert written["question"].strip() in texts(app)
@@ -67,7 +67,7 @@ def test_the_buttons_walk_to_the_end_and_back(lesson: OpenApp) -> None:
 @pytest.mark.parametrize("step", ["0", "10", "-1", "two"])
 def test_a_step_that_is_not_there_shows_one_that_is(lesson: OpenApp, step: str) -> None:
     app = lesson(step=step)
-    assert not app.exception and not app.error
+    assert not app.exception and not app.error, [error.value for error in app.error]
     assert app.header[0].value in (WRITTEN[0]["title"], WRITTEN[-1]["title"])
 
 
@@ -94,13 +94,13 @@ def image_texts(app: AppTest) -> list[str]:
 
 def test_without_cifar_digits_stand_for_its_images(lesson: OpenApp) -> None:
     app = lesson(lesson_class="frog")
-    assert not app.exception and not app.error
+    assert not app.exception and not app.error, [error.value for error in app.error]
     assert image_texts(app) == [f"A handwritten 6 instead{how}" for how in ("", ", upside down")]
     assert "images of CIFAR-10 are not on this machine" in texts(app)
 
     load_images("digits")  # otherwise another process does, and the page waits for it
     app = lesson(step="2", lesson_point="1")
-    assert not app.exception and not app.error
+    assert not app.exception and not app.error, [error.value for error in app.error]
     (alt,) = image_texts(app)
     run = Store().run("bundled:digits")
     assert alt == f"Training point {run.summary.task_map('9', 30).indices[0]}"
@@ -119,7 +119,7 @@ def test_with_cifar_the_lesson_shows_its_images(
     assert "not on this machine" not in texts(app)
     write_tree(tmp_path / "data" / "cifar100", per_class=1, dataset="cifar100")
     app = lesson(step="7", lesson_superclass="people")
-    assert not app.exception and not app.error
+    assert not app.exception and not app.error, [error.value for error in app.error]
     names = ("baby", "boy", "girl", "man", "woman")
     assert image_texts(app) == [f"A training image of class {name}" for name in names]
 
