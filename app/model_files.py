@@ -19,13 +19,13 @@ from app.words import plain
 from stg_core.export.about import About
 from stg_core.export.folders import ONNX, kept_exports
 from stg_core.export.predictor import Predictor
+from stg_core.results import store as store_module
 from stg_core.results.run import Run
-from stg_core.results.store import BUNDLES
+from stg_core.results.store import MODELS
 from stg_core.system.errors import UserError
 from stg_core.system.words import named
 from stg_core.tasks.groups import Task, TaskGroup
 
-BUNDLED = BUNDLES / "models"
 OPENED = "models"  # the purpose of such uploads
 MOST_FILES, MOST_BYTES = 8, 100 * 2**20
 MTL, SPECIALISTS = "mtl", "specialists"
@@ -198,9 +198,13 @@ def key_of_export(name: str) -> str:
     return ""
 
 
+def bundled_folder() -> Path:
+    """Where the models that come with the project lie."""
+    return store_module.BUNDLES / MODELS
+
+
 def _bundled() -> list[Models]:
-    paths = sorted(BUNDLED.glob("*.onnx")) if BUNDLED.is_dir() else []
-    return _together("bundled", _readable(paths))
+    return _together("bundled", _readable(sorted(bundled_folder().glob("*.onnx"))))
 
 
 def _readable(paths: Iterable[Path]) -> list[ModelFile]:

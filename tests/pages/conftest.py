@@ -18,7 +18,6 @@ from streamlit.components.v2 import manifest_scanner
 from streamlit.runtime.scriptrunner.script_cache import ScriptCache
 from streamlit.testing.v1 import AppTest
 
-import app.model_files  # noqa: F401  its folder is that of the bundles when it is imported
 from app import images
 from stg_core.affinity.asked import Asked, Tables
 from stg_core.engine import jobs

@@ -38,7 +38,7 @@ def models(tmp_path_factory: pytest.TempPathFactory, digits_data: TaskData, trai
 
 @pytest.fixture
 def with_models(monkeypatch: pytest.MonkeyPatch, models: Path) -> None:
-    monkeypatch.setattr(model_files, "BUNDLED", models)
+    monkeypatch.setattr(model_files, "bundled_folder", lambda: models)
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ def upload(app: AppTest, data: bytes, name: str = "mine.png") -> AppTest:
 def test_without_a_model_the_page_says_how_to_have_one(
     open_app: OpenApp, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(model_files, "BUNDLED", tmp_path / "none")
+    monkeypatch.setattr(model_files, "bundled_folder", lambda: tmp_path / "none")
     app = open_app("try")
     assert not app.exception and not app.error
     assert "There is no model to try yet" in texts(app)
@@ -233,7 +233,7 @@ def test_camera_and_addresses_that_cannot_be(open_try: OpenApp) -> None:
 def test_an_opened_file_is_tried_without_its_training(
     open_app: OpenApp, monkeypatch: pytest.MonkeyPatch, models: Path, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(model_files, "BUNDLED", tmp_path / "none")
+    monkeypatch.setattr(model_files, "bundled_folder", lambda: tmp_path / "none")
     app = open_app("try")
     files = [(path.name, path.read_bytes(), "") for path in sorted(models.glob("*.onnx"))]
     app.file_uploader(key="model_files").upload(*files[1][:2]).run()
@@ -295,7 +295,7 @@ def test_a_row_of_a_table_is_changed_by_hand(
     folder = tmp_path / "of-rows"
     folder.mkdir()
     write_model(folder / "rows-specialists.onnx", one, slopes, offsets)
-    monkeypatch.setattr(model_files, "BUNDLED", folder)
+    monkeypatch.setattr(model_files, "bundled_folder", lambda: folder)
     app = open_app("try")
     assert not app.exception and not app.error
     assert "It begins with missing numbers" in texts(app)
@@ -327,7 +327,7 @@ from pathlib import Path
 import stg_core.engine.jobs as jobs
 jobs.Engine.start = lambda self: None
 from app import answers_ahead, model_files, try_points
-model_files.BUNDLED = Path({str(models)!r})
+model_files.bundled_folder = lambda: Path({str(models)!r})
 from streamlit.testing.v1 import AppTest
 app = AppTest.from_file("app/main.py", default_timeout=60).run()
 app.query_params["which"] = "all"

@@ -62,7 +62,7 @@ def things(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
 def open_things(
     open_app: OpenApp, things: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> OpenApp:
-    monkeypatch.setattr(model_files, "BUNDLED", tmp_path / "none")
+    monkeypatch.setattr(model_files, "bundled_folder", lambda: tmp_path / "none")
 
     def opened(**url: Any) -> AppTest:
         app = open_app("try", things, **url)
